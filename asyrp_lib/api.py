@@ -1,0 +1,101 @@
+"""The caller's view: a domain in, pictures out.  Each function here is a few lines over the engine."""
+from typing import Mapping
+
+import pandas as pd
+from torch import Tensor, nn
+
+from . import asyrp, train
+from .cache import cached
+from .delta import ConvDelta
+from .edits import Edit
+from .images import check_images
+from .interval import t_edit_from_curve
+
+
+def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = None, progress: bool = True) -> Tensor:
+    """Bring pictures to noise by deterministic DDIM, cached by content.
+
+    Args:
+        domain: a Domain.
+        x_0: (B, 3, R, R) in [-1, 1].
+        steps: S, length of the time grid.
+        batch_size: pictures per pass, None for all.
+        progress: show a progress bar.
+    Returns:
+        x_T (B, 3, R, R).
+    Raises:
+        ImageError: pictures of another size or with NaN.
+        GridError: steps outside 1 … 1000.
+    Source: Asyrp Sec. 2, Eq. 2-4 with σ = 0, walked upwards.
+    """
+    check_images(x_0, domain.resolution)
+    x_0 = x_0.to(domain.unet.device)
+    return cached("invert", x_0, domain.unet, {"steps": steps},
+                  lambda: asyrp.invert(domain.unet, x_0, steps=steps, batch_size=batch_size, progress=progress))
+
+
+def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 40, t_edit: int | None = None,
+         t_boost: int | None = None, seeds=None, batch_size: int | None = None, progress: bool = True) -> Tensor:
+    """Generate from x_T with the asymmetric reverse process; no edits, or strength 0, give plain generation.
+
+    Args:
+        domain: a Domain.
+        x_T: (B, 3, R, R).
+        edits: f_t -> strength; negative strengths are legal.
+        steps: S; Δh is rescaled by S_train / S.
+        t_edit: start of the editing interval, None for the edits' own.
+        t_boost: quality boosting below it, None for the domain's; 0 switches it off.
+        seeds: one per picture for the boosting noise, None for 0 … B − 1.
+        batch_size: pictures per pass, None for all.
+        progress: show a progress bar.
+    Returns:
+        (B, 3, R, R), about in [-1, 1].
+    Raises:
+        GridError: steps outside 1 … 1000, t_edit or t_boost outside 0 … 999.
+    Source: Asyrp Sec. 3-4, Eq. 5-12.
+    """
+    check_images(x_T, domain.resolution)
+    return asyrp.edit(domain.unet, x_T.to(domain.unet.device), edits, steps=steps, t_edit=t_edit,
+                      t_boost=domain.t_boost if t_boost is None else t_boost, seeds=seeds, batch_size=batch_size,
+                      progress=progress)
+
+
+def t_edit_of(domain, edit: Edit) -> int:
+    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the prompts' cosine.
+
+    Source: Asyrp Sec. 4: smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
+    """
+    if edit.t_edit is not None:
+        return edit.t_edit
+    cosine = domain.clip.prompt_cosine(edit.source, edit.target)
+    return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)
+
+
+def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None, *, images: int = 64, folder=None,
+                progress: bool = True, on_epoch=None) -> tuple[nn.Module, pd.DataFrame]:
+    """Train a conv f_t for an edit on the domain's training images.
+
+    Args:
+        domain: a Domain.
+        edit: texts and weights; `Edit("wink", "face", "winking face")` is enough for a new one.
+        settings: None for the domain's defaults with the edit's λ and t_edit.
+        images: number of training images.
+        folder: run folder for resuming, None to keep nothing.
+        progress: show progress bars.
+        on_epoch: see `asyrp_lib.train.train_delta`.
+    Returns:
+        (f_t, loss history).
+    Raises:
+        TrainingError: the loss became NaN, or the folder holds another run.
+    Source: Asyrp Sec. 3.2-3.3.
+    """
+    if settings is None:
+        settings = train.TrainSettings(t_edit=t_edit_of(domain, edit), lambda_clip=edit.lambda_clip,
+                                       lambda_recon=edit.lambda_recon)
+    x_0 = domain.images("train", images)
+    x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
+    delta = ConvDelta(domain.unet.h_channels, domain.unet.temb_dim)
+    delta.name = edit.name
+    history = train.train_delta(domain.unet, domain.clip, delta, x_0, x_T, edit.source, edit.target, settings,
+                                folder=folder, progress=progress, on_epoch=on_epoch)
+    return delta, history

@@ -1,0 +1,217 @@
+"""Δh_t: the networks f_t that predict it, and its averages over images and over time.
+
+All of them are called as delta(h, temb, t) -> Δh and know two numbers of their training: `t_edit`, the start of their
+editing interval, and `train_steps`, the length S_train of their time grid.
+"""
+import os
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .errors import WeightsError
+from .weights import load_strictly, read_weights, save_weights
+
+
+class Delta(nn.Module):
+    """Base of everything that answers a Δh_t.
+
+    Attributes:
+        name: of the edit.
+        t_edit: the editing interval is t >= t_edit.
+        train_steps: S_train; with S steps at test time Δh is multiplied by S_train / S.
+    """
+
+    def __init__(self, name: str = "", t_edit: int = 0, train_steps: int = 40):
+        super().__init__()
+        self.name, self.t_edit, self.train_steps = name, t_edit, train_steps
+
+    def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
+        """Δh_t.
+
+        Args:
+            h: (B, C, H, W), the bottleneck.
+            temb: (B, E), output of the time MLP; None leaves the time out of f_t.
+            t: the time.
+        Returns:
+            (B, C, H, W) or broadcastable to it.
+        """
+        raise TypeError(f"{type(self).__name__} does not say what its Δh is.")
+
+    @property
+    def channels(self) -> int:
+        """C of the h-space it shifts."""
+        return self.config["channels"]
+
+
+class ConvDelta(Delta):
+    """f_t of the paper for the DDPM family: 1x1 conv, plus the time, GroupNorm, SiLU, 1x1 conv.
+
+    The parameters are named as in the official checkpoints.  The last convolution starts at zero, so that training
+    starts at Δh = 0, from the unedited picture (the original starts it at random).
+
+    Args:
+        channels: C of h-space, a multiple of `groups`.
+        temb_dim: E.
+        groups: of the normalisation.
+    Source: Asyrp Sec. 3.2 and Fig. 2; 788,992 parameters at C = E = 512.
+    """
+
+    def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
+        super().__init__(**about)
+        self.config = {"channels": channels, "temb_dim": temb_dim, "groups": groups}
+        self.conv1 = nn.Conv2d(channels, channels, 1)
+        self.temb_proj = nn.Linear(temb_dim, channels)
+        self.norm2 = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.conv2 = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)
+
+    def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
+        """Δh_t (B, C, H, W); see `Delta.forward`."""
+        h = self.conv1(h)
+        if temb is not None:
+            h = h + self.temb_proj(F.silu(temb))[:, :, None, None]
+        return self.conv2(F.silu(self.norm2(h)))
+
+
+class PreNormConvDelta(Delta):
+    """f_t of the official code for the iDDPM and ADM families: GroupNorm and SiLU come before the first conv, too.
+
+    Args:
+        channels: C of h-space, a multiple of `groups`.
+        temb_dim: E.
+        groups: of both normalisations.
+    Source: official checkpoints of AFHQ-dog and MetFaces; 790,016 parameters at C = E = 512.
+    """
+
+    def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
+        super().__init__(**about)
+        self.config = {"channels": channels, "temb_dim": temb_dim, "groups": groups}
+        self.in_layers = nn.Sequential(nn.GroupNorm(groups, channels), nn.SiLU(), nn.Conv2d(channels, channels, 1))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(temb_dim, channels))
+        # the numbers of the official checkpoints leave one place for a dropout
+        self.out_layers = nn.Sequential(nn.GroupNorm(groups, channels), nn.SiLU(), nn.Identity(),
+                                        nn.Conv2d(channels, channels, 1))
+        nn.init.zeros_(self.out_layers[3].weight)
+        nn.init.zeros_(self.out_layers[3].bias)
+
+    def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
+        """Δh_t (B, C, H, W); see `Delta.forward`."""
+        h = self.in_layers(h)
+        if temb is not None:
+            h = h + self.emb_layers(temb)[:, :, None, None]
+        return self.out_layers(h)
+
+
+class PerTimeDelta(Delta):
+    """Δh_t^mean: one shift per time, the same for every image; between stored times the nearest one answers.
+
+    Args:
+        times: the stored times (K,).
+        shifts: (K, C, H, W).
+    Source: Asyrp Sec. 5.4, Fig. 10.
+    """
+
+    def __init__(self, times: list[int], shifts: Tensor, **about):
+        super().__init__(**about)
+        self.config = {"times": [int(t) for t in times], "channels": shifts.shape[1]}
+        self.register_buffer("shifts", shifts)
+
+    def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
+        """Δh_t (1, C, H, W); see `Delta.forward`."""
+        times = self.config["times"]
+        nearest = min(range(len(times)), key=lambda k: abs(times[k] - t))
+        return self.shifts[nearest][None]
+
+
+class GlobalDelta(Delta):
+    """Δh^global: one shift for every image and every time.
+
+    Args:
+        shift: (C, H, W).
+    Source: Asyrp Sec. 5.4, Fig. 10.
+    """
+
+    def __init__(self, shift: Tensor, **about):
+        super().__init__(**about)
+        self.config = {"channels": shift.shape[0]}
+        self.register_buffer("shift", shift)
+
+    def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
+        """Δh (1, C, H, W); see `Delta.forward`."""
+        return self.shift[None]
+
+
+def combine(edits: dict[Delta, float | Tensor], h: Tensor, temb: Tensor, t: int, steps: int) -> Tensor:
+    """The shift of several edits at one time: Σ_i s_i (S_train,i / S) Δh^i / √n.
+
+    Args:
+        edits: Δh -> strength s_i, one number for all images or one per image (B,).
+        h, temb, t: see `Delta.forward`.
+        steps: S, length of the present time grid.
+    Returns:
+        (B, C, H, W).
+    Source: Asyrp Sec. 5.2 (several attributes) and appendix (rescaling to other numbers of steps).
+    """
+    total = torch.zeros_like(h)
+    for delta, strength in edits.items():
+        scale = torch.as_tensor(strength) * (delta.train_steps / steps / len(edits) ** 0.5)
+        if scale.any():  # an edit at 0 is not computed, but counts in n: pushing one slider must not rescale the others
+            total = total + scale.reshape(-1, 1, 1, 1).to(h) * delta(h, temb, t)
+    return total
+
+
+def save_delta(path: str | os.PathLike, delta: Delta, card: dict) -> None:
+    """Write a Δh with its kind, configuration and card (settings, provenance) to a safetensors file, atomically."""
+    save_weights(path, delta.state_dict(), {"delta": type(delta).__name__, "config": delta.config, "card": card,
+                                            "about": {"name": delta.name, "t_edit": delta.t_edit,
+                                                      "train_steps": delta.train_steps}})
+
+
+def load_delta(path: str | os.PathLike) -> Delta:
+    """Read what `save_delta` wrote, frozen, on the CPU.
+
+    Raises:
+        WeightsError: missing, damaged, or no Δh.
+    """
+    state, config = read_weights(path)
+    kinds = {"ConvDelta": ConvDelta, "PreNormConvDelta": PreNormConvDelta}
+    kind, about = config.get("delta"), config.get("about", {})
+    buffers = {"PerTimeDelta": {"shifts"}, "GlobalDelta": {"shift"}}
+    if kind in buffers and set(state) != buffers[kind]:
+        raise WeightsError(f"{path} has the tensors {sorted(state)}, expected {sorted(buffers[kind])} of a {kind}; check the file.")
+    if kind in kinds:
+        delta = kinds[kind](**config["config"], **about)
+        load_strictly(delta, state, path)
+    elif kind == "PerTimeDelta":
+        delta = PerTimeDelta(config["config"]["times"], state["shifts"], **about)
+    elif kind == "GlobalDelta":
+        delta = GlobalDelta(state["shift"], **about)
+    else:
+        raise WeightsError(f"{path} holds no Δh; expected a file written by save_delta; check the path.")
+    return delta.eval().requires_grad_(False)
+
+
+def load_official_delta(path: str | os.PathLike, **about) -> Delta:
+    """Read an f_t of the official repository (`.pth`), frozen, on the CPU.
+
+    Args:
+        path: a file whose entry "0" is the state of a delta block.
+        about: `name`, `t_edit`, `train_steps`, which the file does not say.
+    Raises:
+        WeightsError: missing, damaged, or none of the two known layouts.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["0"]
+    except Exception as error:  # pickle, zip, key and OS errors alike mean: not such a file
+        raise WeightsError(f"{path} is no official f_t checkpoint ({type(error).__name__}); expected a .pth file with an entry '0'; "
+                           "fetch it again.") from error
+    for kind, first, time in ((ConvDelta, "conv1.weight", "temb_proj.weight"),
+                              (PreNormConvDelta, "in_layers.2.weight", "emb_layers.1.weight")):
+        if first in state and time in state:
+            delta = kind(state[first].shape[0], state[time].shape[1], **about)
+            load_strictly(delta, state, path)
+            return delta.eval().requires_grad_(False)
+    raise WeightsError(f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM or the iDDPM "
+                       "family; check the file.")

@@ -1,0 +1,130 @@
+"""The small CLIP of `synthfaces`: an open_clip model that reads captions of faces and of unseen styles."""
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ....clip import Clip, build_clip, save_clip
+from ..captions import caption
+from ..faces import from_bytes, render_split, to_bytes
+from ..styles import STYLES
+from .augment import disturb
+from .loop import Budget, train_network
+
+#: open_clip configuration: a ResNet image tower on 64 pixels (smaller pictures are enlarged) and a text transformer.
+CONFIG = {"embed_dim": 128,
+          "vision_cfg": {"layers": [1, 1, 2, 1], "width": 32, "image_size": 64, "head_width": 64},
+          "text_cfg": {"context_length": 40, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 3}}
+#: Share of the pictures that are drawn in an unseen style.
+STYLED = 0.3
+#: Wordings kept per picture; one of them is drawn at every visit.
+WORDINGS = 6
+
+
+class _Towers(nn.Module):
+    """Picture and text through both towers in one call, as one module to train."""
+
+    def __init__(self, clip: Clip):
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        model = self.clip.model
+        return (model.encode_image(self.clip.preprocess(images), normalize=True),
+                model.encode_text(tokens, normalize=True), model.logit_scale.exp().clamp(max=100))
+
+
+def captioned_faces(split: str, n: int, resolution: int, clip: Clip, *, seed: int, device: torch.device
+                    ) -> tuple[Tensor, Tensor, pd.DataFrame, list[str | None]]:
+    """Faces of a split, `STYLED` of them redrawn, with tokens of `WORDINGS` captions each.
+
+    Returns:
+        Images (n, 3, R, R) uint8, tokens (n, WORDINGS, L), factors, style name or None per face.
+    """
+    faces = render_split(split, n, resolution, device=device)
+    rng = np.random.default_rng(seed)
+    styles = [str(rng.choice(list(STYLES))) if rng.random() < STYLED else None for _ in range(n)]
+    images = faces.images.clone()
+    for name, draw in STYLES.items():
+        chosen = torch.tensor([i for i, s in enumerate(styles) if s == name], dtype=torch.long, device=device)
+        for part in chosen.split(64):
+            images[part] = to_bytes(draw(from_bytes(faces.images[part]), faces.masks[part]))
+    tokens = torch.stack([clip.tokenizer([caption(row, rng, style) for _ in range(WORDINGS)])
+                          for (_, row), style in zip(faces.factors.iterrows(), styles)]).to(device)
+    return images, tokens, faces.factors, styles
+
+
+def pretrain_clip(resolution: int, budget: Budget, folder: Path, export: Path, *, faces: int = 16_000,
+                  audit: int = 1_000, device: torch.device) -> dict:
+    """Train the CLIP on faces at 64 pixels and at the domain's own resolution and write it with its audit scores.
+
+    Args:
+        resolution: side of the domain's pictures; half of all pictures are reduced to it before CLIP enlarges them.
+        budget: time, batch, rate.
+        folder: run folder with the resumable state.
+        export: weights file.
+        faces: training faces.
+        audit: faces of the audit split behind the scores.
+        device: where to render and train.
+    Returns:
+        The card: images seen, seconds and zero-shot accuracies.
+    """
+    torch.manual_seed(budget.seed)
+    clip = build_clip(CONFIG).to(device)
+    images, tokens, _, _ = captioned_faces("train", faces, CONFIG["vision_cfg"]["image_size"], clip, seed=11,
+                                           device=device)
+    contrast = open_clip.ClipLoss()
+
+    def loss_of(model: nn.Module, index: Tensor, generator: torch.Generator) -> Tensor:
+        pictures = disturb(from_bytes(images[index]), generator)
+        if torch.rand((), generator=generator) < 0.5:
+            pictures = F.interpolate(pictures, size=(resolution, resolution), mode="area")
+        wording = torch.randint(0, WORDINGS, (len(index),), generator=generator).to(index.device)
+        a, b, scale = model(pictures, tokens[index, wording])
+        return contrast(a.float(), b.float(), scale.float())
+
+    towers, info = train_network(_Towers(clip), loss_of, faces, budget, folder)
+    card = {**info, "faces": faces, "resolution": resolution, "audit_faces": audit,
+            "zero_shot": zero_shot(towers.clip, resolution, audit, device)}
+    save_clip(towers.clip, export, CONFIG, card)
+    return card
+
+
+#: question -> (text if false, text if true, truth from factors, which faces have a clear answer)
+QUESTIONS = {
+    "smiling": ("sad face", "smiling face", lambda f: f.smile > 0, lambda f: f.smile.abs() > 0.5),
+    "angry": ("sad face", "angry face", lambda f: f.brow_tilt > 0, lambda f: (f.brow_tilt.abs() > 0.6) & (f.smile < 0.2)),
+    "old": ("young person", "old person", lambda f: f.age > 0.5, lambda f: (f.age - 0.5).abs() > 0.25),
+    "tanned": ("pale face", "tanned face", lambda f: f.tan > 0.5, lambda f: (f.tan == 0) | (f.tan > 0.6)),
+    "curly": ("person with straight hair", "person with curly hair", lambda f: f.curl > 0.5,
+              lambda f: (f.bald < 0.5) & ((f.curl < 0.1) | (f.curl > 0.65))),
+    "glasses": ("face", "face with glasses", lambda f: f.glasses > 0.5, lambda f: f.glasses > -1),
+    "beard": ("face", "face with a beard", lambda f: f.beard > 0.3, lambda f: (f.beard == 0) | (f.beard > 0.5)),
+    "man": ("a woman", "a man", lambda f: f.gender > 0, lambda f: f.gender.abs() > 0.4),
+    "bald": ("face", "bald face", lambda f: f.bald > 0.5, lambda f: (f.bald == 0) | (f.bald > 0.7)),
+}
+
+
+@torch.no_grad()
+def zero_shot(clip: Clip, resolution: int, audit: int, device: torch.device) -> dict[str, float]:
+    """Accuracy of choosing the right one of two texts on audit faces, and of naming the style of styled ones."""
+    faces = render_split("audit", audit, resolution, device=device)
+    encode = lambda pictures: torch.cat([F.normalize(clip.encode_images(p), dim=-1) for p in pictures.split(128)])
+    features = encode(from_bytes(faces.images))
+    scores = {}
+    for name, (no, yes, truth, clear) in QUESTIONS.items():
+        texts = F.normalize(clip.encode_texts([no, yes]), dim=-1)
+        said = (features @ texts.T).argmax(1).bool().cpu().numpy()
+        asked = clear(faces.factors).to_numpy()
+        scores[name] = round(float((said == truth(faces.factors).to_numpy())[asked].mean()), 4)
+    texts = F.normalize(clip.encode_texts(["a photo of a face", *[f"{s} of a face" for s in STYLES]]), dim=-1)
+    right = [(features @ texts.T).argmax(1) == 0]
+    for k, draw in enumerate(STYLES.values(), start=1):
+        drawn = draw(from_bytes(faces.images), faces.masks)
+        right.append((encode(drawn) @ texts.T).argmax(1) == k)
+    scores["style"] = round(float(torch.stack(right).float().mean()), 4)
+    return scores

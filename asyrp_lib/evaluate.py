@@ -1,0 +1,71 @@
+"""Judging edits by the oracle: how far did the aimed factor move, and what else moved?"""
+import time
+from typing import Sequence
+
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from .api import edit, invert
+from .errors import OfflineError
+from .metrics import factor_shifts, s_dir, segmentation_consistency
+
+
+def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[float], *, steps: int = 40,
+                   progress: bool = True) -> dict[float, pd.DataFrame]:
+    """What one edit does to every factor of every picture, at several strengths.
+
+    Args:
+        domain: a Domain with an oracle.
+        name: of the edit.
+        x_0: (N, 3, R, R) in [-1, 1].
+        strengths: any signs; 0 is the reconstruction that the others are compared with and is always included.
+        steps: S.
+        progress: show a progress bar while editing.
+    Returns:
+        strength -> DataFrame (N, factors): the oracle's reading minus that of the reconstruction, in data-set standard
+        deviations; for in-domain edits also columns `S_dir` and `SC` (where there is a segmenter).
+    Raises:
+        OfflineError: the domain has no oracle.
+    """
+    if domain.oracle is None:
+        raise OfflineError(f"The domain {domain.name!r} has no oracle; expected one that knows its factors; use synthfaces.")
+    this, delta = domain.edit_named(name), domain.delta(name)
+    x_T = invert(domain, x_0, steps=steps, progress=progress)
+    plain = edit(domain, x_T, {}, steps=steps, t_boost=0, progress=False)
+    found = {}
+    for strength in tqdm(sorted({*strengths, 0.0}), desc=name, unit="strength", disable=not progress):
+        edited = plain if strength == 0 else edit(domain, x_T, {delta: strength}, steps=steps, t_boost=0, progress=False)
+        table = factor_shifts(domain.oracle.read, plain, edited)
+        table["S_dir"] = s_dir(domain.clip, x_0, edited, this.source, this.target).numpy()
+        if domain.segmenter is not None:
+            table["SC"] = segmentation_consistency(domain.segmenter(plain), domain.segmenter(edited),
+                                                   len(domain.classes)).cpu().numpy()
+        found[float(strength)] = table
+    return found
+
+
+def evaluate_edits(domain, names: Sequence[str], *, n: int = 64, strengths: Sequence[float] = (-1, -0.5, 0, 0.5, 1),
+                   steps: int = 40, progress: bool = True) -> tuple[dict, dict]:
+    """Sweep every edit over test pictures and summarise it for `data/results/`.
+
+    Args:
+        domain: a Domain with an oracle.
+        names: of the edits.
+        n: test pictures.
+        strengths: see `strength_sweep`.
+        steps: S.
+        progress: show progress bars.
+    Returns:
+        (data: edit -> strength -> column -> {mean, std}, settings).
+    """
+    x_0 = domain.images("test", n)
+    data, started = {}, time.monotonic()
+    for name in names:
+        sweep = strength_sweep(domain, name, x_0, strengths, steps=steps, progress=progress)
+        data[name] = {f"{s:g}": {column: {"mean": round(float(table[column].mean()), 4),
+                                          "std": round(float(table[column].std()), 4)} for column in table}
+                      for s, table in sweep.items()}
+    settings = {"domain": domain.name, "split": "test", "n": n, "steps": steps, "strengths": list(strengths), "t_boost": 0,
+                "t_edit": {name: domain.delta(name).t_edit for name in names}}
+    return data, {**settings, "editing_seconds": round(time.monotonic() - started, 1)}

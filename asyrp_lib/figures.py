@@ -1,0 +1,136 @@
+"""Figures: one function per kind of picture, one style for all, written to `figures/`."""
+from pathlib import Path
+from typing import Sequence
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import Image
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .files import atomic_write
+from .images import to_array
+from .results import repo_root
+
+STYLE = {"figure.dpi": 110, "savefig.dpi": 150, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
+         "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True, "figure.constrained_layout.use": True,
+         "image.interpolation": "nearest"}
+
+
+def figures_dir() -> Path:
+    """The folder `figures/` of the repository."""
+    return repo_root() / "figures"
+
+
+def show(figure: Figure, name: str) -> Image:
+    """Write a figure to `figures/<name>.png` and give it back as the picture that a notebook displays.
+
+    The same figure gives the same bytes on one version of matplotlib, so that a rerun changes no file.
+
+    Args:
+        figure: a matplotlib figure; it is closed.
+        name: file name without suffix, beginning with its notebook's number.
+    """
+    path = figures_dir() / f"{name}.png"
+    with atomic_write(path) as temporary, matplotlib.rc_context(STYLE):
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+    plt.close(figure)
+    return Image(filename=path, width=round(figure.get_figwidth() * 100))
+
+
+def sheet(rows: Sequence[Sequence[Tensor] | Tensor], row_labels: Sequence[str] = (), column_labels: Sequence[str] = (), *,
+          title: str = "", cell: float = 0.85) -> Figure:
+    """A contact sheet.
+
+    Args:
+        rows: pictures (3, R, R) in [-1, 1], row by row; all rows of the same length.
+        row_labels, column_labels: at the left and on top.
+        title: above everything.
+        cell: side of a picture in inches.
+    """
+    n_rows, n_columns = len(rows), len(rows[0])
+    margin = 0.35 + 0.075 * max((len(str(label)) for label in row_labels), default=0)
+    with plt.rc_context(STYLE | {"figure.constrained_layout.use": False, "axes.grid": False}):
+        width, top = n_columns * cell + margin, (0.25 if column_labels else 0.05) + (0.3 if title else 0)
+        figure = plt.figure(figsize=(width, n_rows * cell + top))
+        for i, row in enumerate(rows):
+            for k, picture in enumerate(row):
+                height = n_rows * cell + top
+                axes = figure.add_axes([(margin + (k + 0.02) * cell) / width, (n_rows - 1 - i + 0.02) * cell / height,
+                                        0.96 * cell / width, 0.96 * cell / height])
+                axes.imshow(to_array(picture))
+                axes.set_axis_off()
+                if i == 0 and k < len(column_labels):
+                    axes.set_title(column_labels[k], fontsize=8, pad=3)
+                if k == 0 and i < len(row_labels):
+                    axes.text(-0.06, 0.5, row_labels[i], transform=axes.transAxes, ha="right", va="center", fontsize=8)
+        if title:
+            figure.suptitle(title, y=1 - 0.06 / (n_rows * cell + top), va="top", fontsize=9)
+    return figure
+
+
+def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, ylabel: str, *, title: str = "",
+           bands: dict[str, Sequence[float]] | None = None, marks: dict[str, float] | None = None,
+           size: tuple[float, float] = (5.2, 3.2), marker: str = "", logx: bool = False,
+           logy: bool = False) -> Figure:
+    """Lines over a common axis.
+
+    Args:
+        x: (n,).
+        lines: label -> (n,).
+        xlabel, ylabel, title: texts, with units.
+        bands: label -> half-width (n,) of a shaded band around that line.
+        marks: label -> x of a dashed vertical line.
+        size: inches.
+        marker: matplotlib marker of the points.
+        logx, logy: logarithmic axes.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=size)
+        for label, y in lines.items():
+            (line,) = axes.plot(x, y, label=label, marker=marker)
+            if bands and label in bands:
+                y, half = np.asarray(y), np.asarray(bands[label])
+                axes.fill_between(x, y - half, y + half, alpha=0.2, color=line.get_color(), lw=0)
+        for label, position in (marks or {}).items():
+            axes.axvline(position, ls="--", lw=1, color="0.4")
+            axes.annotate(label, (position, 1), xycoords=("data", "axes fraction"), fontsize=8, rotation=90, ha="right",
+                          va="top", xytext=(-2, -2), textcoords="offset points")
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+        if logx:
+            axes.set_xscale("log")
+            axes.set_xticks(x, [f"{value:g}" for value in x])
+            axes.minorticks_off()
+        if logy:
+            axes.set_yscale("log")
+        if len(lines) > 1:
+            axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def heat_table(table: pd.DataFrame, *, title: str = "", unit: str = "", framed: dict[str, str] | None = None) -> Figure:
+    """A table of signed numbers as colours and figures.
+
+    Args:
+        table: rows x columns.
+        title: above the table.
+        unit: label of the colour bar.
+        framed: row -> column of the cell to frame, e.g. the factor that an edit aims at.
+    """
+    limit = float(np.abs(table.to_numpy()).max())
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, axes = plt.subplots(figsize=(1.6 + 0.52 * table.shape[1], 1.2 + 0.32 * table.shape[0]))
+        drawn = axes.imshow(table.to_numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+        axes.set_xticks(range(table.shape[1]), table.columns, rotation=45, ha="right")
+        axes.set_yticks(range(table.shape[0]), table.index)
+        for (i, k), value in np.ndenumerate(table.to_numpy()):
+            axes.text(k, i, f"{value:+.1f}", ha="center", va="center", fontsize=7,
+                      color="white" if abs(value) > 0.6 * limit else "black")
+        for row, column in (framed or {}).items():
+            i, k = table.index.get_loc(row), table.columns.get_loc(column)
+            axes.add_patch(plt.Rectangle((k - 0.5, i - 0.5), 1, 1, fill=False, lw=1.8, ec="black"))
+        figure.colorbar(drawn, label=unit, shrink=0.8)
+        axes.set_title(title)
+    return figure

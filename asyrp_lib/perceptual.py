@@ -1,0 +1,47 @@
+"""A perceptual distance in LPIPS's form, on the features of any network."""
+from typing import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class PerceptualDistance(nn.Module):
+    """LPIPS's formula without its learned weights: squared differences of unit-length features, averaged over
+    positions, summed over levels, times a scale.
+
+    Real LPIPS needs a download; this one needs a network that knows the domain.  Its scale can be set by `calibrate`,
+    after which the thresholds of the paper (0.33 and 1.2) keep their meaning.
+
+    Args:
+        features: images (B, 3, R, R) in [-1, 1] -> list of activations (B, C, H, W).
+        scale: factor on the sum.
+    Source: Zhang et al. 2018, Eq. 1; used in Asyrp Sec. 4.
+    """
+
+    #: LPIPS between an image and its fully noised x_T: the mean over the five published curves (1.34 … 1.51).
+    NOISE_DISTANCE = 1.415
+
+    def __init__(self, features: Callable[[Tensor], list[Tensor]], scale: float = 1.0):
+        super().__init__()
+        self.features, self.scale = features, scale
+
+    @torch.inference_mode()
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Distances (B,) between pictures a and b, both (B, 3, R, R) in [-1, 1]."""
+        total = torch.zeros(len(a), device=a.device)
+        for fa, fb in zip(self.features(a), self.features(b)):
+            fa, fb = (f / (f.norm(dim=1, keepdim=True) + 1e-10) for f in (fa, fb))
+            total = total + (fa - fb).square().sum(1).mean((1, 2))
+        return self.scale * total
+
+    def calibrate(self, images: Tensor, noise: Tensor) -> "PerceptualDistance":
+        """Set the scale so that pure noise is as far from the images as LPIPS finds it on the published curves.
+
+        Args:
+            images: (B, 3, R, R) in [-1, 1].
+            noise: (B, 3, R, R) standard normal.
+        Returns:
+            The distance itself.
+        """
+        self.scale *= self.NOISE_DISTANCE / float(self(images, noise).mean())
+        return self

@@ -1,0 +1,83 @@
+import json
+
+import pytest
+import torch
+from toys import GOLDEN, IdealGaussian, official_folder, randn, tiny_model
+
+from asyrp_lib.errors import AsyrpError, GridError
+from asyrp_lib.interval import perceptual_curves, read_official_curve, t_boost_from_curve, t_edit_from_curve
+
+T, D = [0, 100, 200, 300], [0.0, 0.2, 0.33, 1.2]
+
+
+def squared(a, b):
+    return (a - b).square().mean((1, 2, 3))
+
+
+def test_t_edit_is_the_smallest_time_that_reaches_the_threshold_times_the_cosine():
+    assert t_edit_from_curve(T, D, 1.0) == 200  # reached exactly counts
+    assert t_edit_from_curve(T, D, 0.6) == 100
+    assert t_edit_from_curve(T, D, 1.0, threshold=0.34) == 300
+    assert t_edit_from_curve(T[::-1], D[::-1], 1.0) == 200
+
+
+def test_a_smaller_cosine_gives_a_longer_editing_interval():
+    edits = [t_edit_from_curve(T, D, cosine) for cosine in (1.0, 0.9, 0.6, 0.1)]
+    assert edits == sorted(edits, reverse=True) and edits[0] > edits[-1]
+
+
+def test_t_boost_is_the_smallest_time_that_reaches_the_threshold():
+    assert t_boost_from_curve(T, D) == 300 and t_boost_from_curve(T, D, threshold=0.1) == 100
+
+
+def test_a_curve_that_never_gets_there_is_refused():
+    with pytest.raises(GridError, match="reaches 1.200 and never 1.300"):
+        t_boost_from_curve(T, D, threshold=1.3)
+
+
+def test_a_curve_with_unequal_columns_is_refused():
+    with pytest.raises(GridError, match="4 timesteps and 3 distances"):
+        t_boost_from_curve(T, D[:3])
+
+
+def test_curves_start_at_the_image_and_move_away_from_it():
+    x0 = 0.3 + 0.4 * randn(5, 3, 4, 4)
+    curve = perceptual_curves(IdealGaussian(), x0, squared, steps=20, progress=False)
+    assert list(curve) == ["t", "x_t", "P_t"] and len(curve) == 20 and curve.t.iloc[-1] == 999
+    assert curve.x_t[0] == 0 and curve.x_t.is_monotonic_increasing and curve.P_t.is_monotonic_increasing
+    # at T the ideal model knows nothing but the mean: P_t is as far away as the data spread
+    assert curve.P_t.iloc[-1] == pytest.approx(float((x0 - 0.3).square().mean()), rel=0.05)
+
+
+def test_curves_do_not_depend_on_the_batch_size():
+    model, x0 = tiny_model(), randn(3, 3, 16, 16).clamp(-1, 1)
+    whole = perceptual_curves(model, x0, squared, steps=4, progress=False)
+    parts = perceptual_curves(model, x0, squared, steps=4, batch_size=2, progress=False)
+    assert torch.allclose(torch.tensor(whole.to_numpy()), torch.tensor(parts.to_numpy()), rtol=1e-4)
+
+
+def test_an_official_curve_is_read(tmp_path):
+    (tmp_path / "c.tsv").write_text("1\t0.5\n2\t0.75\n\n")
+    assert read_official_curve(tmp_path / "c.tsv") == ([1, 2], [0.5, 0.75])
+
+
+@pytest.mark.parametrize("text", [None, "1,0.5\n", "t\td\n", "1\n"])
+def test_a_file_that_is_no_curve_is_refused(tmp_path, text):
+    if text is not None:
+        (tmp_path / "c.tsv").write_text(text)
+    with pytest.raises(AsyrpError, match="could not be read as a perceptual curve"):
+        read_official_curve(tmp_path / "c.tsv")
+
+
+@pytest.mark.parametrize(
+    "row",
+    json.loads((GOLDEN / "t_edit_official.json").read_text()),
+    ids=lambda r: f"{r['dataset']}-{r['cosine']:.2f}-{r['lpips_edit_th']}-{r['lpips_addnoise_th']}",
+)
+def test_t_edit_and_t_boost_are_those_the_original_code_chose(row):
+    folder = official_folder("ASYRP_OFFICIAL_LPIPS", "official_lpips")
+    x_t = read_official_curve(folder / f"{row['dataset']}_LPIPS_distance_x.tsv")
+    P_t = read_official_curve(folder / f"{row['dataset']}_LPIPS_distance_x0_t.tsv")
+    assert t_edit_from_curve(*P_t, row["cosine"], row["lpips_edit_th"]) == row["t_edit"]
+    boost = x_t if row["add_noise_from_xt"] else P_t
+    assert t_boost_from_curve(*boost, row["lpips_addnoise_th"]) == row["t_addnoise"]

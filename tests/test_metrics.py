@@ -1,0 +1,57 @@
+"""Scores: exact values where they are known."""
+import numpy as np
+import pytest
+import torch
+
+from asyrp_lib.errors import ImageError, OfflineError
+from asyrp_lib.metrics import frechet_distance, inception, leakage_table, segmentation_consistency
+from asyrp_lib.perceptual import PerceptualDistance
+
+
+def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
+    from scipy.linalg import sqrtm
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(50, 6)), rng.normal(size=(40, 6)) @ np.diag([1, 2, 3, 1, 1, 1]) + 0.5
+    sa, sb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    want = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(sa + sb - 2 * sqrtm(sa @ sb).real)
+    assert frechet_distance(a, b) == pytest.approx(want, rel=1e-8)
+
+
+def test_the_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_pictures_than_features():
+    a = np.random.default_rng(1).normal(size=(10, 64))
+    assert abs(frechet_distance(a, a)) < 1e-9
+
+
+def test_one_picture_has_no_frechet_distance():
+    with pytest.raises(ImageError, match="at least 2"):
+        frechet_distance(np.zeros((1, 4)), np.zeros((5, 4)))
+
+
+def test_segmentation_consistency_counts_only_classes_that_appear():
+    before = torch.tensor([[[0, 0], [1, 1]]])
+    after = torch.tensor([[[0, 0], [0, 1]]])
+    assert segmentation_consistency(before, before, 6).item() == 1
+    assert segmentation_consistency(before, after, 6).item() == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_fid_without_inception_weights_says_so_in_one_sentence(monkeypatch, tmp_path):
+    def no_network(*_, **__):
+        raise OSError("no route")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    with pytest.raises(OfflineError, match="FD-CLIP"):
+        inception()
+
+
+def test_a_calibrated_perceptual_distance_puts_noise_where_lpips_does():
+    distance = PerceptualDistance(lambda x: [x, x[..., ::2, ::2]])
+    images, noise = torch.rand(4, 3, 8, 8) * 2 - 1, torch.randn(4, 3, 8, 8)
+    distance.calibrate(images, noise)
+    assert float(distance(images, noise).mean()) == pytest.approx(PerceptualDistance.NOISE_DISTANCE, rel=1e-5)
+    assert float(distance(images, images).abs().max()) == 0
+
+
+def test_the_leakage_table_averages_over_pictures():
+    import pandas as pd
+    shifts = {"smiling": pd.DataFrame({"smile": [1.0, 3.0], "age": [0.0, 0.0]})}
+    assert leakage_table(shifts, ["smile", "age"]).loc["smiling"].tolist() == [2.0, 0.0]

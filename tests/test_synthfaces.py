@@ -1,0 +1,146 @@
+"""The embedded domain: what the renderer, the captions and the shipped networks promise."""
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import asyrp_lib as al
+from asyrp_lib.domains.synthfaces import NETWORKS, weights_file
+from asyrp_lib.domains.synthfaces.captions import caption
+from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
+from asyrp_lib.domains.synthfaces.faces import from_bytes, render_split, to_bytes
+from asyrp_lib.domains.synthfaces.render import CLASSES, EYES, MOUTH, render
+from asyrp_lib.domains.synthfaces.styles import STYLES
+
+
+@pytest.fixture(scope="module")
+def domain():
+    return al.load_domain("synthfaces", device="cpu")
+
+
+def neutral(**changes) -> pd.DataFrame:
+    row = sample_factors(1, 11).iloc[0].copy()
+    row[["smile", "mouth_open", "brow_tilt", "age", "beard", "bald", "glasses", "yaw"]] = [0, 0, 0, 0.2, 0, 0, 0, 0]
+    for name, value in changes.items():
+        row[name] = value
+    return pd.DataFrame([row])
+
+
+def test_face_i_does_not_depend_on_how_many_are_drawn():
+    few, many = render_split("test", 3, 16), render_split("test", 70, 16)
+    assert torch.equal(few.images, many.images[:3])
+    assert few.factors.equals(many.factors.iloc[:3])
+
+
+def test_factors_stay_in_their_ranges():
+    table = sample_factors(2000, 5)
+    for name, (low, high, _) in FACTORS.items():
+        assert low <= table[name].min() and table[name].max() <= high, name
+        assert table[name].std() > 0.05, name
+
+
+def test_splits_are_disjoint_in_seed():
+    assert len(set(SPLITS.values())) == len(SPLITS)
+
+
+@pytest.mark.parametrize("resolution", [16, 32, 64])
+def test_pictures_and_masks_have_the_resolution_asked_for(resolution):
+    drawn = render(sample_factors(2, 1), resolution)
+    assert drawn.images.shape == (2, 3, resolution, resolution) and drawn.masks.shape == (2, resolution, resolution)
+    assert drawn.images.min() >= -1 and drawn.images.max() <= 1
+    assert drawn.masks.max() < len(CLASSES)
+
+
+def test_a_smile_lifts_the_corners_of_the_mouth():
+    def lowest_corner(smile):
+        mask = render(neutral(smile=smile), 64).masks[0] == MOUTH
+        columns = mask.any(0).nonzero().flatten()
+        return mask[:, columns[0]].nonzero().float().mean() - mask[:, 32].nonzero().float().mean()
+    assert lowest_corner(1.0) < lowest_corner(0.0) < lowest_corner(-1.0)
+
+
+def test_glasses_enlarge_the_region_of_the_eyes():
+    area = lambda value: (render(neutral(glasses=value), 64).masks == EYES).sum()
+    assert area(1.0) > 1.3 * area(0.0)
+
+
+def test_bytes_and_floats_round_trip():
+    grey = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_bytes(from_bytes(grey)), grey)
+
+
+def test_captions_tell_the_truth():
+    rng = np.random.default_rng(0)
+    smiling = neutral(smile=0.9, brow_tilt=0.0).iloc[0]
+    texts = [caption(smiling, rng) for _ in range(300)]
+    assert any(word in text for text in texts for word in ("smiling", "happy", "grinning", "cheerful"))
+    assert not any(word in text for text in texts for word in ("sad", "angry", "glasses", "beard"))
+
+
+def test_every_style_changes_the_picture_and_keeps_its_range():
+    faces = render_split("train", 2, 32)
+    for name, draw in STYLES.items():
+        drawn = draw(from_bytes(faces.images), faces.masks)
+        assert drawn.shape == faces.images.shape and drawn.min() >= -1 and drawn.max() <= 1, name
+        assert (drawn - from_bytes(faces.images)).abs().mean() > 0.1, name
+
+
+def test_unknown_names_are_answered_with_the_known_ones(domain):
+    for call, known in ((lambda: al.load_domain("celebb"), "synthfaces"), (lambda: domain.edit_named("wink"), "smiling"),
+                        (lambda: domain.images("tset", 1), "test"),
+                        (lambda: render(sample_factors(1, 0).assign(wings=1), 16), "smile")):
+        with pytest.raises(al.UnknownNameError) as caught:
+            call()
+        assert known in str(caught.value)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_truncated_shipped_file_is_refused_in_one_sentence(network, tmp_path):
+    from asyrp_lib.weights import read_weights
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(weights_file(network).read_bytes()[:5000])
+    with pytest.raises(al.WeightsError, match="damaged"):
+        read_weights(broken)
+
+
+def test_weights_of_another_network_are_refused_by_the_name_of_a_tensor():
+    from asyrp_lib.domains.synthfaces.networks import load_segmenter
+    with pytest.raises(al.WeightsError, match="lacks the tensor"):
+        load_segmenter(weights_file("oracle"))
+    with pytest.raises(al.WeightsError, match="no U-Net"):
+        al.HSpaceUNet.from_pretrained(weights_file("oracle"))
+
+
+def test_inversion_and_generation_bring_a_face_back(domain):
+    x_0 = domain.images("test", 4)
+    x_T = al.invert(domain, x_0, steps=40, progress=False)
+    back = al.edit(domain, x_T, {}, steps=40, t_boost=0, progress=False)
+    assert (back - x_0).abs().mean() < 0.06
+
+
+def test_smiling_raises_the_smile_and_its_negative_lowers_it(domain):
+    x_T = al.invert(domain, domain.images("test", 8), progress=False)
+    smile = domain.delta("smiling")
+    read = lambda strength: domain.oracle.read(al.edit(domain, x_T, {smile: strength}, t_boost=0, progress=False))["smile"].mean()
+    assert read(-1.0) < read(0.0) < read(1.0) - 0.5
+
+
+def test_inversions_are_cached_by_content(domain, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    x_0 = domain.images("test", 1)
+    first = al.invert(domain, x_0, steps=3, progress=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert torch.equal(first, al.invert(domain, x_0, steps=3, progress=False))
+    assert len(list(tmp_path.iterdir())) == 1
+    al.invert(domain, -x_0, steps=3, progress=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"broken")
+    assert torch.equal(first, al.invert(domain, x_0, steps=3, progress=False))
+
+
+def test_pictures_of_another_size_are_refused_with_the_offer_to_resize(domain):
+    with pytest.raises(al.ImageError, match="resize"):
+        al.invert(domain, torch.zeros(1, 3, 20, 20), progress=False)
+    with pytest.raises(al.ImageError, match="NaN"):
+        al.invert(domain, torch.full((1, 3, domain.resolution, domain.resolution), float("nan")), progress=False)

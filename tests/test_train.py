@@ -1,0 +1,136 @@
+"""Training of f_t: golden numbers of the original code, resumption, and what must not change."""
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from asyrp_lib.clip import Clip, clip_loss, directional_distance, mean_direction
+from asyrp_lib.delta import ConvDelta
+from asyrp_lib.errors import GridError, TrainingError
+from asyrp_lib.train import TrainSettings, train_delta, training_pairs
+
+SETTINGS = TrainSettings(steps=6, t_edit=500, epochs=3, batch_size=2, lr=1e-2, seed=3)
+
+
+def pictures(n=5):
+    return torch.rand(n, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def noise(n=5):
+    return torch.randn(n, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+
+
+def fresh(unet):
+    torch.manual_seed(0)
+    return ConvDelta(unet.h_channels, unet.temb_dim, groups=8)
+
+
+def run(unet, clip, settings=SETTINGS, folder=None, **options):
+    delta = fresh(unet)
+    history = train_delta(unet, clip, delta, pictures(), noise(), "face", "smile", settings, folder=folder, progress=False,
+                          **options)
+    return delta, history
+
+
+def test_resumed_training_equals_uninterrupted_training(unet, toy_clip, tmp_path):
+    whole, history = run(unet, toy_clip)
+
+    class Killed(Exception):
+        pass
+
+    def kill(epoch, _):
+        if epoch == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(unet, toy_clip, folder=tmp_path, save_every=0, on_epoch=kill)
+    resumed, again = run(unet, toy_clip, folder=tmp_path)
+    for a, b in zip(whole.parameters(), resumed.parameters()):
+        assert torch.equal(a, b)
+    assert history.equals(again)
+
+
+def test_more_epochs_carry_a_finished_run_on(unet, toy_clip, tmp_path):
+    run(unet, toy_clip, replace(SETTINGS, epochs=1), tmp_path)
+    resumed, _ = run(unet, toy_clip, SETTINGS, tmp_path)
+    whole, _ = run(unet, toy_clip)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters()))
+
+
+def test_a_folder_of_another_run_is_refused(unet, toy_clip, tmp_path):
+    run(unet, toy_clip, replace(SETTINGS, epochs=1), tmp_path)
+    with pytest.raises(TrainingError, match="other settings"):
+        run(unet, toy_clip, replace(SETTINGS, lr=0.5), tmp_path)
+
+
+def test_a_nan_loss_stops_with_one_sentence_and_keeps_the_checkpoint(unet, toy_clip, tmp_path):
+    run(unet, toy_clip, replace(SETTINGS, epochs=1), tmp_path)
+    kept = (tmp_path / "state.pt").read_bytes()
+    toy_clip.weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="lower lr"):
+        run(unet, toy_clip, SETTINGS, tmp_path)
+    assert (tmp_path / "state.pt").read_bytes() == kept
+
+
+def test_training_lowers_the_loss_and_touches_f_t_alone(unet, toy_clip):
+    before = {name: p.clone() for name, p in unet.state_dict().items()}
+    _, history = run(unet, toy_clip, replace(SETTINGS, epochs=8, lambda_recon=0.0))
+    by_epoch = history.groupby("epoch")["loss"].mean()
+    assert by_epoch.iloc[-1] < by_epoch.iloc[0]
+    assert all(torch.equal(before[name], p) for name, p in unet.state_dict().items())
+
+
+def test_the_training_grid_holds_the_times_from_T_down_to_t_edit():
+    assert training_pairs(6, 399) == [(999, 799), (799, 599), (599, 399), (399, -1)]
+    with pytest.raises(GridError, match="lower t_edit"):
+        training_pairs(6, 1000)
+
+
+def test_a_picture_along_the_text_direction_costs_nothing():
+    direction = torch.tensor([1.0, 0, 0])
+    reference, moved = torch.tensor([[0.0, 1, 0]]), torch.tensor([[1.0, 1e-6, 0]])
+    opposite = torch.tensor([[-1.0, 1e-6, 0]])
+    assert directional_distance(reference, moved, direction) < directional_distance(reference, opposite, direction)
+    assert float(clip_loss(torch.tensor(0.0))) == 0
+    assert float(directional_distance(reference, reference, direction)) == 1  # no direction: neither good nor bad
+
+
+class GoldenClip(Clip):
+    """The toy encoder behind the golden training run: pooled pixels through a stored projection."""
+
+    def __init__(self, tensors):
+        def encode_image(x):
+            return torch.nn.functional.avg_pool2d(x, 32).flatten(1) @ tensors["train.clip.image_proj"]
+        super().__init__(SimpleNamespace(encode_image=encode_image), None, image_size=224)
+        self.tensors = tensors
+
+    def text_direction(self, source, target):
+        return mean_direction(self.tensors["train.clip.text_features_src"], self.tensors["train.clip.text_features_trg"])
+
+    def prompt_cosine(self, source, target):
+        a, b = self.tensors["train.clip.prompt_features"]
+        return float(torch.nn.functional.cosine_similarity(a, b, dim=0))
+
+
+@pytest.mark.parametrize("family", ["ddpm", "iddpm"])
+def test_training_reproduces_the_golden_losses_and_weights(family, golden, golden_unet, golden_delta):
+    g = golden(family)
+    unet, delta, clip = golden_unet(family), golden_delta(family), GoldenClip(g.tensors)
+    want = g.facts["train"]
+    assert clip.prompt_cosine("", "") == pytest.approx(want["cosine"], rel=1e-5)
+    torch.testing.assert_close(clip.text_direction("", ""), g.tensors["train.clip.text_direction"][0], atol=1e-5, rtol=1e-4)
+    settings = TrainSettings(steps=6, t_edit=399, lambda_clip=want["clip_loss_w"], lambda_recon=want["l1_loss_w"], optimiser="sgd",
+                             lr=want["lr"], epochs=1, batch_size=1)
+    history = train_delta(unet, clip, delta, g.tensors["in.image"], g.tensors["loop.inversion.x"][-1], "face", "smiling face",
+                          settings, progress=False)
+    for row, step in zip(history.itertuples(), want["steps"], strict=True):
+        assert row.t == step["t"]
+        assert row.clip == pytest.approx(step["clip_log"], rel=1e-4)
+        assert row.recon == pytest.approx(step["l1"], rel=1e-4)
+        assert row.loss == pytest.approx(step["loss"], rel=1e-4)
+    for name, weight in delta.state_dict().items():
+        expected = g.tensors[f"train.final.{name}"]
+        # the losses agree to 1e-6; the weights to 1e-3, because |·|₁ has a kink: rounding flips the sign of the difference at
+        # the odd pixel, and at t = 999 P_t reaches 650
+        assert (weight - expected).abs().max() <= 1e-3 * expected.abs().max()
