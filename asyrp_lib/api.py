@@ -5,7 +5,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from . import asyrp, train
-from .cache import cached
+from .cache import cached, digest
 from .delta import ConvDelta
 from .edits import Edit
 from .images import check_images
@@ -30,8 +30,10 @@ def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = Non
     """
     check_images(x_0, domain.resolution)
     x_0 = x_0.to(domain.unet.device)
-    return cached("invert", x_0, domain.unet, {"steps": steps},
-                  lambda: asyrp.invert(domain.unet, x_0, steps=steps, batch_size=batch_size, progress=progress))
+    unet = domain.unet
+    settings = {"steps": steps, "schedule": digest(unet.schedule.alphas_cumprod), "predicts": unet.prediction_type}
+    return cached("invert", x_0, unet, settings,
+                  lambda: asyrp.invert(unet, x_0, steps=steps, batch_size=batch_size, progress=progress))
 
 
 def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 40, t_edit: int | None = None,

@@ -194,7 +194,8 @@ def edit(unet: HSpaceUNet, x_T: Tensor, edits: Mapping[nn.Module, float | Tensor
 
 
 def common_t_edit(edits: Iterable[nn.Module]) -> int:
-    """The editing interval of several edits at once: the smallest `t_edit` among them.
+    """The editing interval of several edits at once: the largest `t_edit` among them, so that no f_t meets a
+    time it was not trained at; it belongs to the edit with the largest prompt cosine, as in the original code.
 
     Raises:
         GridError: one of them does not know its interval.
@@ -204,7 +205,7 @@ def common_t_edit(edits: Iterable[nn.Module]) -> int:
         if delta.t_edit is None:
             raise GridError(f"The edit {delta.name!r} does not know its editing interval; expected its "
                             "t_edit to be set; pass t_edit=.")
-    return min(delta.t_edit for delta in edits)
+    return max(delta.t_edit for delta in edits)
 
 
 def plain_step(unet: HSpaceUNet) -> Advance:

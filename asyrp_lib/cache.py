@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .errors import WeightsError
 from .weights import read_weights, save_weights
 
-_ENGINE = ("schedule.py", "hspace.py", "asyrp.py")
+_ENGINE = ("schedule.py", "hspace.py", "asyrp.py", "sweep.py")
 
 
 def cache_dir() -> Path:

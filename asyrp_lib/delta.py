@@ -18,11 +18,12 @@ class Delta(nn.Module):
 
     Attributes:
         name: of the edit.
-        t_edit: the editing interval is t >= t_edit.
+        t_edit: the editing interval is t >= t_edit; None: not known, it must be given to `edit`.
         train_steps: S_train; with S steps at test time Δh is multiplied by S_train / S.
     """
 
-    def __init__(self, name: str = "", t_edit: int = 0, train_steps: int = 40):
+    def __init__(self, name: str = "", t_edit: int | None = None,
+                 train_steps: int = 40):
         super().__init__()
         self.name, self.t_edit, self.train_steps = name, t_edit, train_steps
 

@@ -181,7 +181,7 @@ def test_nothing_to_add_gives_exactly_plain_ddim(model, edits):
 
 
 def test_a_shift_of_zero_gives_exactly_plain_ddim(model):
-    zero = ConvDelta(64, 128)  # as it is before training
+    zero = ConvDelta(64, 128, t_edit=0)  # as it is before training
     got, want = edit(model, X_T, {zero: 1.0}, steps=5, **QUIET), generate(model, X_T, steps=5, **QUIET)
     assert close(got, want, 1e-6)  # the pair is decoded as one batch: equal but for the order of sums
 
@@ -210,16 +210,16 @@ def test_strengths_of_any_sign_scale_the_shift(model):
 def test_several_edits_are_each_scaled_by_one_over_root_n(model):
     a, b, c = (0.3 * randn(64, 8, 8, seed=s) for s in range(3))
     edits = {
-        GlobalDelta(shift, train_steps=5): strength for shift, strength in ((a, 1.0), (b, -2.0), (c, 0.5))
+        GlobalDelta(shift, t_edit=0, train_steps=5): strength for shift, strength in ((a, 1.0), (b, -2.0), (c, 0.5))
     }
-    one = GlobalDelta((a - 2 * b + 0.5 * c) / 3**0.5, train_steps=5)
+    one = GlobalDelta((a - 2 * b + 0.5 * c) / 3**0.5, t_edit=0, train_steps=5)
     assert close(edit(model, X_T, edits, steps=5, **QUIET), edit(model, X_T, {one: 1.0}, steps=5, **QUIET))
 
 
 def test_the_shift_is_scaled_by_training_steps_over_test_steps(model):
     shift = 0.3 * randn(64, 8, 8)
-    got = edit(model, X_T, {GlobalDelta(shift, train_steps=40): 1.0}, steps=10, **QUIET)
-    want = edit(model, X_T, {GlobalDelta(4 * shift, train_steps=10): 1.0}, steps=10, **QUIET)
+    got = edit(model, X_T, {GlobalDelta(shift, t_edit=0, train_steps=40): 1.0}, steps=10, **QUIET)
+    want = edit(model, X_T, {GlobalDelta(4 * shift, t_edit=0, train_steps=10): 1.0}, steps=10, **QUIET)
     assert close(got, want) and not close(got, generate(model, X_T, steps=10, **QUIET), 1e-3)
 
 
@@ -239,11 +239,11 @@ def test_the_interval_includes_t_edit_itself(ddpm):
         assert times == want
 
 
-def test_without_t_edit_the_smallest_of_the_edits_is_taken(ddpm):
+def test_without_t_edit_the_largest_of_the_edits_is_taken(ddpm):
     a, b, times = f_t(0, t_edit=600), f_t(1, t_edit=300), []
     a.register_forward_hook(lambda module, inputs, output: times.append(inputs[2]))
     edit(ddpm, X_T[:1], {a: 1.0, b: 1.0}, steps=4, **QUIET)
-    assert times == [999, 666, 333]
+    assert times == [999, 666]
 
 
 def test_outside_the_interval_one_decode_is_done_and_inside_one_of_doubled_batch(model, monkeypatch):
@@ -401,4 +401,4 @@ def test_a_strength_that_is_no_number_is_refused(ddpm):
 
 def test_an_edit_of_another_h_space_is_refused(ddpm):
     with pytest.raises(WeightsError, match="'other' shifts 32 channels, but h-space has 64"):
-        edit(ddpm, X_T, {ConvDelta(32, 128, name="other"): 1.0}, steps=2, **QUIET)
+        edit(ddpm, X_T, {ConvDelta(32, 128, name="other", t_edit=0): 1.0}, steps=2, **QUIET)

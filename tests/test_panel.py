@@ -16,7 +16,7 @@ class Domain:
 def panel(unet):
     from asyrp_lib.delta import GlobalDelta
     torch.manual_seed(0)
-    deltas = {name: GlobalDelta(torch.randn(unet.h_channels, 8, 8)) for name in ("smiling", "old")}
+    deltas = {name: GlobalDelta(torch.randn(unet.h_channels, 8, 8), t_edit=300) for name in ("smiling", "old")}
     return Panel(Domain(unet), torch.randn(1, 3, 16, 16), deltas, strengths=(-1.0, 0.0, 1.0), steps=4, progress=False)
 
 

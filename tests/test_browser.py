@@ -1,0 +1,73 @@
+"""The slider panel in a real browser: JupyterLab on loopback, the slider moved, the picture seen to change."""
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+
+BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CELL = """import asyrp_lib as al
+domain = al.load_domain("synthfaces", device="cpu")
+x_T = al.invert(domain, domain.images("test", 1), steps=4, progress=False)
+panel = al.Panel(domain, x_T, {"smiling": domain.delta("smiling")}, strengths=(-1.0, 0.0, 1.0), steps=4, progress=False)
+panel.show()"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The address of a JupyterLab that shows one notebook with a panel."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, tmp_path / "panel.ipynb")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = open(tmp_path / "lab.log", "w")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+         "--IdentityProvider.token=panel", f"--ServerApp.root_dir={tmp_path}", "--LabApp.news_url=None",
+         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"], stdout=log, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api?token=panel", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        else:
+            pytest.fail("JupyterLab did not start: " + (tmp_path / "lab.log").read_text()[-500:])
+        yield f"{address}/lab/tree/panel.ipynb?token=panel"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: the panel was not tried in a browser")
+def test_moving_the_slider_in_jupyterlab_changes_the_picture(lab, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the panel was not tried in a browser")
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=BROWSER, args=[
+            "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(lab)
+        page.locator(".jp-Notebook .jp-CodeCell").first.click(timeout=60_000)
+        page.keyboard.press("Shift+Enter")
+        handle = page.locator(".noUi-handle").first
+        handle.wait_for(timeout=120_000)
+        picture = page.locator(".widget-image").nth(1)
+        picture.wait_for()
+        page.wait_for_timeout(1000)
+        still = picture.screenshot()
+        handle.focus()
+        for _ in range(20):
+            page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(1500)
+        moved = picture.screenshot()
+        page.screenshot(path=tmp_path / "panel.png")
+        browser.close()
+    assert moved != still
