@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DOMAIN ?= synthfaces
 READY  := $(VENV)/.ready
+QUIET  := --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help env run test lab bench clean
@@ -20,24 +21,26 @@ help:
 env: $(READY)
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "error: $(PYTHON) is too old or missing; expected Python 3.11 or newer; run make PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "Creating $(VENV): torch and its friends, about 2-4 minutes and 6 GB of disk."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt -e '.[dev]' || \
-	  { echo "The exact versions of constraints.txt do not fit this Python; taking the ranges of pyproject.toml instead."; \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; }
+	@echo "Creating $(VENV): torch and its friends, about 3 minutes and 5.5 GB (CUDA libraries included where there are any)."
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "error: $(PYTHON) cannot make environments; expected the module venv; on Debian or Ubuntu install python3-venv"; exit 2; }
+	@$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt -e '.[dev]' || \
+	  { echo "The exact versions of constraints.txt could not be installed (see above); trying the ranges of pyproject.toml."; \
+	    $(BIN)/python -m pip install $(QUIET) -e '.[dev]' || \
+	    { echo "error: the environment could not be made (see above); with a network, run the same command again"; exit 2; }; }
 	@touch $@
 
 run: $(READY)
-	@$(BIN)/python notebooks/run_all.py --domain $(DOMAIN)
+	@$(BIN)/python notebooks/run_all.py --domain "$(DOMAIN)"
 
 test: $(READY)
 	@$(BIN)/python -m pytest
 	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 lab: $(READY)
-	@cd notebooks && ../$(BIN)/jupyter lab
+	@$(BIN)/python -m jupyterlab --notebook-dir=notebooks
 
 bench: $(READY)
 	@$(BIN)/python -m asyrp_lib bench

@@ -1,15 +1,20 @@
-"""How nbval compares notebooks: outputs that differ between machines by nature are not compared, their presence is."""
+"""How nbval compares notebooks: what differs between machines is not compared, and no cell is excused."""
+import pytest
 
 
 def pytest_collectstart(collector):
-    """Leave error streams, HTML twins of text, and widgets out of the comparison."""
+    """Leave error streams, HTML and SVG twins, and widgets out of the comparison."""
     if hasattr(collector, "skip_compare"):
-        collector.skip_compare += ("stderr", "text/html", "application/vnd.jupyter.widget-view+json")
+        collector.skip_compare += ("stderr", "text/html", "image/svg+xml",
+                                   "application/vnd.jupyter.widget-view+json")
 
 
-def pytest_runtest_logreport(report):
-    """A notebook cell that nbval gave up on (after a timeout it marks the rest xfail) is a failure."""
-    if report.when == "call" and ".ipynb" in report.nodeid and getattr(report, "wasxfail", None) is not None:
-        report.outcome = "failed"
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: after pytest has marked it as xfail
+def pytest_runtest_makereport(item, call):
+    """Count a cell that nbval excuses as failed: after a timeout it marks all later cells xfail."""
+    report = yield
+    if ".ipynb" in item.nodeid and hasattr(report, "wasxfail"):
+        report.longrepr = f"{item.nodeid} was excused and checked nothing ({report.wasxfail})"
         del report.wasxfail
-        report.longrepr = "not run: an earlier cell of this notebook failed to finish"
+        report.outcome = "failed"
+    return report

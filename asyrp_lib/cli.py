@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("curve", _curve, "Measure the perceptual curves behind t_edit and t_boost.")
     sub.add_argument("--images", type=int, default=64, help="training pictures")
-    sub.add_argument("--steps", type=int, default=200, help="steps of the inversion")
+    sub.add_argument("--steps", type=int, default=100, help="steps of the inversion")
 
     sub = command("evaluate", _evaluate, "Judge the edits by the oracle and write the results.")
     sub.add_argument("edit", nargs="*", help="names of edits (default: all that are trained)")
@@ -161,11 +161,14 @@ def _train(options) -> None:
 
 
 def _curve(options) -> None:
+    from .api import invert
     from .interval import perceptual_curves, t_boost_from_curve
     from .results import save_result
     domain = _load(options)
     started = time.monotonic()
-    curve = perceptual_curves(domain.unet, domain.images("train", options.images), domain.distance, steps=options.steps)
+    x_0 = domain.images("train", options.images)
+    domain.distance.calibrate(x_0, invert(domain, x_0, steps=options.steps, batch_size=32))
+    curve = perceptual_curves(domain.unet, x_0, domain.distance, steps=options.steps, batch_size=32)
     t_boost = t_boost_from_curve(curve["t"].tolist(), curve["x_t"].tolist())
     data = {"curve": curve.round(5).to_dict("list"), "t_boost": t_boost, "scale": domain.distance.scale}
     settings = {"domain": domain.name, "images": options.images, "steps": options.steps, "thresholds": [0.33, 1.2]}

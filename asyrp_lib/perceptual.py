@@ -18,7 +18,7 @@ class PerceptualDistance(nn.Module):
     Source: Zhang et al. 2018, Eq. 1; used in Asyrp Sec. 4.
     """
 
-    #: LPIPS between an image and its fully noised x_T: the mean over the five published curves (1.34 … 1.51).
+    #: LPIPS between an image and its inversion x_T: the mean over the five published curves (1.34 … 1.51).
     NOISE_DISTANCE = 1.415
 
     def __init__(self, features: Callable[[Tensor], list[Tensor]], scale: float = 1.0):
@@ -34,14 +34,11 @@ class PerceptualDistance(nn.Module):
             total = total + (fa - fb).square().sum(1).mean((1, 2))
         return self.scale * total
 
-    def calibrate(self, images: Tensor, noise: Tensor) -> "PerceptualDistance":
-        """Set the scale so that pure noise is as far from the images as LPIPS finds it on the published curves.
+    def calibrate(self, x_0: Tensor, x_T: Tensor) -> None:
+        """Set the scale so that x_T is as far from x_0 as LPIPS finds it at the end of the published curves.
 
         Args:
-            images: (B, 3, R, R) in [-1, 1].
-            noise: (B, 3, R, R) standard normal.
-        Returns:
-            The distance itself.
+            x_0: pictures (B, 3, R, R) in [-1, 1].
+            x_T: their inversions (B, 3, R, R).
         """
-        self.scale *= self.NOISE_DISTANCE / float(self(images, noise).mean())
-        return self
+        self.scale *= self.NOISE_DISTANCE / float(self(x_0, x_T).mean())

@@ -32,7 +32,10 @@ def provenance(settings: dict, seconds: float) -> dict:
         seconds: wall-clock time of the computation.
     """
     def git(*command: str) -> str:
-        done = subprocess.run(["git", "-C", str(repo_root()), *command], capture_output=True, text=True)
+        try:
+            done = subprocess.run(["git", "-C", str(repo_root()), *command], capture_output=True, text=True)
+        except OSError:  # a downloaded archive on a machine without git: no reason to lose a long computation
+            return ""
         return done.stdout.strip()
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
@@ -71,7 +74,7 @@ def load_result(name: str, command: str) -> dict:
     path = data_dir() / "results" / f"{name}.json"
     try:
         return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: neither JSON nor text
         raise WeightsError(f"The result {path.name} is missing or damaged; expected it in {path.parent.name}/; make it with "
                            f"`{command}`.") from error
 

@@ -1,5 +1,8 @@
 """Files and results: either the old one or the new one, never half of one; and every result says what made it."""
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -18,6 +21,21 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError("killed")
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_process_killed_between_write_and_replace_leaves_the_old_file(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    program = ("import os, signal, sys\nfrom asyrp_lib.files import atomic_write\n"
+               "with atomic_write(sys.argv[1]) as temporary:\n"
+               "    temporary.write_text('new')\n"
+               "    os.kill(os.getpid(), signal.SIGKILL)\n")
+    killed = subprocess.run([sys.executable, "-c", program, str(target)])
+    assert killed.returncode == -signal.SIGKILL
+    assert target.read_text() == "old"
+    with atomic_write(target) as temporary:  # what the killed one left behind is in nobody's way
+        temporary.write_text("newer")
+    assert target.read_text() == "newer"
 
 
 def test_a_write_that_ends_replaces_the_file(tmp_path):
@@ -59,6 +77,22 @@ def test_a_result_says_what_made_it_and_a_missing_one_how_to_make_it(tmp_path, m
     assert stored["provenance"]["versions"]["torch"] in results.origin(stored)
     with pytest.raises(WeightsError, match="make other"):
         results.load_result("other", "make other")
-    (tmp_path / "results" / "trial.json").write_text(json.dumps(stored)[:50])
-    with pytest.raises(WeightsError, match="damaged"):
-        results.load_result("trial", "make trial")
+    for damaged in (json.dumps(stored)[:50].encode(), b"\xff\xfe\x00"):
+        (tmp_path / "results" / "trial.json").write_bytes(damaged)
+        with pytest.raises(WeightsError, match="damaged"):
+            results.load_result("trial", "make trial")
+
+
+def test_a_result_can_be_stored_where_git_is_not_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    results.save_result("trial", {"x": 1}, {}, started=0.0)
+    assert results.load_result("trial", "make trial")["provenance"]["commit"] == "no git"
+
+
+def test_a_result_that_json_cannot_express_leaves_the_stored_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    results.save_result("trial", {"x": 1}, {}, started=0.0)
+    with pytest.raises(TypeError):
+        results.save_result("trial", {"x": torch.ones(1)}, {}, started=0.0)
+    assert results.load_result("trial", "make trial")["data"] == {"x": 1}

@@ -1,4 +1,5 @@
 """Hygiene of the notebooks as they are stored: without it nbval could pass while checking nothing."""
+import ast
 import json
 import re
 from pathlib import Path
@@ -66,17 +67,25 @@ def test_compared_output_holds_no_long_number_that_another_machine_would_print_o
                 assert not re.search(r"\d\.\d{3,}", "".join(output.get("text", ""))), output
 
 
-def test_there_is_one_parameters_cell_of_plain_literals(notebook):
+def test_there_is_one_parameters_cell_of_plain_literals(path, notebook):
     cells = [cell for cell in code(notebook) if "parameters" in tags(cell)]
     assert len(cells) == 1 and not cells[0]["outputs"]
-    for line in "".join(cells[0]["source"]).splitlines():
-        assert re.match(r"[A-Z][A-Z, ]* = ", line) or line.startswith("#"), line
+    names = set()
+    for statement in ast.parse("".join(cells[0]["source"])).body:
+        assert isinstance(statement, ast.Assign), ast.unparse(statement)
+        ast.literal_eval(statement.value)
+        names |= {name.id for name in ast.walk(statement) if isinstance(name, ast.Name)}
+    if path.name < "90":  # from there on they are about the embedded domain itself
+        assert "DOMAIN" in names, "`make run DOMAIN=...` could not change the domain"
+    assert all(name.isupper() for name in names), names
 
 
 def test_metadata_is_normal_and_no_widget_state_is_stored(notebook):
     assert notebook["metadata"] == {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
                                     "language_info": {"name": "python"}}
-    assert all(re.fullmatch(r"[\w-]+", cell["id"]) for cell in notebook["cells"])
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert all(re.fullmatch(r"[\w-]{1,64}", name) for name in ids) and len(set(ids)) == len(ids)
+    assert not any("execution" in cell["metadata"] for cell in notebook["cells"]), "times of a run are stored"
 
 
 def test_no_path_of_a_machine_and_no_megabytes(path):

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Callable
 
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
+from ..asyrp import sample_noise
 from ..clip import Clip
 from ..delta import load_delta
 from ..edits import Edit
@@ -95,6 +95,4 @@ class Domain:
 
     def seeded_noise(self, n: int, *, first: int = 0) -> Tensor:
         """x_T (n, 3, R, R) of standard normal noise, picture i from seed `first + i`."""
-        draw = lambda seed: torch.randn(3, self.resolution, self.resolution,
-                                        generator=torch.Generator().manual_seed(seed))
-        return torch.stack([draw(first + i) for i in range(n)]).to(self.unet.device)
+        return sample_noise(range(first, first + n), (3, self.resolution, self.resolution), self.unet.device)

@@ -47,9 +47,9 @@ def load_synthfaces(device: torch.device) -> Domain:
     domain = Domain("synthfaces", unet, images, clip, EDITS, PerceptualDistance(segmenter.features),
                     directions=data_dir() / "directions" / "synthfaces", oracle=oracle, segmenter=segmenter.segment,
                     classes=CLASSES, factor_source=factors)
-    domain.distance.calibrate(images("train", 32, 0), domain.seeded_noise(32))
     curve = data_dir() / "results" / "synthfaces_curve.json"
     if curve.exists():
         stored = json.loads(curve.read_text())["data"]
         domain.curve, domain.t_boost = pd.DataFrame(stored["curve"]), stored["t_boost"]
+        domain.distance.scale = stored["scale"]
     return domain

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ....hspace import HSpaceUNet
 from ....schedule import NoiseSchedule
+from ....weights import read_weights
 from ..faces import from_bytes, render_split
 from .loop import Budget, train_network
 
@@ -51,6 +52,9 @@ def pretrain_ddpm(resolution: int, budget: Budget, folder: Path, export: Path, *
                   device: torch.device) -> dict:
     """Train the DDPM and write `export` (safetensors with its configs in the metadata) at every checkpoint.
 
+    Without a state in `folder` it goes on from the weights in `export`, if they are of this resolution, so that the shipped
+    network can be trained further anywhere; delete or move them to begin anew.
+
     Args:
         resolution: 32 or 64.
         budget: time, batch, rate.
@@ -64,11 +68,17 @@ def pretrain_ddpm(resolution: int, budget: Budget, folder: Path, export: Path, *
     schedule = NoiseSchedule.linear()
     images = render_split("train", faces, resolution, device=device).images
     torch.manual_seed(budget.seed)
-    unet = build_unet(resolution).to(device, memory_format=torch.channels_last)
+    unet, before = build_unet(resolution), None
+    if export.exists() and not (folder / "state.pt").exists():
+        shipped = HSpaceUNet.from_pretrained(export)
+        if shipped.resolution == resolution:
+            unet.load_state_dict(shipped.unet.state_dict())
+            before = {key: read_weights(export)[1]["card"][key] for key in ("steps", "images", "seconds", "loss")}
+    unet = unet.to(device, memory_format=torch.channels_last)
 
     def on_save(average: nn.Module, info: dict) -> None:
         model = HSpaceUNet(average, schedule, "v_prediction")
         model.save(export, {**info, "faces": faces, "data": "synthfaces train split"})
 
-    _, info = train_network(unet, v_loss(schedule, images), faces, budget, folder, on_save=on_save)
+    _, info = train_network(unet, v_loss(schedule, images), faces, budget, folder, before=before, on_save=on_save)
     return info

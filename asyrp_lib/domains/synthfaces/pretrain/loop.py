@@ -41,7 +41,8 @@ class Budget:
 
 def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.Generator], Tensor], size: int,
                   budget: Budget, folder: Path, *, save_every: float = 120.0,
-                  on_save: Callable[[nn.Module, dict], None] | None = None) -> tuple[nn.Module, dict]:
+                  before: dict | None = None, on_save: Callable[[nn.Module, dict], None] | None = None
+                  ) -> tuple[nn.Module, dict]:
     """Minimise `loss_of` over random batches of indices until the time budget is used up.
 
     The folder keeps `state.pt` (weights, EMA, optimiser, generator, counters; written atomically) and `losses.csv`;
@@ -54,6 +55,7 @@ def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.
         budget: see `Budget`.
         folder: run folder, made if missing.
         save_every: seconds between checkpoints.
+        before: counters (steps, images, seconds, loss) of the training that `model` already had, None for a new one.
         on_save: called with (averaged model, info) after every checkpoint, for previews and exports.
     Returns:
         (the averaged model in eval mode, info: steps, images, seconds, loss).
@@ -65,7 +67,7 @@ def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.
     average = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), lr=budget.lr, weight_decay=budget.weight_decay)
     generator = torch.Generator().manual_seed(budget.seed)
-    info = {"steps": 0, "images": 0, "seconds": 0.0, "loss": float("nan")}
+    info = before or {"steps": 0, "images": 0, "seconds": 0.0, "loss": float("nan")}
     state_file = folder / "state.pt"
     if state_file.exists():
         state = torch.load(state_file, map_location=device, weights_only=True)
@@ -75,10 +77,10 @@ def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.
         generator.set_state(state["generator"].cpu())
         info = state["info"]
     run = torch.compile(model) if budget.compile else model
-    total, before = budget.minutes * 60, info["seconds"]
+    total, earlier = budget.minutes * 60, info["seconds"]
     started = saved = time.monotonic()
     smooth = None
-    bar = tqdm(total=round(total), initial=round(before), unit="s", desc=folder.name)
+    bar = tqdm(total=round(total), initial=round(earlier), unit="s", desc=folder.name)
     model.train()
     while info["seconds"] < total:
         left = 1 - info["seconds"] / total
@@ -100,7 +102,7 @@ def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.
         smooth = value if smooth is None else 0.98 * smooth + 0.02 * value
         now = time.monotonic()
         info = {"steps": info["steps"] + 1, "images": info["images"] + budget.batch,
-                "seconds": before + now - started, "loss": smooth}
+                "seconds": earlier + now - started, "loss": smooth}
         bar.n = min(round(info["seconds"]), bar.total)
         bar.set_postfix(loss=f"{smooth:.4f}", images=info["images"], refresh=False)
         bar.update(0)

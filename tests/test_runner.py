@@ -1,0 +1,140 @@
+"""`make run` and `make test` on toy notebooks: what is stored, what fails, and that nothing is excused."""
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from asyrp_lib.errors import UnknownNameError
+
+ROOT = Path(__file__).resolve().parent.parent
+NOISY = """import sys
+print("a title is no claim")
+print("one: True")
+print("a warning", file=sys.stderr, flush=True)
+print("moves most in 2 of 3 edits")"""
+
+
+@pytest.fixture
+def runner(tmp_path, monkeypatch):
+    """notebooks/run_all.py at work in a folder of its own."""
+    spec = importlib.util.spec_from_file_location("run_all", ROOT / "notebooks" / "run_all.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(module, "HERE", tmp_path / "notebooks")
+    monkeypatch.setattr(module, "load_domain", lambda name: None)
+    return module
+
+
+def write(folder: Path, name: str, *cells: tuple[str, list[str]]) -> Path:
+    kernel = {"name": "python3", "display_name": "x"}
+    notebook = nbformat.v4.new_notebook(metadata={"widgets": {}, "kernelspec": kernel})
+    for i, (source, tags) in enumerate(cells):
+        notebook.cells.append(nbformat.v4.new_code_cell(source, metadata={"tags": tags}, id=f"cell-{i}"))
+    nbformat.write(notebook, folder / name)
+    return folder / name
+
+
+def run(runner, monkeypatch, *options: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["run_all.py", *options])
+    return runner.main()
+
+
+def nbval(folder: Path, name: str, *options: str) -> subprocess.CompletedProcess:
+    """What `make test` does with one notebook, under the repository's own conftest."""
+    shutil.copy(ROOT / "conftest.py", folder)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(folder), "--nbval"]
+    command += ["--nbval-current-env", *options, str(folder / name)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_run_stores_tidy_outputs_and_counts_the_compared_lines(runner, monkeypatch, capsys):
+    path = write(runner.HERE, "00_toy.ipynb", ('DOMAIN = "synthfaces"', ["parameters"]), (NOISY, []),
+                 ("print(DOMAIN)", ["nbval-ignore-output"]))
+    assert run(runner, monkeypatch) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[-1] == "2"
+    stored = nbformat.read(path, as_version=4)
+    assert [output.text for output in stored.cells[1].outputs] == [
+        "a title is no claim\none: True\nmoves most in 2 of 3 edits\n"]
+    assert [cell.id for cell in stored.cells] == ["cell-0", "cell-1", "cell-2"]
+    assert [cell.execution_count for cell in stored.cells] == [1, 2, 3]
+    assert "widgets" not in stored.metadata and stored.metadata.kernelspec.display_name == "Python 3"
+    assert not any("execution" in cell.metadata for cell in stored.cells)
+    first = path.read_bytes()
+    assert run(runner, monkeypatch) == 0 and path.read_bytes() == first, "a second run changes the file"
+    assert nbval(runner.HERE, path.name).returncode == 0
+
+
+@pytest.mark.parametrize("cell, sentence", [
+    ("1 / 0", "02_toy.ipynb, cell [2] (1 / 0): ZeroDivisionError: division by zero"),
+    ("import os; os._exit(1)", "02_toy.ipynb, cell [2] (import os; os._exit(1)): Kernel died")])
+def test_a_failing_cell_is_named_and_the_stored_notebook_stays(runner, monkeypatch, capsys, cell, sentence):
+    path = write(runner.HERE, "02_toy.ipynb", ("print(1)", []), (cell, []))
+    before = path.read_bytes()
+    assert run(runner, monkeypatch) == 1
+    assert sentence in capsys.readouterr().err
+    assert path.read_bytes() == before and list(runner.HERE.iterdir()) == [path]
+
+
+def test_a_cell_that_takes_too_long_is_named(runner):
+    path = write(runner.HERE, "02_toy.ipynb", ("import time; time.sleep(60)", []))
+    with pytest.raises(runner.NotebookError, match=r"cell \[1\].*more than 1 s"):
+        runner.execute(path, "synthfaces", path, cell_timeout=1)
+
+
+def test_another_domain_reaches_the_cells_and_leaves_the_stored_notebook(runner, monkeypatch, tmp_path):
+    path = write(runner.HERE, "00_toy.ipynb", ('DOMAIN="synthfaces"', ["parameters"]), ("print(DOMAIN)", []))
+    write(runner.HERE, "90_embedded.ipynb", ("1 / 0", []))  # about the embedded domain: not run on another
+    before = path.read_bytes()
+    assert run(runner, monkeypatch, "--domain", "other") == 0
+    copy = nbformat.read(tmp_path / "runs" / "other" / "00_toy.ipynb", as_version=4)
+    assert copy.cells[1].metadata.tags == ["injected-parameters"]
+    assert copy.cells[2].outputs[0].text == "other\n"
+    assert path.read_bytes() == before
+
+
+def test_a_claim_that_does_not_hold_is_listed(runner, monkeypatch, capsys):
+    write(runner.HERE, "00_toy.ipynb", ('print("a: True")\nprint("b: False")', []))
+    assert run(runner, monkeypatch) == 0
+    assert capsys.readouterr().out.endswith("These claims do not hold here:\n  00_toy: b: False\n")
+
+
+@pytest.mark.parametrize("cells", [[("x = 1", [])], [("STEPS = 1", ["parameters"])]])
+def test_an_override_that_would_change_nothing_is_an_error(runner, monkeypatch, capsys, cells):
+    write(runner.HERE, "00_toy.ipynb", *cells)
+    assert run(runner, monkeypatch, "--domain", "other") == 1
+    assert "`parameters`" in capsys.readouterr().err
+
+
+def test_an_unknown_domain_or_notebook_is_wrong_input(runner, monkeypatch, capsys):
+    write(runner.HERE, "00_toy.ipynb", ("x = 1", []))
+    assert run(runner, monkeypatch, "--only", "00", "77") == 2
+    assert "'77'" in capsys.readouterr().err
+
+    def unknown(name):
+        raise UnknownNameError(f"Unknown domain {name!r}; known are synthfaces.")
+
+    monkeypatch.setattr(runner, "load_domain", unknown)
+    assert run(runner, monkeypatch, "--domain", "nowhere") == 2
+    assert capsys.readouterr().err == "error: Unknown domain 'nowhere'; known are synthfaces.\n"
+
+
+def test_nbval_sees_a_changed_line(runner, monkeypatch):
+    path = write(runner.HERE, "00_toy.ipynb", ("print(True)", []))
+    assert run(runner, monkeypatch) == 0
+    path.write_text(path.read_text().replace("print(True)", "print(False)"))
+    assert nbval(runner.HERE, path.name).returncode == 1
+
+
+def test_a_cell_that_nbval_excuses_after_a_timeout_counts_as_failed(runner, monkeypatch):
+    path = write(runner.HERE, "00_toy.ipynb", ("import time", []), ("time.sleep(0)", []), ("print(2)", []))
+    assert run(runner, monkeypatch) == 0
+    path.write_text(path.read_text().replace("sleep(0)", "sleep(60)"))
+    result = nbval(runner.HERE, path.name, "--nbval-cell-timeout", "1")
+    assert result.returncode == 1
+    assert "2 failed, 1 passed" in result.stdout
+    assert "xfailed" not in result.stdout and "xpassed" not in result.stdout
