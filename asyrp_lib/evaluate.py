@@ -12,7 +12,7 @@ from .metrics import factor_shifts, s_dir, segmentation_consistency
 
 
 def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[float], *, steps: int = 40,
-                   progress: bool = True) -> dict[float, pd.DataFrame]:
+                   plain: torch.Tensor | None = None, progress: bool = True) -> dict[float, pd.DataFrame]:
     """What one edit does to every factor of every picture, at several strengths.
 
     Args:
@@ -21,6 +21,7 @@ def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[flo
         x_0: (N, 3, R, R) in [-1, 1].
         strengths: any signs; 0 is the reconstruction that the others are compared with and is always included.
         steps: S.
+        plain: the reconstructions, if they are there already.
         progress: show a progress bar while editing.
     Returns:
         strength -> DataFrame (N, factors): the oracle's reading minus that of the reconstruction, in data-set standard
@@ -31,8 +32,8 @@ def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[flo
     if domain.oracle is None:
         raise OfflineError(f"The domain {domain.name!r} has no oracle; expected one that knows its factors; use synthfaces.")
     this, delta = domain.edit_named(name), domain.delta(name)
-    x_T = invert(domain, x_0, steps=steps, progress=progress)
-    plain = edit(domain, x_T, {}, steps=steps, t_boost=0, progress=False)
+    x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
+    plain = edit(domain, x_T, {}, steps=steps, t_boost=0, progress=False) if plain is None else plain
     found = {}
     for strength in tqdm(sorted({*strengths, 0.0}), desc=name, unit="strength", disable=not progress):
         edited = plain if strength == 0 else edit(domain, x_T, {delta: strength}, steps=steps, t_boost=0, progress=False)
@@ -60,9 +61,11 @@ def evaluate_edits(domain, names: Sequence[str], *, n: int = 64, strengths: Sequ
         (data: edit -> strength -> column -> {mean, std}, settings).
     """
     x_0 = domain.images("test", n)
+    x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
+    plain = edit(domain, x_T, {}, steps=steps, t_boost=0, progress=False)
     data, started = {}, time.monotonic()
     for name in names:
-        sweep = strength_sweep(domain, name, x_0, strengths, steps=steps, progress=progress)
+        sweep = strength_sweep(domain, name, x_0, strengths, steps=steps, plain=plain, progress=progress)
         data[name] = {f"{s:g}": {column: {"mean": round(float(table[column].mean()), 4),
                                           "std": round(float(table[column].std()), 4)} for column in table}
                       for s, table in sweep.items()}
