@@ -152,11 +152,11 @@ def _train(options) -> None:
             epochs=options.epochs, batch_size=options.batch_size)
         folder = Path("runs") / domain.name / edit.name.replace(" ", "_")
         delta, history = train_delta(domain, edit, settings, images=options.images, folder=folder)
-        card = {"source": edit.source, "target": edit.target, "final_clip_loss": round(float(history.clip[-200:].mean()), 4),
+        card = {"source": edit.source, "target": edit.target, "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
                 "provenance": provenance({**asdict(settings), "images": options.images}, time.monotonic() - started)}
         out = options.out or domain.direction_file(edit.name)
         save_delta(out, delta, card)
-        print(f"{edit.name}: t_edit {settings.t_edit}, CLIP loss {history.clip[:8].mean():.3f} → "
+        print(f"{edit.name}: t_edit {settings.t_edit}, CLIP loss {history['clip'][:8].mean():.3f} → "
               f"{card['final_clip_loss']:.3f}, {time.monotonic() - started:.0f} s, wrote {out}", flush=True)
 
 
