@@ -37,7 +37,7 @@ def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = Non
 
 
 def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 40, t_edit: int | None = None,
-         t_boost: int | None = None, seeds=None, batch_size: int | None = None, progress: bool = True) -> Tensor:
+         t_boost: int = 0, seeds=None, batch_size: int | None = None, progress: bool = True) -> Tensor:
     """Generate from x_T with the asymmetric reverse process; no edits, or strength 0, give plain generation.
 
     Args:
@@ -46,7 +46,7 @@ def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 
         edits: f_t -> strength; negative strengths are legal.
         steps: S; Δh is rescaled by S_train / S.
         t_edit: start of the editing interval, None for the edits' own.
-        t_boost: quality boosting below it, None for the domain's; 0 switches it off.
+        t_boost: quality boosting below it, e.g. `domain.t_boost`; 0 for none, which keeps small pictures nearest to x_0.
         seeds: one per picture for the boosting noise, None for 0 … B − 1.
         batch_size: pictures per pass, None for all.
         progress: show a progress bar.
@@ -58,8 +58,7 @@ def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 
     """
     check_images(x_T, domain.resolution)
     return asyrp.edit(domain.unet, x_T.to(domain.unet.device), edits, steps=steps, t_edit=t_edit,
-                      t_boost=domain.t_boost if t_boost is None else t_boost, seeds=seeds, batch_size=batch_size,
-                      progress=progress)
+                      t_boost=t_boost, seeds=seeds, batch_size=batch_size, progress=progress)
 
 
 def t_edit_of(domain, edit: Edit) -> int:

@@ -58,9 +58,9 @@ def run_benchmark(domain, *, repeats: int = 3, batch: int = 8, steps: int = 40) 
     for n in (1, batch):
         seconds = timed(lambda: invert(domain.unet, x_0[:n], steps=steps, progress=False), repeats, device)
         add(f"inversion, {steps} steps, batch {n}", seconds / n, "s/image")
-        seconds = timed(lambda: edit(domain, x_T[:n], {}, steps=steps, t_boost=0, progress=False), repeats, device)
+        seconds = timed(lambda: edit(domain, x_T[:n], {}, steps=steps, progress=False), repeats, device)
         add(f"plain generation, {steps} steps, batch {n}", seconds / n, "s/image")
-        seconds = timed(lambda: edit(domain, x_T[:n], {delta: 1.0}, steps=steps, t_boost=0, progress=False), repeats, device)
+        seconds = timed(lambda: edit(domain, x_T[:n], {delta: 1.0}, steps=steps, progress=False), repeats, device)
         add(f"edit, {steps} steps, batch {n}", seconds / n, "s/image")
     settings = TrainSettings(steps=steps, t_edit=t_edit_of(domain, change), epochs=1)
     trained = []

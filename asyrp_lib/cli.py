@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--strength", action="append", type=float, help="one per edit, any sign (default 1)")
     sub.add_argument("--steps", type=int, default=40, help="steps of inversion and generation")
     sub.add_argument("--t-edit", type=int, help="start of the editing interval (default: the edit's own)")
-    sub.add_argument("--t-boost", type=int, help="quality boosting below it, 0 for none (default: the domain's)")
+    sub.add_argument("--t-boost", type=int, default=0, help="quality boosting below it, 0 for none")
     sub.add_argument("--seed", type=int, default=0, help="of the boosting noise")
     sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size")
     sub.add_argument("--out", required=True, type=Path, help="PNG to write")
@@ -177,12 +177,10 @@ def _curve(options) -> None:
 
 def _evaluate(options) -> None:
     from .evaluate import evaluate_edits
-    from .results import save_result
     domain = _load(options)
-    started = time.monotonic()
     names = options.edit or [name for name in domain.edits if domain.direction_file(name).exists()]
-    data, settings = evaluate_edits(domain, names, n=options.images)
-    print(f"wrote {save_result(f'{domain.name}_evaluation', data, settings, started=started)}")
+    for file in evaluate_edits(domain, names, n=options.images):
+        print(f"wrote {file}", flush=True)
 
 
 def _bench(options) -> None:

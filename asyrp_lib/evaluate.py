@@ -1,14 +1,16 @@
 """Judging edits by the oracle: how far did the aimed factor move, and what else moved?"""
 import time
-from typing import Sequence
+from pathlib import Path
+from typing import Iterator, Sequence
 
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from .api import edit, invert
-from .errors import OfflineError
+from .errors import OfflineError, WeightsError
 from .metrics import factor_shifts, s_dir, segmentation_consistency
+from .results import data_dir, load_result, save_result
 
 
 def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[float], *, steps: int = 40,
@@ -33,10 +35,10 @@ def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[flo
         raise OfflineError(f"The domain {domain.name!r} has no oracle; expected one that knows its factors; use synthfaces.")
     this, delta = domain.edit_named(name), domain.delta(name)
     x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
-    plain = edit(domain, x_T, {}, steps=steps, t_boost=0, progress=False) if plain is None else plain
+    plain = edit(domain, x_T, {}, steps=steps, progress=False) if plain is None else plain
     found = {}
     for strength in tqdm(sorted({*strengths, 0.0}), desc=name, unit="strength", disable=not progress):
-        edited = plain if strength == 0 else edit(domain, x_T, {delta: strength}, steps=steps, t_boost=0, progress=False)
+        edited = plain if strength == 0 else edit(domain, x_T, {delta: strength}, steps=steps, progress=False)
         table = factor_shifts(domain.oracle.read, plain, edited)
         table["S_dir"] = s_dir(domain.clip, x_0, edited, this.source, this.target).numpy()
         if domain.segmenter is not None:
@@ -47,8 +49,8 @@ def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[flo
 
 
 def evaluate_edits(domain, names: Sequence[str], *, n: int = 64, strengths: Sequence[float] = (-1, -0.5, 0, 0.5, 1),
-                   steps: int = 40, progress: bool = True) -> tuple[dict, dict]:
-    """Sweep every edit over test pictures and summarise it for `data/results/`.
+                   steps: int = 40, progress: bool = True) -> Iterator[Path]:
+    """Sweep edits over test pictures and write one result per edit, `data/results/<domain>_evaluation/<edit>.json`.
 
     Args:
         domain: a Domain with an oracle.
@@ -57,18 +59,35 @@ def evaluate_edits(domain, names: Sequence[str], *, n: int = 64, strengths: Sequ
         strengths: see `strength_sweep`.
         steps: S.
         progress: show progress bars.
-    Returns:
-        (data: edit -> strength -> column -> {mean, std}, settings).
+    Yields:
+        The file of each edit, as soon as it is written; its data are strength -> column -> {mean, std}.
     """
     x_0 = domain.images("test", n)
     x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
-    plain = edit(domain, x_T, {}, steps=steps, t_boost=0, progress=False)
-    data, started = {}, time.monotonic()
+    plain = edit(domain, x_T, {}, steps=steps, progress=False)
     for name in names:
+        started = time.monotonic()
         sweep = strength_sweep(domain, name, x_0, strengths, steps=steps, plain=plain, progress=progress)
-        data[name] = {f"{s:g}": {column: {"mean": round(float(table[column].mean()), 4),
-                                          "std": round(float(table[column].std()), 4)} for column in table}
-                      for s, table in sweep.items()}
-    settings = {"domain": domain.name, "split": "test", "n": n, "steps": steps, "strengths": list(strengths), "t_boost": 0,
-                "t_edit": {name: domain.delta(name).t_edit for name in names}}
-    return data, {**settings, "editing_seconds": round(time.monotonic() - started, 1)}
+        data = {f"{s:g}": {column: {"mean": round(float(table[column].mean()), 4), "std": round(float(table[column].std()), 4)}
+                           for column in table} for s, table in sweep.items()}
+        settings = {"domain": domain.name, "edit": name, "split": "test", "n": n, "steps": steps, "strengths": list(strengths),
+                    "t_boost": 0, "t_edit": domain.delta(name).t_edit}
+        yield save_result(_file(domain.name, name), data, settings, started=started)
+
+
+def load_evaluations(domain) -> dict[str, dict]:
+    """The stored results of `evaluate_edits`, edit -> result, in the order of the domain's edits.
+
+    Raises:
+        WeightsError: there are none.
+    """
+    folder = data_dir() / "results" / f"{domain.name}_evaluation"
+    names = [name for name in domain.edits if (folder / f"{name.replace(' ', '_')}.json").exists()]
+    if not names:
+        raise WeightsError(f"No evaluation of {domain.name!r} is stored; expected one file per edit; make them with "
+                           "`python -m asyrp_lib evaluate`.")
+    return {name: load_result(_file(domain.name, name), f"python -m asyrp_lib evaluate {name!r}") for name in names}
+
+
+def _file(domain: str, name: str) -> str:
+    return f"{domain}_evaluation/{name.replace(' ', '_')}"

@@ -39,7 +39,7 @@ def precompute(domain, x_T: Tensor, deltas: Mapping[str, nn.Module], strengths: 
     pictures = []
     for part in tqdm(points.split(batch_size), desc="precomputing the panel", unit="batch", disable=not progress):
         mixed = dict(zip(deltas.values(), part.unbind(1)))  # one strength per edit and picture
-        pictures.append(edit(domain, x_T.expand(len(part), -1, -1, -1), mixed, steps=steps, t_boost=0, progress=False))
+        pictures.append(edit(domain, x_T.expand(len(part), -1, -1, -1), mixed, steps=steps, progress=False))
     grid = torch.cat(pictures).cpu().clamp(-1, 1)
     return grid.reshape(*(len(strengths),) * len(deltas), *x_T.shape[1:])
 

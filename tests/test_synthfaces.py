@@ -114,14 +114,14 @@ def test_weights_of_another_network_are_refused_by_the_name_of_a_tensor():
 def test_inversion_and_generation_bring_a_face_back(domain):
     x_0 = domain.images("test", 4)
     x_T = al.invert(domain, x_0, steps=40, progress=False)
-    back = al.edit(domain, x_T, {}, steps=40, t_boost=0, progress=False)
+    back = al.edit(domain, x_T, {}, steps=40, progress=False)
     assert (back - x_0).abs().mean() < 0.06
 
 
 def test_smiling_raises_the_smile_and_its_negative_lowers_it(domain):
     x_T = al.invert(domain, domain.images("test", 8), progress=False)
     smile = domain.delta("smiling")
-    read = lambda strength: domain.oracle.read(al.edit(domain, x_T, {smile: strength}, t_boost=0, progress=False))["smile"].mean()
+    read = lambda strength: domain.oracle.read(al.edit(domain, x_T, {smile: strength}, progress=False))["smile"].mean()
     assert read(-1.0) < read(0.0) < read(1.0) - 0.5
 
 
