@@ -51,7 +51,7 @@ def sheet(rows: Sequence[Sequence[Tensor] | Tensor], row_labels: Sequence[str] =
         cell: side of a picture in inches.
     """
     n_rows, n_columns = len(rows), len(rows[0])
-    margin = 0.35 + 0.075 * max((len(str(label)) for label in row_labels), default=0)
+    margin = 0.2 + 0.066 * max((len(str(label)) for label in row_labels), default=0)
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": False, "axes.grid": False}):
         width, top = n_columns * cell + margin, (0.25 if column_labels else 0.05) + (0.3 if title else 0)
         figure = plt.figure(figsize=(width, n_rows * cell + top))
