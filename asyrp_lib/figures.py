@@ -53,7 +53,8 @@ def sheet(rows: Sequence[Sequence[Tensor] | Tensor], row_labels: Sequence[str] =
     n_rows, n_columns = len(rows), len(rows[0])
     margin = 0.2 + 0.066 * max((len(str(label)) for label in row_labels), default=0)
     with plt.rc_context(STYLE | {"figure.constrained_layout.use": False, "axes.grid": False}):
-        width, top = n_columns * cell + margin, (0.25 if column_labels else 0.05) + (0.3 if title else 0)
+        lines = max((str(label).count("\n") + 1 for label in column_labels), default=0)
+        width, top = n_columns * cell + margin, 0.09 + 0.14 * lines + (0.3 if title else 0)
         figure = plt.figure(figsize=(width, n_rows * cell + top))
         for i, row in enumerate(rows):
             for k, picture in enumerate(row):
