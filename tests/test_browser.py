@@ -12,8 +12,8 @@ import pytest
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
 CELL = """import asyrp_lib as al
 domain = al.load_domain("synthfaces", device="cpu")
-x_T = al.invert(domain, domain.images("test", 1), steps=4, progress=False)
-panel = al.Panel(domain, x_T, {"smiling": domain.delta("smiling")}, strengths=(-1.0, 0.0, 1.0), steps=4, progress=False)
+x_T = al.invert(domain, domain.images("test", 1), steps=12, progress=False)
+panel = al.Panel(domain, x_T, {"smiling": domain.delta("smiling")}, strengths=(-1.0, 0.0, 1.0), steps=12, progress=False)
 panel.show()"""
 
 
@@ -55,10 +55,14 @@ def test_moving_the_slider_in_jupyterlab_changes_the_picture(lab, tmp_path):
             "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(lab)
-        page.locator(".jp-Notebook .jp-CodeCell").first.click(timeout=60_000)
+        page.get_by_text("| Idle").wait_for(timeout=120_000)  # a cell that is run before the kernel answers can get lost
+        page.locator(".jp-Notebook .jp-CodeCell").first.click()
         page.keyboard.press("Shift+Enter")
         handle = page.locator(".noUi-handle").first
-        handle.wait_for(timeout=120_000)
+        try:
+            handle.wait_for(timeout=120_000)
+        except playwright.TimeoutError:
+            pytest.fail("no slider appeared; the page says: " + page.locator(".jp-Notebook").inner_text()[-1500:])
         picture = page.locator(".widget-image").nth(1)
         picture.wait_for()
         page.wait_for_timeout(1000)
