@@ -1,4 +1,5 @@
 """Figures: one function per kind of picture, one style for all, written to `figures/`."""
+import os
 from pathlib import Path
 from typing import Sequence
 
@@ -20,8 +21,8 @@ STYLE = {"figure.dpi": 110, "savefig.dpi": 150, "font.size": 9, "axes.spines.top
 
 
 def figures_dir() -> Path:
-    """The folder `figures/` of the repository."""
-    return repo_root() / "figures"
+    """Where figures go: the repository's `figures/`, or the folder that the variable ASYRP_FIGURES names."""
+    return Path(os.environ.get("ASYRP_FIGURES") or repo_root() / "figures")
 
 
 def show(figure: Figure, name: str) -> Image:
@@ -106,7 +107,9 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, y
             axes.minorticks_off()
         if logy:
             axes.set_yscale("log")
-        if len(lines) > 1:
+        if len(lines) > 4:  # too many to lie among the lines
+            axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        elif len(lines) > 1:
             axes.legend(fontsize=8, frameon=False)
     return figure
 

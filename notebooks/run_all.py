@@ -1,9 +1,10 @@
 """Execute the notebooks top to bottom, store their outputs, and say what was checked.
 
 On the embedded domain the notebooks are rewritten in place (each only after it ran to its end); on another
-domain executed copies go to runs/<domain>/ and the stored ones stay.
+domain executed copies go to runs/<domain>/, their figures to runs/<domain>/figures/, and the stored ones stay.
 """
 import argparse
+import os
 import re
 import sys
 import time
@@ -155,7 +156,10 @@ def main() -> int:
     except AsyrpError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    target = HERE if options.domain == EMBEDDED else HERE.parent / "runs" / options.domain
+    target = HERE
+    if options.domain != EMBEDDED:
+        target = HERE.parent / "runs" / options.domain
+        os.environ["ASYRP_FIGURES"] = str(target / "figures")  # the kernels inherit it
     rows = []
     for number, path in enumerate(paths, start=1):
         print(f"[{number}/{len(paths)}] {path.stem} … ", end="", flush=True)

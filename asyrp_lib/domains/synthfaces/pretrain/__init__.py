@@ -11,8 +11,8 @@ from .measures import pretrain_oracle, pretrain_segmenter
 
 #: network -> (trainer, budget, faces) of the shipped weights
 RECIPES = {
-    "ddpm": (pretrain_ddpm, Budget(minutes=125, batch=64, lr=4e-4, ema=0.9995), 60_000),
-    "clip": (pretrain_clip, Budget(minutes=25, batch=128, lr=1e-3, weight_decay=0.05, seed=21), 12_000),
+    "ddpm": (pretrain_ddpm, Budget(minutes=145, batch=64, lr=4e-4, ema=0.9995), 60_000),
+    "clip": (pretrain_clip, Budget(minutes=26, batch=128, lr=1e-3, weight_decay=0.05, seed=21), 16_000),
     "oracle": (pretrain_oracle, Budget(minutes=10, batch=128, lr=1e-3, weight_decay=0.01, seed=31), 30_000),
     "segmenter": (pretrain_segmenter, Budget(minutes=5, batch=64, lr=1e-3, seed=41), 10_000),
 }
