@@ -2,6 +2,7 @@
 from typing import Mapping
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from . import asyrp, train
@@ -95,7 +96,9 @@ def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None,
                                        lambda_recon=edit.lambda_recon)
     x_0 = domain.images("train", images)
     x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
-    delta = ConvDelta(domain.unet.h_channels, domain.unet.temb_dim)
+    with torch.random.fork_rng(devices=[]):  # the same seed, the same f_t, whatever ran before
+        torch.manual_seed(settings.seed)
+        delta = ConvDelta(domain.unet.h_channels, domain.unet.temb_dim)
     delta.name = edit.name
     history = train.train_delta(domain.unet, domain.clip, delta, x_0, x_T, edit.source, edit.target, settings,
                                 folder=folder, progress=progress, on_epoch=on_epoch)

@@ -6,7 +6,7 @@ from .styles import STYLES
 #: a mouth is decided later than that: the linear schedule hides small features longest in small pictures.
 T_EDIT = 200
 #: λ_recon by the size of the feature: the loss has no other hold on what the text does not name.
-SMALL, MEDIUM, LARGE = 30.0, 10.0, 3.0
+FINE, SMALL, MEDIUM, LARGE = 30.0, 16.0, 10.0, 3.0
 
 
 def _in_domain(name: str, source: str, target: str, factor: str, weight: float, sign: int = 1) -> Edit:
@@ -15,8 +15,8 @@ def _in_domain(name: str, source: str, target: str, factor: str, weight: float, 
 
 _IN_DOMAIN = (
     _in_domain("smiling", "face", "smiling face", "smile", SMALL),
-    _in_domain("sad", "face", "sad face", "smile", SMALL, sign=-1),
-    _in_domain("angry", "face", "angry face", "brow_tilt", SMALL),
+    _in_domain("sad", "face", "sad face", "smile", FINE, sign=-1),
+    _in_domain("angry", "face", "angry face", "brow_tilt", FINE),
     _in_domain("old", "person", "old person", "age", MEDIUM),
     _in_domain("young", "person", "young person", "age", MEDIUM, sign=-1),
     _in_domain("tanned", "face", "tanned face", "tan", MEDIUM),

@@ -26,8 +26,8 @@ STYLED = 0.3
 REDUCED = 0.75
 #: Blurs of the training pictures, as the share of the resolution that is left: P_t is that blurry far from t = 0.
 BLURS = (0.5, 0.25)
-#: Weight of naming the factors beside the contrast of pictures and captions.  Contrast alone learns what is large and
-#: colourful first: after 226 thousand pictures it still could not tell a smile from a frown.
+#: Weight of naming the factors beside the contrast of pictures and captions.  Contrast alone learns what is large and colourful
+#: first: after 226 thousand pictures of these captions it still could not tell a smile from a frown.
 NAMING = 10.0
 #: Wordings kept per picture; one of them is drawn at every visit.
 WORDINGS = 6
