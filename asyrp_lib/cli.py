@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--t-edit", type=int, help="start of the editing interval (default: the edit's own)")
     sub.add_argument("--t-boost", type=int, default=0, help="quality boosting below it, 0 for none")
     sub.add_argument("--seed", type=int, default=0, help="of the boosting noise")
-    sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size")
+    sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size (photo domains: always)")
+    sub.add_argument("--align", action="store_true", help="find the face and crop around it as CelebA-HQ did")
     sub.add_argument("--out", required=True, type=Path, help="PNG to write")
 
     sub = command("fetch", _fetch, "Get the weights of the paper's domains, or say how; without a name, list them.", domain=False)
@@ -57,7 +58,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("invert", _invert, "Bring one picture to noise and write x_T.")
     sub.add_argument("picture", help="a picture file, or test:7 for test picture 7 of the domain")
     sub.add_argument("--steps", type=int, default=40, help="steps of the inversion")
-    sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size")
+    sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size (photo domains: always)")
+    sub.add_argument("--align", action="store_true", help="find the face and crop around it as CelebA-HQ did")
     sub.add_argument("--out", required=True, type=Path, help="safetensors file to write")
 
     sub = command("train", _train, "Train f_t of one edit, or of all; a run that was stopped goes on.")
@@ -94,11 +96,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _picture(options, domain):
-    from .images import read_image
     name, _, number = options.picture.partition(":")
     if name == "test" and number.isdigit():
         return domain.images("test", 1, first=int(number))
-    return read_image(options.picture, domain.resolution, resize=options.resize)
+    return domain.photo(options.picture, resize=options.resize or None, align=options.align)
 
 
 def _load(options):

@@ -55,7 +55,8 @@ class PictureFolder:
 
         If parts of the paths are called train, test or val, they decide; else an attribute list of the original beside the
         pictures (`train_attr_list.txt`, `val_attr_list.txt`, `test_attr_list.txt`: a file name first in each line) decides,
-        and its order is kept; else the last `held_out` pictures are the test split, but never more than a fifth of all.
+        and its order is kept; else the last `held_out` pictures are the test split, or the last fifth where that would leave less
+        for training than for the test.
 
         Args:
             split: "train" or "test".
@@ -70,7 +71,7 @@ class PictureFolder:
         for called in _CALLED[split]:
             if (listing := self.path / f"{called}_attr_list.txt").is_file():
                 return self._listed(listing)
-        test = min(self.held_out, len(self.names) // 5)
+        test = self.held_out if len(self.names) > 2 * self.held_out else len(self.names) // 5
         return self.names[:len(self.names) - test] if split == "train" else self.names[len(self.names) - test:]
 
     def _listed(self, listing: Path) -> list[str]:
@@ -118,7 +119,7 @@ class LsunPictures:
         try:
             import lmdb
         except ImportError as error:
-            raise AsyrpError("LSUN's databases need the package lmdb, which is not installed; run: pip install 'asyrp-lib[lsun]'") from error
+            raise AsyrpError("LSUN's databases need the package lmdb, which is not installed; run: pip install -e '.[lsun]'") from error
         self.path, self.category, self._lmdb = path, category, lmdb
 
     def read(self, split: str, n: int, first: int, resolution: int) -> Tensor:

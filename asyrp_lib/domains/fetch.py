@@ -98,6 +98,16 @@ def verify(file: Remote, folder: Path, domain: str) -> Path:
     return path
 
 
+def check(file: Remote, path: Path) -> Path:
+    """The path of a file that somebody else put there, if it has the published hash.
+
+    Raises:
+        WeightsError: it has not.
+    """
+    _check_hash(file, path, _digest(path), None)
+    return path
+
+
 def pictures_by_hand(name: str) -> list[str]:
     """How to get the pictures of a domain: one line a file, none if its folder has something in it already."""
     pictures = row(name).pictures
