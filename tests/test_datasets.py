@@ -136,6 +136,15 @@ def test_a_file_that_is_no_picture_is_named(tmp_path):
         PictureFolder(tmp_path / "b.zip").read("train", 1, 0, 4)
 
 
+def test_a_picture_damaged_inside_a_zip_is_one_sentence(tmp_path):
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("1.png", picture(7))
+    whole = (tmp_path / "c.zip").read_bytes()
+    (tmp_path / "c.zip").write_bytes(whole.replace(b"IDAT", b"IDAX"))  # the checksum no longer fits
+    with pytest.raises(ImageError, match=r"c\.zip is damaged"):
+        PictureFolder(tmp_path / "c.zip").read("train", 1, 0, 4)
+
+
 def test_an_empty_folder_a_broken_zip_and_too_many_pictures_are_one_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="There is no picture in"):

@@ -165,6 +165,15 @@ def test_a_file_that_changes_after_its_first_use_is_refused_ever_after(server, t
             get(server, tmp_path)
 
 
+def test_another_file_fetched_in_place_of_a_deleted_one_is_refused_too(server, tmp_path):
+    get(server, tmp_path)
+    (tmp_path / "file.pt").unlink()
+    server.content = CONTENT[::-1]
+    with pytest.raises(WeightsError, match="if you trust the new one, delete its entry in fetched.json"):
+        get(server, tmp_path)
+    assert names(tmp_path) == {RECORD}
+
+
 def test_a_file_brought_by_hand_is_recorded_and_held_to_it(tmp_path):
     by_browser = Remote("net.pt", pages=("https://example.org/a",), megabytes=374)
     line = fetch_file(by_browser, tmp_path, "toy")
@@ -213,8 +222,16 @@ def test_the_command_fetches_a_domain_and_says_what_a_browser_must_do(server, tm
     assert main(["fetch", "celeba_hq"]) == 0 and len(server.requests) == 1
 
 
+def test_what_a_browser_must_do_is_said_before_the_network_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ASYRP_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(["fetch", "afhq_dog"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out.startswith("by hand  afhq_dog_4m.pt") and len(printed.err.splitlines()) == 1
+
+
 def test_an_unknown_name_lists_the_known_ones(capsys):
     with pytest.raises(UnknownNameError, match="celeba_hq, .*lpips"):
-        fetch("mars")
+        list(fetch("mars"))
     assert main(["fetch", "mars"]) == 2
     assert capsys.readouterr().err.startswith("error: Nothing to fetch is called 'mars'")

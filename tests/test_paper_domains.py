@@ -199,6 +199,17 @@ def test_a_domain_without_a_curve_says_how_to_get_one_and_takes_one_measured_her
         assert domain.distance.scale == 2.5
 
 
+def test_the_hub_layout_is_read_from_the_files_that_fetch_gets(home, monkeypatch):
+    files = ROWS["celeba_hq_hub"].network
+    tiny_unet().save_pretrained(home / "weights" / "celeba_hq_hub", safe_serialization=False)
+    (home / "weights" / "celeba_hq_hub" / "scheduler_config.json").write_text(json.dumps({"beta_start": 1e-4, "beta_end": 0.02}))
+    monkeypatch.setitem(ROWS, "celeba_hq_hub", replace(ROWS["celeba_hq_hub"], network=tuple(replace(f, megabytes=0) for f in files)))
+    domain = al.load_domain("celeba_hq_hub", device="cpu")
+    assert torch.equal(domain.unet.unet.conv_in.weight, tiny_unet().conv_in.weight)
+    assert repr(domain) == "PaperDomain('celeba_hq_hub', 16 px)", "showing a domain must not load its parts"
+    assert domain.edits["smiling"].t_edit is None and len(domain.curve) == 601
+
+
 def test_pictures_are_asked_for_only_when_they_are_needed(home):
     domain = al.load_domain("afhq_dog", device="cpu")
     with pytest.raises(OfflineError, match=r"no pictures at .*afhq; .*see: python -m asyrp_lib fetch afhq_dog$"):
@@ -218,12 +229,13 @@ def test_any_folder_in_diffusers_format_is_a_domain_that_can_be_edited(tmp_path,
         Image.new("RGB", (20, 16), (i, i, i)).save(tmp_path / "mine" / "images" / f"{i}.png")
     domain = al.load_domain(str(tmp_path / "mine"), device="cpu")
     assert domain.name == "own_mine" and domain.images("train", 4).shape == (4, 3, 16, 16)
-    save_delta(domain.direction_file("wink"), ConvDelta(32, 128, name="wink", t_edit=500), {})
+    save_delta(domain.direction_file("wink"), ConvDelta(64, 128, name="wink", t_edit=500), {})
     out = tmp_path / "out.png"
     assert main(["--device", "cpu", "edit", "test:0", "--domain", str(tmp_path / "mine"), "--edit", "wink", "--steps", "3", "--out", str(out)]) == 0
     assert out.exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*pretrained:UserWarning", "ignore:Arguments other than a weight enum:UserWarning")
 def test_lpips_is_the_original_one_where_it_is_at_hand(tmp_path, monkeypatch, unet):
     import lpips as package
     from torchvision.models import alexnet

@@ -5,10 +5,12 @@ Every picture is cropped to its largest centred square and resized (Lanczos) to 
 import io
 import re
 import zipfile
+import zlib
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -91,18 +93,21 @@ class PictureFolder:
         """
         names = self.split(split)
         _check_range(first, n, len(names), split, self.path)
-        return torch.stack([self._read_one(name, resolution) for name in names[first:first + n]])
+        with self._opened() as source:
+            return torch.stack([to_tensor(crop_square(open_picture(source(name), f"{self.path}/{name}"), resolution))
+                                for name in names[first:first + n]])
 
-    def _read_one(self, name: str, resolution: int) -> Tensor:
-        label = f"{self.path}/{name}"
+    @contextmanager
+    def _opened(self) -> Iterator[Callable]:
+        """A function from a name to something `open_picture` reads; a zip is opened once for many pictures."""
         if self.path.is_dir():
-            return to_tensor(crop_square(open_picture(self.path / name, label), resolution))
+            yield lambda name: self.path / name
+            return
         try:
             with zipfile.ZipFile(self.path) as archive:
-                content = archive.read(name)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise ImageError(f"{label} is damaged ({error}); expected a whole zip; get it again.") from error
-        return to_tensor(crop_square(open_picture(io.BytesIO(content), label), resolution))
+                yield lambda name: io.BytesIO(archive.read(name))
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ImageError(f"{self.path} is damaged ({error}); expected a whole zip; get it again.") from error
 
 
 class LsunPictures:

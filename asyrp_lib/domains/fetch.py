@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Iterator
 
 from tqdm import tqdm
 
@@ -30,14 +31,14 @@ _BLOCK = 1 << 20
 _TIMEOUT = 60
 
 
-def fetch(name: str, *, progress: bool = True) -> list[str]:
+def fetch(name: str, *, progress: bool = True) -> Iterator[str]:
     """Get the files of a domain (network and official f_t), or of "lpips"; what is there is verified, not fetched again.
 
     Args:
         name: of a domain of `ROWS`, or "lpips".
         progress: show progress bars with the time that is left.
-    Returns:
-        What was done or is left to do, one line a file; the sentences that begin with "by hand" ask for a browser.
+    Yields:
+        What was done or is left to do, a line as soon as its file is done with; those that begin with "by hand" ask for a browser.
     Raises:
         UnknownNameError: no such domain.
         OfflineError: no network, HF_HUB_OFFLINE, or a download that was cut off; what came is kept and resumed.
@@ -50,8 +51,8 @@ def fetch(name: str, *, progress: bool = True) -> list[str]:
         files = [*entry.network, *entry.directions.values()]
     else:
         raise UnknownNameError(f"Nothing to fetch is called {name!r}; known are {', '.join([*ROWS, 'lpips'])}.")
-    folder = weights_dir(name)
-    return [fetch_file(file, folder, name, progress=progress) for file in files]
+    for file in files:
+        yield fetch_file(file, weights_dir(name), name, progress=progress)
 
 
 def fetch_file(file: Remote, folder: Path, domain: str, *, progress: bool = True) -> str:
@@ -68,7 +69,7 @@ def fetch_file(file: Remote, folder: Path, domain: str, *, progress: bool = True
     part = _download(file, path, progress)
     try:
         _check_kind(file, part)
-        sha256 = _check_hash(file, part, _digest(part), None)
+        sha256 = _check_hash(file, part, _digest(part), _recorded(file, folder))
     except WeightsError:
         part.unlink()
         raise
@@ -89,7 +90,7 @@ def verify(file: Remote, folder: Path, domain: str) -> Path:
         size = f" (about {file.megabytes:.0f} MB)" if file.megabytes else ""
         raise OfflineError(f"The domain {domain!r} needs {file.name}{size}, which is not in {folder}; get it with: "
                            f"python -m asyrp_lib fetch {domain}")
-    recorded = _read_record(folder).get(file.name, {}).get("sha256")
+    recorded = _recorded(file, folder)
     if recorded is None:
         _check_kind(file, path)
     sha256 = _check_hash(file, path, _digest(path), recorded)
@@ -197,7 +198,7 @@ def _check_hash(file: Remote, path: Path, sha256: str, recorded: str | None) -> 
     for want, whose in ((file.sha256, "published"), (recorded or "", "recorded at its first use")):
         if not sha256.startswith(want):
             raise WeightsError(f"{path} has the sha256 {sha256[:16]}…, the one {whose} begins with {want[:16]}; it is damaged or "
-                               "another file: delete it and fetch it again.")
+                               f"another file: delete it and fetch it again; if you trust the new one, delete its entry in {RECORD}, too.")
     return sha256
 
 
@@ -211,6 +212,10 @@ def _check_kind(file: Remote, path: Path) -> None:
     if path.stat().st_size < file.megabytes * 1e6 / 2:
         raise WeightsError(f"{path} has {path.stat().st_size / 1e6:.1f} MB, expected about {file.megabytes:.0f}; the download was cut "
                            "off: delete it and fetch it again.")
+
+
+def _recorded(file: Remote, folder: Path) -> str | None:
+    return _read_record(folder).get(file.name, {}).get("sha256")
 
 
 def _read_record(folder: Path) -> dict:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..hspace import HSpaceUNet
 from ..perceptual import PerceptualDistance
-from .fetch import check
+from .fetch import check, verify
 from .registry import ALEXNET, weights_dir
 
 _MISSING = ("LPIPS is not at hand ({}); measured instead is our own distance on the U-Net's features, which `curve` scales so that x_T is "
@@ -61,12 +61,12 @@ def perceptual_distance(unet: HSpaceUNet) -> nn.Module:
         WeightsError: AlexNet's file is not the published one.
     """
     # torch's own cache, too: who has ever used LPIPS has the file there
-    folders = [weights_dir("lpips"), Path(torch.hub.get_dir()) / "checkpoints"]
-    folder = next((f for f in folders if (f / ALEXNET.name).is_file()), None)
+    ours, torchs = weights_dir("lpips"), Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET.name
     missing = "AlexNet's weights are not here"
-    if folder is not None:
+    if (ours / ALEXNET.name).is_file() or torchs.is_file():
         try:
-            return LpipsDistance(check(ALEXNET, folder / ALEXNET.name)).to(unet.device)
+            alexnet = check(ALEXNET, torchs) if torchs.is_file() else verify(ALEXNET, ours, "lpips")
+            return LpipsDistance(alexnet).to(unet.device)
         except ImportError:
             missing = "the package lpips is not installed"
     warnings.warn(_MISSING.format(missing), stacklevel=2)

@@ -45,6 +45,9 @@ class PaperDomain(Domain):
         cure = f"bring some, or see: python -m asyrp_lib fetch {entry.name}"
         self.image_source = image_source(pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out, cure=cure)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.resolution} px)"  # the inherited one would load every part
+
     @cached_property
     def clip(self) -> Clip:
         """OpenAI's ViT-B/32, with which the paper trains, on the U-Net's device.

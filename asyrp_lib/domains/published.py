@@ -6,6 +6,7 @@ cosine of the two texts.  Whether an edit counts as unseen is the study's word w
 """
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 
 from ..edits import Edit
@@ -116,10 +117,11 @@ def published_curve(name: str) -> pd.DataFrame:
     Args:
         name: celeba, afhq, church, bedroom or metface.
     Returns:
-        DataFrame (61 rows): t and P_t, the mean LPIPS between x_0 and P_t.  `t_edit_from_curve` answers from it exactly what it
-        answers from the full curve for a cosine of two decimals, and for any other what it answers for the next higher one;
-        below 0.40 it answers as for 0.40.
+        DataFrame (601 rows): t and P_t, the mean LPIPS between x_0 and P_t, for cosines from 0.400 to 1.000.  For a cosine of two
+        decimals `t_edit_from_curve` answers from it exactly what it answers from the full curve, between them what a straight
+        line gives, rounded up, and below 0.40 what it answers for 0.40.
     Source: Asyrp appendix; LPIPS with AlexNet over 100 training pictures along a 1000-step inversion.
     """
-    levels = [0.33 * ((40 + i) / 100) for i in range(61)]  # as the caller computes it, to the last bit
-    return pd.DataFrame({"t": _FIRST_T[name], "P_t": levels})
+    cosines = [k / 1000 for k in range(400, 1001)]
+    t = np.ceil(np.interp(range(400, 1001), range(400, 1001, 10), _FIRST_T[name]))
+    return pd.DataFrame({"t": t.astype(int), "P_t": [0.33 * cosine for cosine in cosines]})  # the product as the caller forms it

@@ -155,7 +155,7 @@ _IMAGENET = PictureSet("imagenet", "non-commercial research and education only",
 def _lsun(category: str) -> PictureSet:
     pages = "http://dl.yf.io/lsun/scenes/"
     files = [Remote(f"{category}_{split}_lmdb.zip", pages=(f"{pages}{category}_{split}_lmdb.zip",),
-                    picks=f"the file and unzip it to {category}_{split}_lmdb") for split in ("train", "val")]
+                    picks=f"{category}_{split}_lmdb.zip, unzipped,") for split in ("train", "val")]
     return PictureSet(f"lsun_{category}", "research only (LSUN states no licence)", tuple(files))
 
 
