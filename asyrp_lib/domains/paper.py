@@ -42,7 +42,7 @@ class PaperDomain(Domain):
         # Domain's own __init__ would want all parts now
         self.name, self.unet, self.edits, self.directions = entry.name, unet, entry.edits, directions
         self.entry, self.weights = entry, weights
-        cure = f"bring some, or see: python -m asyrp_lib fetch {entry.name}"
+        cure = f"where to get them says: python -m asyrp_lib fetch {entry.name}" if entry.network else "put some there"
         self.image_source = image_source(pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out, cure=cure)
 
     def __repr__(self) -> str:
