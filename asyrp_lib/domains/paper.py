@@ -43,7 +43,8 @@ class PaperDomain(Domain):
         self.name, self.unet, self.edits, self.directions = entry.name, unet, entry.edits, directions
         self.entry, self.weights = entry, weights
         cure = f"where to get them says: python -m asyrp_lib fetch {entry.name}" if entry.network else "put some there"
-        self.image_source = image_source(pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out, cure=cure)
+        self.image_source = image_source(pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out,
+                                         cure=cure)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.resolution} px)"  # the inherited one would load every part
@@ -140,8 +141,9 @@ def load_folder(folder: Path, device: torch.device) -> PaperDomain:
         WeightsError: the folder holds no U-Net.
     """
     unet = HSpaceUNet.from_pretrained(folder)
-    entry = Row(f"own_{folder.resolve().name}", title="a U-Net of your own", paper="", licence="yours", network=(), family="diffusers",
-                config={}, parameters=sum(p.numel() for p in unet.parameters()), pictures=PictureSet("images", "yours", ()), edits={})
+    entry = Row(f"own_{folder.resolve().name}", title="a U-Net of your own", paper="", licence="yours", network=(),
+                family="diffusers", config={}, parameters=sum(p.numel() for p in unet.parameters()),
+                pictures=PictureSet("images", "yours", ()), edits={})
     return PaperDomain(entry, unet.to(device), folder, folder / "images", folder / "directions")
 
 
