@@ -33,9 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def command(name: str, run, text: str) -> argparse.ArgumentParser:
+    def command(name: str, run, text: str, *, domain: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-        sub.add_argument("--domain", default="synthfaces", help="which domain")
+        if domain:
+            sub.add_argument("--domain", default="synthfaces", help="which domain, or a folder in diffusers format")
         sub.set_defaults(run=run)
         return sub
 
@@ -47,13 +48,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--t-edit", type=int, help="start of the editing interval (default: the edit's own)")
     sub.add_argument("--t-boost", type=int, default=0, help="quality boosting below it, 0 for none")
     sub.add_argument("--seed", type=int, default=0, help="of the boosting noise")
-    sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size")
+    sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size (photo domains: always)")
+    sub.add_argument("--align", action="store_true", help="find the face and crop around it as CelebA-HQ did")
     sub.add_argument("--out", required=True, type=Path, help="PNG to write")
+
+    sub = command("fetch", _fetch, "Get the weights of the paper's domains, or say how; without a name, list them.", domain=False)
+    sub.add_argument("name", nargs="*", help="a domain of the paper, or lpips")
 
     sub = command("invert", _invert, "Bring one picture to noise and write x_T.")
     sub.add_argument("picture", help="a picture file, or test:7 for test picture 7 of the domain")
     sub.add_argument("--steps", type=int, default=40, help="steps of the inversion")
-    sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size")
+    sub.add_argument("--resize", action="store_true", help="centre-crop and resize a picture of another size (photo domains: always)")
+    sub.add_argument("--align", action="store_true", help="find the face and crop around it as CelebA-HQ did")
     sub.add_argument("--out", required=True, type=Path, help="safetensors file to write")
 
     sub = command("train", _train, "Train f_t of one edit, or of all; a run that was stopped goes on.")
@@ -90,11 +96,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _picture(options, domain):
-    from .images import read_image
     name, _, number = options.picture.partition(":")
     if name == "test" and number.isdigit():
         return domain.images("test", 1, first=int(number))
-    return read_image(options.picture, domain.resolution, resize=options.resize)
+    return domain.photo(options.picture, resize=options.resize or None, align=options.align)
 
 
 def _load(options):
@@ -118,6 +123,21 @@ def _edit(options) -> None:
                   seeds=[options.seed])
     write_image(options.out, x_edit[0])
     print(f"wrote {options.out}")
+
+
+def _fetch(options) -> None:
+    from .domains.fetch import fetch, pictures_by_hand
+    from .domains.registry import ROWS, weights_dir
+    if not options.name:
+        for entry in ROWS.values():
+            here = all((weights_dir(entry.name) / file.name).exists() for file in entry.network)
+            size = sum(file.megabytes for file in entry.network)
+            print(f"{entry.name:<14} {'here' if here else '-':<5}{size:6.0f} MB  {entry.title}; {entry.paper}; licence: {entry.licence}")
+    for name in options.name:
+        for line in fetch(name):
+            print(line, flush=True)
+        if name in ROWS:
+            print(*filter(None, [*pictures_by_hand(name), ROWS[name].note]), sep="\n")
 
 
 def _invert(options) -> None:

@@ -1,10 +1,11 @@
 """Pictures in and out: files, checks, and one clear sentence for what is no picture."""
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .errors import ImageError
@@ -26,20 +27,42 @@ def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False
     path = Path(path)
     if not path.is_file():
         raise ImageError(f"No file at {path}; expected a picture; check the path.")
+    picture = open_picture(path, str(path))
+    if picture.size != (resolution, resolution) and not resize:
+        raise ImageError(f"{path} is {picture.width} x {picture.height}, the model expects {resolution} x {resolution}; "
+                         "crop it yourself or ask for a centre crop and resize (--resize, or resize=True).")
+    return to_tensor(crop_square(picture, resolution))[None]
+
+
+def open_picture(source: str | os.PathLike | BinaryIO, name: str) -> Image.Image:
+    """An RGB picture, turned upright as its camera says.
+
+    Args:
+        source: a path or an open binary file.
+        name: what to call it in an error.
+    Raises:
+        ImageError: it is no picture that Pillow can read.
+    """
     try:
-        with Image.open(path) as opened:
-            picture = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ImageError(f"{path} is no picture that can be read ({type(error).__name__}); expected PNG, JPEG or another "
+        with Image.open(source) as opened:
+            return ImageOps.exif_transpose(opened).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{name} is no picture that can be read ({type(error).__name__}); expected PNG, JPEG or another "
                          "common format; convert it or choose another file.") from error
-    if picture.size != (resolution, resolution):
-        if not resize:
-            raise ImageError(f"{path} is {picture.width} x {picture.height}, the model expects {resolution} x {resolution}; "
-                             "crop it yourself or ask for a centre crop and resize (--resize, or resize=True).")
-        side = min(picture.size)
-        left, top = (picture.width - side) // 2, (picture.height - side) // 2
-        picture = picture.crop((left, top, left + side, top + side)).resize((resolution,) * 2, Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def crop_square(picture: Image.Image, resolution: int) -> Image.Image:
+    """The largest centred square, resized (Lanczos) to R x R; a picture of that size stays as it is."""
+    if picture.size == (resolution, resolution):
+        return picture
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    return picture.crop((left, top, left + side, top + side)).resize((resolution,) * 2, Image.Resampling.LANCZOS)
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """An RGB picture -> (3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1
 
 
 def write_image(path: str | os.PathLike, image: Tensor) -> None:

@@ -1,25 +1,33 @@
 """The domains, by name."""
+from functools import partial
+from pathlib import Path
+
 from ..device import pick_device
 from ..errors import UnknownNameError
 from .domain import Domain
+from .paper import load_folder, load_paper_domain
+from .registry import ROWS
 from .synthfaces import load_synthfaces
 
 #: name -> loader(device)
-DOMAINS = {"synthfaces": load_synthfaces}
+DOMAINS = {"synthfaces": load_synthfaces, **{name: partial(load_paper_domain, name) for name in ROWS}}
 
 
 def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domain:
-    """Load a domain by name.
+    """Load a domain by name, or from a folder.
 
     Args:
-        name: one of `DOMAINS`.
+        name: one of `DOMAINS`, or a folder with a U-Net in diffusers format.
         device: "cuda", "mps" or "cpu"; None chooses the best there is.
     Returns:
         The Domain, frozen, on the device.
     Raises:
-        UnknownNameError: no such domain.
+        UnknownNameError: no such domain and no such folder.
+        OfflineError: the network of one of the paper's domains is not fetched yet; says the command.
         WeightsError: its weights are missing or damaged.
     """
-    if name not in DOMAINS:
-        raise UnknownNameError(f"Unknown domain {name!r}; known are {', '.join(DOMAINS)}.")
-    return DOMAINS[name](pick_device(device))
+    if name in DOMAINS:
+        return DOMAINS[name](pick_device(device))
+    if Path(name).is_dir():
+        return load_folder(Path(name), pick_device(device))
+    raise UnknownNameError(f"Unknown domain {name!r}; known are {', '.join(DOMAINS)}, and any folder in diffusers format.")

@@ -1,17 +1,20 @@
 """A domain: what an experiment needs and nothing else."""
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Mapping
 
 import pandas as pd
 from torch import Tensor, nn
 
+from ..api import edit, invert
 from ..asyrp import sample_noise
 from ..clip import Clip
 from ..delta import load_delta
 from ..edits import Edit
 from ..errors import OfflineError, UnknownNameError
 from ..hspace import HSpaceUNet
+from ..images import read_image, to_tensor
 from ..perceptual import PerceptualDistance
 
 
@@ -33,6 +36,7 @@ class Domain:
         classes: names of the segmenter's classes.
         factor_source: (split, n, first) -> table of true factors, where they are known.
         curve: table of the perceptual distances along inversion behind t_edit: t, x_t, P_t.
+        crops_photos: whether own pictures of another size are cropped and resized without asking.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Domain:
     segmenter: nn.Module | None = None
     classes: tuple[str, ...] = ()
     factor_source: Callable[[str, int, int], pd.DataFrame] | None = None
+    crops_photos: bool = False
 
     @property
     def resolution(self) -> int:
@@ -57,6 +62,44 @@ class Domain:
     def images(self, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
         """Pictures `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1], on the domain's device."""
         return self.image_source(split, n, first).to(self.unet.device)
+
+    def photo(self, path: str | os.PathLike, *, resize: bool | None = None, align: bool = False) -> Tensor:
+        """One's own picture as the model expects it, (1, 3, R, R) in [-1, 1].
+
+        Args:
+            path: a file that Pillow can read.
+            resize: centre-crop and resize a picture of another size; None: as `crops_photos` says.
+            align: find the face and crop around it as CelebA-HQ did; wants the optional packages of `align`.
+        Raises:
+            ImageError: no picture, of another size while `resize` is off, or no face in it.
+            AsyrpError: the packages for `align` are not installed.
+        """
+        if align:
+            from .align import align_face
+            return to_tensor(align_face(path, self.resolution))[None]
+        return read_image(path, self.resolution, resize=self.crops_photos if resize is None else resize)
+
+    def edit_photo(self, path: str | os.PathLike, edits: Mapping[str, float], *, steps: int = 40, resize: bool | None = None,
+                   align: bool = False, progress: bool = True, **settings) -> Tensor:
+        """Invert one's own picture and generate it again, edited: `domain.edit_photo("me.jpg", {"smiling": 1.0})`.
+
+        Args:
+            path, resize, align: see `photo`.
+            edits: name of an edit -> strength.
+            steps: of inversion and generation.
+            progress: show progress bars.
+            settings: t_edit, t_boost, seeds, batch_size; see `api.edit`.
+        Returns:
+            (1, 3, R, R), about in [-1, 1].
+        Raises:
+            UnknownNameError, OfflineError, WeightsError: see `delta`.
+            ImageError, AsyrpError: see `photo`.
+            GridError: see `api.edit`.
+        Source: Asyrp Sec. 2 (inversion), Sec. 3 (asymmetric reverse process).
+        """
+        deltas = {self.delta(name): strength for name, strength in edits.items()}
+        x_T = invert(self, self.photo(path, resize=resize, align=align), steps=steps, progress=progress)
+        return edit(self, x_T, deltas, steps=steps, progress=progress, **settings)
 
     def factors(self, split: str = "test", n: int = 8, *, first: int = 0) -> pd.DataFrame:
         """The true factors of the same pictures.

@@ -1,0 +1,163 @@
+"""The paper's own domains, and any folder in diffusers format, as Domains: each part is loaded when it is first used."""
+import json
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ..api import t_edit_of
+from ..clip import Clip, load_open_clip
+from ..delta import load_delta, load_official_delta
+from ..errors import GridError, OfflineError, WeightsError
+from ..hspace import HSpaceUNet
+from ..results import data_dir
+from ..schedule import NoiseSchedule
+from .convert import load_ddpm_checkpoint, load_openai_checkpoint
+from .datasets import image_source
+from .domain import Domain
+from .fetch import verify
+from .lpips import perceptual_distance
+from .published import published_curve
+from .registry import PictureSet, Row, datasets_dir, row, weights_dir
+
+
+class PaperDomain(Domain):
+    """A Domain around a frozen U-Net of others, so that editing one's own photo needs nothing but the U-Net and an f_t.
+
+    CLIP, the perceptual distance and the pictures are looked for when they are first asked for, and say then what is missing.
+
+    Args:
+        entry: its row.
+        unet: the frozen U-Net, on its device.
+        weights: the folder of its files.
+        pictures: the folder or zip of its pictures.
+        directions: the folder of the f_t trained here.
+    """
+
+    crops_photos = True
+
+    def __init__(self, entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, directions: Path):
+        # Domain's own __init__ would want all parts now
+        self.name, self.unet, self.edits, self.directions = entry.name, unet, entry.edits, directions
+        self.entry, self.weights = entry, weights
+        cure = f"where to get them says: python -m asyrp_lib fetch {entry.name}" if entry.network else "put some there"
+        self.image_source = image_source(pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out,
+                                         cure=cure)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.resolution} px)"  # the inherited one would load every part
+
+    @cached_property
+    def clip(self) -> Clip:
+        """OpenAI's ViT-B/32, with which the paper trains, on the U-Net's device.
+
+        Raises:
+            OfflineError: its weights are neither cached nor reachable.
+        """
+        return load_open_clip().to(self.unet.device)
+
+    @cached_property
+    def distance(self) -> nn.Module:
+        """LPIPS if it is at hand, else our own; see `perceptual_distance`."""
+        distance = perceptual_distance(self.unet)
+        if self._measured:
+            distance.scale = self._measured["scale"]
+        return distance
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        """The curve measured here if there is one, else the published one: t and P_t.
+
+        Raises:
+            GridError: neither is there.
+        """
+        if self._measured:
+            return pd.DataFrame(self._measured["curve"])
+        if not self.entry.curve:
+            raise GridError(f"The domain {self.name!r} has no published perceptual curve; expected one to read t_edit off; give t_edit "
+                            f"(--t-edit), or measure one: python -m asyrp_lib curve --domain {self.name}")
+        return published_curve(self.entry.curve)
+
+    @cached_property
+    def t_boost(self) -> int:
+        """Where quality boosting starts by the same curve, 0 without one."""
+        return self._measured["t_boost"] if self._measured else self.entry.t_boost
+
+    @cached_property
+    def _measured(self) -> dict | None:
+        file = data_dir() / "results" / f"{self.name}_curve.json"
+        return json.loads(file.read_text(encoding="utf-8"))["data"] if file.exists() else None
+
+    def delta(self, name: str) -> nn.Module:
+        """The f_t of an edit: the one trained here if there is one, else the official one, on the domain's device.
+
+        Raises:
+            UnknownNameError: no such edit.
+            OfflineError: the official one is not fetched yet.
+            WeightsError: there is none, or it is not the published one.
+        """
+        if self.direction_file(name).exists():  # also of an edit that is in no table: "train wink --target 'winking face'"
+            return load_delta(self.direction_file(name)).to(self.unet.device)
+        edit, official = self.edit_named(name), self.entry.directions.get(name)
+        if official is None:
+            raise WeightsError(f"There is no trained f_t for {name!r} in {self.directions}, and none was published for {self.name!r}; train "
+                               f"it: python -m asyrp_lib train {name!r} --domain {self.name}")
+        path = verify(official, self.weights, self.name)
+        try:
+            t_edit = t_edit_of(self, edit)
+        except OfflineError:  # without CLIP's cosine its interval is not known, and who edits has to give it
+            t_edit = None
+        return load_official_delta(path, name=name, t_edit=t_edit, train_steps=40).to(self.unet.device)
+
+
+def load_paper_domain(name: str, device: torch.device) -> PaperDomain:
+    """One of the paper's domains, from its fetched files.
+
+    Raises:
+        UnknownNameError: no such domain.
+        OfflineError: the network is not here; the sentence ends with the command that gets it.
+        WeightsError: a file is damaged, or not the one that was published or recorded.
+    """
+    entry = row(name)
+    weights = weights_dir(name)
+    paths = [verify(file, weights, name) for file in entry.network]
+    if entry.family == "diffusers":
+        unet = HSpaceUNet.from_pretrained(weights)
+    else:
+        convert = {"ddpm": load_ddpm_checkpoint, "openai": load_openai_checkpoint}[entry.family]
+        unet = HSpaceUNet(convert(read_checkpoint(paths[0]), entry.config), NoiseSchedule.linear())
+    return PaperDomain(entry, unet.to(device), weights, datasets_dir(entry.pictures.name), data_dir() / "directions" / name)
+
+
+def load_folder(folder: Path, device: torch.device) -> PaperDomain:
+    """Any U-Net in diffusers format as a domain: the folder as `HSpaceUNet.from_pretrained` reads it.
+
+    Its pictures are those in `images/`, its f_t are kept in `directions/`; it knows no edits but those trained on it
+    (train wink --source face --target "winking face").  It is called own_<name of the folder>.
+
+    Raises:
+        WeightsError: the folder holds no U-Net.
+    """
+    unet = HSpaceUNet.from_pretrained(folder)
+    entry = Row(f"own_{folder.resolve().name}", title="a U-Net of your own", paper="", licence="yours", network=(),
+                family="diffusers", config={}, parameters=sum(p.numel() for p in unet.parameters()),
+                pictures=PictureSet("images", "yours", ()), edits={})
+    return PaperDomain(entry, unet.to(device), folder, folder / "images", folder / "directions")
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of an official checkpoint, on the CPU; no code in it is run.
+
+    Raises:
+        WeightsError: it is no file of tensors by name.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip, key and OS errors alike mean: not such a file
+        raise WeightsError(f"{path} is no checkpoint that can be read safely ({type(error).__name__}); expected tensors by name; delete it "
+                           "and fetch it again.") from error
+    if not isinstance(state, dict) or not state or not all(torch.is_tensor(value) for value in state.values()):
+        raise WeightsError(f"{path} holds no tensors by name; expected the state of a U-Net; delete it and fetch it again.")
+    return state
