@@ -4,13 +4,18 @@ All of them are called as delta(h, temb, t) -> Δh and know two numbers of their
 editing interval, and `train_steps`, the length S_train of their time grid.
 """
 import os
+from statistics import mode
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import WeightsError
+from .files import atomic_write
 from .weights import load_strictly, read_weights, save_weights
+
+#: Groups of every GroupNorm in the delta blocks of the official code; its files do not say.
+OFFICIAL_GROUPS = 32
 
 
 class Delta(nn.Module):
@@ -198,21 +203,47 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
     """Read an f_t of the official repository (`.pth`), frozen, on the CPU.
 
     Args:
-        path: a file whose entry "0" is the state of a delta block.
+        path: a file whose entry "0" is the state of a delta block of the DDPM, the iDDPM or the ADM family.
         about: `name`, `t_edit`, `train_steps`, which the file does not say.
     Raises:
-        WeightsError: missing, damaged, or none of the two known layouts.
+        WeightsError: missing, damaged, of no known layout, or with a tensor missing, extra or misshapen (named).
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["0"]
+        entries = torch.load(path, map_location="cpu", weights_only=True)
+        state = dict(entries["0"])
+        sizes = [tensor.shape[0] for tensor in state.values() if tensor.ndim]
     except Exception as error:  # pickle, zip, key and OS errors alike mean: not such a file
         raise WeightsError(f"{path} is no official f_t checkpoint ({type(error).__name__}); expected a .pth file with an entry '0'; "
                            "fetch it again.") from error
-    for kind, first, time in ((ConvDelta, "conv1.weight", "temb_proj.weight"),
-                              (PreNormConvDelta, "in_layers.2.weight", "emb_layers.1.weight")):
-        if first in state and time in state:
-            delta = kind(state[first].shape[0], state[time].shape[1], **about)
-            load_strictly(delta, state, path)
-            return delta.eval().requires_grad_(False)
-    raise WeightsError(f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM or the iDDPM "
-                       "family; check the file.")
+    if "1" in entries:
+        raise WeightsError(f"{path} holds several delta blocks; expected one, the entry '0'; save each to a file of its own.")
+    layouts = {ConvDelta: ("conv1.", "temb_proj.", "norm2.", "conv2."), PreNormConvDelta: ("in_layers.", "emb_layers.", "out_layers.")}
+    found = {kind: sum(name.startswith(parts) for name in state) for kind, parts in layouts.items()}
+    kind = max(found, key=found.get)
+    channels = mode(sizes or [0])  # one wrong tensor does not decide
+    if not found[kind] or channels % OFFICIAL_GROUPS:
+        raise WeightsError(f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM, iDDPM or "
+                           "ADM family; check the file.")
+    time = state.get("temb_proj.weight" if kind is ConvDelta else "emb_layers.1.weight")
+    delta = kind(channels, time.shape[-1] if time is not None and time.ndim else channels, **about)
+    load_strictly(delta, state, path)
+    return delta.eval().requires_grad_(False)
+
+
+def export_official_delta(path: str | os.PathLike, delta: Delta) -> None:
+    """Write a conv f_t as the official repository keeps it: `torch.save` of {"0": state}, atomically.
+
+    The official code tests with such a file; to go on training it would also want its optimiser's state.  Name, t_edit
+    and S_train have no place in the format: the official code takes them from file names and options.
+
+    Args:
+        path: a `.pth` file.
+        delta: a ConvDelta for a DDPM, a PreNormConvDelta for an iDDPM, P2 or ADM network.
+    Raises:
+        WeightsError: another kind of Δh, or another number of groups than the official code builds.
+    """
+    if not isinstance(delta, (ConvDelta, PreNormConvDelta)) or delta.config["groups"] != OFFICIAL_GROUPS:
+        raise WeightsError(f"A {type(delta).__name__}{delta.config} has no official format; expected a ConvDelta or a PreNormConvDelta "
+                           f"with {OFFICIAL_GROUPS} groups; keep it with save_delta.")
+    with atomic_write(path) as temporary:
+        torch.save({"0": {name: tensor.detach().cpu().clone() for name, tensor in delta.state_dict().items()}}, temporary)

@@ -14,8 +14,9 @@ from diffusers import UNet2DModel
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from .errors import WeightsError
+from .errors import AsyrpError, WeightsError
 from .schedule import NoiseSchedule
+from .unet import EXTRAS, build_unet
 from .weights import load_strictly, read_weights, save_weights
 
 
@@ -44,11 +45,15 @@ class HSpaceUNet(nn.Module):
         unet: any diffusers UNet2DModel; put in eval mode, its parameters are frozen.
         schedule: its noise schedule.
         prediction_type: what the network's output means: "epsilon" or "v_prediction".
+        class_label: of a class-conditional network: the class of every picture, unless `encode` is given others.
     Raises:
-        WeightsError: an unknown prediction type, or a U-Net without a mid block, of a score SDE, or of unknown resolution.
+        WeightsError: an unknown prediction type, or a U-Net without a mid block, of a score SDE, of unknown resolution, with
+            an odd number of outputs or with class embeddings other than a table.
+        AsyrpError: a label that the network does not know.
     """
 
-    def __init__(self, unet: UNet2DModel, schedule: NoiseSchedule, prediction_type: str = "epsilon"):
+    def __init__(self, unet: UNet2DModel, schedule: NoiseSchedule, prediction_type: str = "epsilon",
+                 class_label: int | None = None):
         super().__init__()
         if prediction_type not in ("epsilon", "v_prediction"):
             raise WeightsError(f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it first.")
@@ -60,8 +65,16 @@ class HSpaceUNet(nn.Module):
         if unet.config.sample_size is None:
             raise WeightsError("This U-Net does not say its resolution; expected sample_size in its configuration; add it "
                                "to config.json.")
+        if unet.config.out_channels not in (unet.config.in_channels, 2 * unet.config.in_channels):
+            raise WeightsError(f"The U-Net gives {unet.config.out_channels} channels for {unet.config.in_channels}; expected as many, "
+                               "or twice as many with a learned variance; choose another checkpoint.")
+        if unet.config.class_embed_type is not None:
+            raise WeightsError(f"The U-Net embeds classes by {unet.config.class_embed_type!r}; expected a table with one row per "
+                               "class; choose another checkpoint.")
         self.unet = unet.eval().requires_grad_(False)
         self.schedule, self.prediction_type = schedule, prediction_type
+        label = None if class_label is None else self._labels(torch.tensor(class_label), 1)
+        self.register_buffer("class_label", label)  # part of the state: cached results of two classes must differ
 
     @property
     def resolution(self) -> int:
@@ -99,15 +112,21 @@ class HSpaceUNet(nn.Module):
         Args:
             x: x_t (B, C, R, R).
             t: time, one for all or (B,) int64.
-            class_labels: (B,) int64 for class-conditional models.
+            class_labels: (B,) int64 for class-conditional models; None: the label bound to the model.
         Returns:
             Encoded, with h (B, C_h, H, W).
+        Raises:
+            AsyrpError: a class-conditional model without a label, another one with, or a label out of range.
         """
         unet = self.unet
         t = torch.as_tensor(t, device=x.device).expand(len(x))
         emb = unet.time_embedding(unet.time_proj(t).to(x.dtype))
-        if unet.class_embedding is not None and class_labels is not None:
-            emb = emb + unet.class_embedding(class_labels).to(x.dtype)
+        labels = self.class_label if class_labels is None else self._labels(class_labels, len(x))
+        if labels is not None:
+            emb = emb + unet.class_embedding(labels.to(x.device).expand(len(x))).to(x.dtype)
+        elif unet.class_embedding is not None:
+            raise AsyrpError(f"The network is conditional on one of {unet.class_embedding.num_embeddings} classes and got none; "
+                             "expected a label; bind one with for_class(label), or pass class_labels=.")
         centred = 2 * x - 1.0 if unet.config.center_input_sample else x
         h = unet.conv_in(centred)
         skips = (h,)
@@ -115,6 +134,27 @@ class HSpaceUNet(nn.Module):
             h, made = block(hidden_states=h, temb=emb)
             skips += made
         return Encoded(unet.mid_block(h, emb), skips, emb, x, t)
+
+    def for_class(self, label: int) -> "HSpaceUNet":
+        """The same network, weights shared, with every picture of one class: what inversion, editing and training need.
+
+        Args:
+            label: 0 … number of classes − 1.
+        Raises:
+            AsyrpError: no such class, or the network knows none.
+        """
+        return HSpaceUNet(self.unet, self.schedule, self.prediction_type, label)
+
+    def _labels(self, labels: Tensor, n: int) -> Tensor:
+        """The labels, one or n, if the network knows them."""
+        table = self.unet.class_embedding
+        if table is None:
+            raise AsyrpError("A class label was given to a network that is not class-conditional; expected none; leave it out.")
+        if (labels.dtype not in (torch.int32, torch.int64) or labels.shape not in ((), (n,))
+                or not bool(((labels >= 0) & (labels < table.num_embeddings)).all())):
+            raise AsyrpError(f"The class labels {labels.tolist()} do not fit {n} pictures; expected whole numbers from 0 to "
+                             f"{table.num_embeddings - 1}, one for all or one each; choose among those.")
+        return labels
 
     def decode(self, z: Encoded, h: Tensor | None = None) -> Tensor:
         """Run the U-Net up from its bottleneck and answer ε.
@@ -159,13 +199,17 @@ class HSpaceUNet(nn.Module):
         unet_config = {key: value for key, value in self.unet.config.items() if not key.startswith("_")}
         save_weights(path, self.unet.state_dict(), {
             "unet": unet_config, "prediction_type": self.prediction_type,
+            "class_label": None if self.class_label is None else int(self.class_label),
             "betas": (1 - self.schedule.alphas_cumprod / torch.cat([torch.ones(1, dtype=torch.float64),
                                                                     self.schedule.alphas_cumprod[:-1]])).tolist(),
             "card": card})
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":
-        """Load a file that `save` wrote, or a folder in diffusers format (unet/ or the folder itself, with scheduler/).
+        """Load a file that `save` wrote, or a folder in diffusers format.
+
+        A folder is a pipeline's (unet/, scheduler/), that unet/ itself, or one that holds config.json and, where it is not
+        the linear schedule with ε-prediction, scheduler_config.json.
 
         Raises:
             WeightsError: missing, damaged or of another architecture; names the first tensor that does not fit.
@@ -176,16 +220,17 @@ class HSpaceUNet(nn.Module):
         state, config = read_weights(path)
         if "unet" not in config:
             raise WeightsError(f"{path} holds no U-Net configuration; expected a file written by HSpaceUNet.save; check the path.")
-        unet = UNet2DModel(**config["unet"])
+        unet = build_unet(config["unet"])
         load_strictly(unet, state, path)
         return cls(unet, NoiseSchedule.from_betas(torch.tensor(config["betas"], dtype=torch.float64)),
-                   config["prediction_type"])
+                   config["prediction_type"], config.get("class_label"))
 
     @classmethod
     def _from_folder(cls, path: Path) -> "HSpaceUNet":
         root = path / "unet" if (path / "unet").is_dir() else path
-        scheduler = next((f for f in (path / "scheduler" / "scheduler_config.json", path / "scheduler_config.json")
-                          if f.exists()), None)
+        beside = [path, path.parent] if path.name == "unet" else [path]
+        scheduler = next((f for folder in beside for f in (folder / "scheduler" / "scheduler_config.json",
+                                                           folder / "scheduler_config.json") if f.exists()), None)
         try:
             unet, report = UNet2DModel.from_pretrained(root, local_files_only=True, output_loading_info=True,
                                                        low_cpu_mem_usage=False)  # True would need accelerate
@@ -196,5 +241,8 @@ class HSpaceUNet(nn.Module):
             if report[f"{kind}_keys"]:
                 raise WeightsError(f"The weights in {root} have the {kind} tensor {str(list(report[f'{kind}_keys'])[0])!r}; "
                                    "expected exactly those of config.json; fetch the folder again.")
+        if set(EXTRAS) & set(unet.config):  # diffusers has ignored them and built another network
+            raise WeightsError(f"The network in {root} has settings that a diffusers folder cannot express; expected none of "
+                               f"{', '.join(EXTRAS)}; keep it with HSpaceUNet.save instead.")
         config = json.loads(scheduler.read_text()) if scheduler else {}
         return cls(unet, NoiseSchedule.from_config(config), config.get("prediction_type", "epsilon"))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from safetensors.torch import save_file
-from toys import randn, randomised
+from toys import official_folder, randn, randomised
 
 from asyrp_lib.delta import (
     ConvDelta,
@@ -9,6 +9,7 @@ from asyrp_lib.delta import (
     PerTimeDelta,
     PreNormConvDelta,
     combine,
+    export_official_delta,
     load_delta,
     load_official_delta,
     save_delta,
@@ -151,3 +152,54 @@ def test_a_published_file_that_is_not_whole_is_refused(tmp_path, harm):
         file.write_bytes(file.read_bytes()[:2000])
     with pytest.raises(WeightsError, match=expected):
         load_official_delta(file)
+
+
+@LAYOUTS
+def test_an_export_in_the_official_format_reads_back_as_the_same_tensors(tmp_path, layout):
+    for channels, temb_dim in ((64, 128), (512, 512), (1024, 1024)):  # tiny; DDPM, iDDPM, P2; ADM
+        delta = randomised(layout(channels, temb_dim, name="smiling", t_edit=513, train_steps=50))
+        export_official_delta(tmp_path / "x.pth", delta)
+        again = load_official_delta(tmp_path / "x.pth", name="smiling", t_edit=513, train_steps=50)
+        assert type(again) is layout and again.config == delta.config
+        assert list(again.state_dict()) == list(delta.state_dict())
+        assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in delta.state_dict().items())
+        assert (again.name, again.t_edit, again.train_steps) == ("smiling", 513, 50)
+
+
+def test_every_official_file_at_hand_loads_and_is_exported_with_the_same_names_shapes_types_and_numbers(tmp_path):
+    files = sorted(official_folder("ASYRP_OFFICIAL_DELTAS", "official_deltas").glob("*.pth"))
+    assert files
+    for file in files:
+        want = torch.load(file, map_location="cpu", weights_only=True)["0"]
+        export_official_delta(tmp_path / "x.pth", load_official_delta(file))
+        got = torch.load(tmp_path / "x.pth", weights_only=True)
+        assert set(got) == {"0"} and list(got["0"]) == list(want)
+        assert all(got["0"][name].dtype == t.dtype and torch.equal(got["0"][name], t) for name, t in want.items())
+
+
+@pytest.mark.parametrize("delta", [GlobalDelta(randn(64, 8, 8)), PreNormConvDelta(64, 128, groups=16)], ids=lambda d: type(d).__name__)
+def test_what_the_official_code_could_not_build_is_not_exported(tmp_path, delta):
+    with pytest.raises(WeightsError, match="has no official format.*keep it with save_delta"):
+        export_official_delta(tmp_path / "x.pth", delta)
+    assert not list(tmp_path.iterdir())
+
+
+@LAYOUTS
+@pytest.mark.parametrize("harm", ["missing", "misshapen"])
+def test_whichever_tensor_of_a_published_file_is_wrong_it_is_the_one_named(tmp_path, layout, harm):
+    whole = layout(64, 128).state_dict()
+    for name in whole:
+        state = {k: v for k, v in whole.items() if k != name}
+        if harm == "misshapen":
+            state[name] = torch.cat([whole[name], whole[name][:1]])
+        torch.save({"0": state}, tmp_path / "x.pth")
+        with pytest.raises(WeightsError, match=repr(name).replace(".", r"\.")):
+            load_official_delta(tmp_path / "x.pth")
+
+
+def test_a_file_of_several_blocks_or_of_a_bare_shift_is_refused(tmp_path):
+    state = ConvDelta(64, 128).state_dict()
+    for content, sentence in (({"0": state, "1": state}, "several delta blocks"), ({"0": randn(64, 8, 8)}, "is no official f_t")):
+        torch.save(content, tmp_path / "x.pth")
+        with pytest.raises(WeightsError, match=sentence):
+            load_official_delta(tmp_path / "x.pth")

@@ -1,0 +1,68 @@
+"""An official checkpoint file as a network: the family and its settings are found in the weights."""
+import os
+from pathlib import Path
+from typing import Any, Mapping
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor
+
+from ...errors import WeightsError
+from .ddpm import load_ddpm_checkpoint
+from .infer import infer_ddpm, infer_openai
+from .openai import load_openai_checkpoint
+
+#: family -> (beginnings of its tensors' names, settings from weights, converter)
+FAMILIES = {"ddpm": (("temb.", "down.", "mid.", "up."), infer_ddpm, load_ddpm_checkpoint),
+            "openai": (("time_embed.", "input_blocks.", "middle_block.", "output_blocks."), infer_openai,
+                       load_openai_checkpoint)}
+
+
+def load_official_unet(path: str | os.PathLike, family: str | None = None, **settings: Any) -> UNet2DModel:
+    """The network of an official `.pt`, `.ckpt` or `.pth` file.
+
+    Args:
+        path: a state dict as the authors published it; nothing in it is executed.
+        family: "ddpm" (SDEdit's CelebA-HQ, LSUN church and bedroom) or "openai" (iDDPM, P2, ADM); None finds it.
+        settings: fields of `DDPMConfig` or `OpenAIConfig`; they win over what the weights show.  The files of the paper
+            need none.  Others must tell image_size, and in OpenAI's family num_head_channels or num_heads.
+    Returns:
+        The network, float32, on the CPU.
+    Raises:
+        WeightsError: missing, damaged, no state dict of a known family, a tensor missing, extra or misshapen (named), or
+            a setting that only the caller can know.
+    """
+    return convert_state(official_state(path), family, **settings)
+
+
+def convert_state(state: Mapping[str, Tensor], family: str | None = None, **settings: Any) -> UNet2DModel:
+    """The network of an official state dict already read, see `load_official_unet`."""
+    if family not in (None, *FAMILIES):
+        raise WeightsError(f"Unknown family {family!r}; expected one of {', '.join(FAMILIES)}; choose one.")
+    found = {name: sum(key.startswith(heads) for key in state) for name, (heads, _, _) in FAMILIES.items()}
+    family = family or max(found, key=found.get)
+    if not found[family]:
+        raise WeightsError(f"The file has the tensors {', '.join(list(state)[:3])}, …; expected a network of the {family} "
+                           "family, or of another known one, with the names its authors gave; check the file.")
+    _, infer, convert = FAMILIES[family]
+    return convert(state, infer(state, settings))
+
+
+def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The state dict in an official file.
+
+    Raises:
+        WeightsError: missing, damaged, or something other than names and tensors.
+    """
+    if not Path(path).is_file():
+        raise WeightsError(f"No weights at {path}; expected an official .pt, .ckpt or .pth file; check the path or fetch it.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and OS errors alike mean: not such a file
+        raise WeightsError(f"{path} is damaged or no file of tensors ({type(error).__name__}); expected an official "
+                           "checkpoint; fetch it again.") from error
+    if not isinstance(state, Mapping) or not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        inside = ", ".join(str(key) for key in list(state)[:3]) if isinstance(state, Mapping) else type(state).__name__
+        raise WeightsError(f"{path} holds more or less than one state dict ({inside}); expected names and tensors only; save "
+                           "the network's own state dict with torch.save.")
+    return state

@@ -1,0 +1,51 @@
+"""Building a `UNet2DModel`, also where the original families allow more than its arguments can say."""
+from typing import Any, Mapping
+
+from diffusers import UNet2DModel
+from diffusers.models.attention_processor import Attention
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.resnet import ResnetBlock2D
+from torch import nn
+
+#: Settings of `build_unet` that `UNet2DModel` does not know.
+EXTRAS = ("sinusoid_channels", "entry_channels", "num_heads")
+
+
+def build_unet(config: Mapping[str, Any]) -> UNet2DModel:
+    """A `UNet2DModel` with random weights, changed after its making where its arguments do not reach.
+
+    Args:
+        config: arguments of `UNet2DModel`, and, only where the network needs them,
+            sinusoid_channels: length of the sinusoids of t, if it is not the width of the first level,
+            entry_channels: channels that `conv_in` gives, if they are not the width of the first level,
+            num_heads: attention heads of every layer whatever its width; `attention_head_dim` fixes their width instead.
+    Returns:
+        The network; what it was changed by is in its `config`, so that saving it and building it again is the identity.
+    """
+    extras = {key: config[key] for key in EXTRAS if config.get(key) is not None}
+    unet = UNet2DModel(**{key: value for key, value in config.items() if key not in EXTRAS})
+    if "sinusoid_channels" in extras:
+        length = extras["sinusoid_channels"]
+        unet.time_proj = Timesteps(length, unet.config.flip_sin_to_cos, unet.config.freq_shift)
+        unet.time_embedding = TimestepEmbedding(length, unet.time_embedding.linear_2.out_features)
+    if "entry_channels" in extras:
+        width = extras["entry_channels"]
+        unet.conv_in = nn.Conv2d(unet.config.in_channels, width, 3, padding=1)
+        first, last = unet.down_blocks[0].resnets, unet.up_blocks[-1].resnets
+        first[0] = _like(first[0], width)
+        last[-1] = _like(last[-1], last[-1].out_channels + width)  # its skip is what conv_in gave
+    if "num_heads" in extras:
+        for module in unet.modules():
+            if isinstance(module, Attention):
+                module.heads = module.sliceable_head_dim = extras["num_heads"]
+                module.scale = (module.inner_dim / module.heads) ** -0.5
+    if extras:
+        unet.register_to_config(**extras)
+    return unet
+
+
+def _like(block: ResnetBlock2D, in_channels: int) -> ResnetBlock2D:
+    """The same residual block for another number of input channels."""
+    return ResnetBlock2D(in_channels=in_channels, out_channels=block.out_channels, groups=block.norm1.num_groups,
+                         temb_channels=block.time_emb_proj.in_features, eps=block.norm1.eps,
+                         time_embedding_norm=block.time_embedding_norm)
