@@ -73,7 +73,7 @@ def t_edit_of(domain, edit: Edit) -> int:
     return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)
 
 
-def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None, *, images: int = 64, folder=None,
+def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None, *, images: int = 32, folder=None,
                 progress: bool = True, on_epoch=None) -> tuple[nn.Module, pd.DataFrame]:
     """Train a conv f_t for an edit on the domain's training images.
 

@@ -49,7 +49,7 @@ class TrainSettings:
     optimiser: str = "adam"
     lr: float = 2e-3
     lr_decay: float = 1.0
-    epochs: int = 5
+    epochs: int = 3
     batch_size: int = 8
     seed: int = 0
 
