@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from .errors import AsyrpError, GridError
+from .experiments import EXPERIMENTS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,6 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("evaluate", _evaluate, "Judge the edits by the oracle and write the results.")
     sub.add_argument("edit", nargs="*", help="names of edits (default: all that are trained)")
     sub.add_argument("--images", type=int, default=64, help="test pictures")
+
+    sub = command("experiment", _experiment, "Measure claims of the paper and write the results that notebooks 05 to 10 show.")
+    sub.add_argument("name", nargs="+", help=f"{', '.join(EXPERIMENTS)}, or all")
+    sub.add_argument("--images", type=int, help="test pictures (default: the experiment's own number)")
 
     sub = command("bench", _bench, "Measure speed and memory and write the table.")
     sub.add_argument("--repeats", type=int, default=3, help="runs per figure; the median is reported")
@@ -201,6 +206,13 @@ def _evaluate(options) -> None:
     names = options.edit or [name for name in domain.edits if domain.direction_file(name).exists()]
     for file in evaluate_edits(domain, names, n=options.images):
         print(f"wrote {file}", flush=True)
+
+
+def _experiment(options) -> None:
+    from .experiments import store
+    domain = _load(options)
+    for name in EXPERIMENTS if options.name == ["all"] else options.name:
+        print(f"wrote {store(domain, name, **({} if options.images is None else {'n': options.images}))}", flush=True)
 
 
 def _bench(options) -> None:

@@ -11,7 +11,7 @@ MODULES = sorted((ROOT / "asyrp_lib").rglob("*.py"))
 #: From the bottom up; a module may import from its own layer's left and from lower layers only.
 LAYERS = [("errors", "files", "device"), ("weights", "schedule", "images", "results", "edits", "perceptual"),
           ("unet",), ("hspace", "delta"), ("sweep",), ("asyrp",), ("interval", "clip", "cache"), ("train", "metrics"), ("api",),
-          ("evaluate", "figures", "panel"), ("bench",), ("domains",), ("cli",), ("__main__", "__init__")]
+          ("evaluate", "figures", "panel"), ("bench", "experiments"), ("domains",), ("cli",), ("__main__", "__init__")]
 
 
 def kept() -> list[Path]:

@@ -37,6 +37,7 @@ class Domain:
         factor_source: (split, n, first) -> table of true factors, where they are known.
         curve: table of the perceptual distances along inversion behind t_edit: t, x_t, P_t.
         crops_photos: whether own pictures of another size are cropped and resized without asking.
+        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same pictures, where that is known.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Domain:
     classes: tuple[str, ...] = ()
     factor_source: Callable[[str, int, int], pd.DataFrame] | None = None
     crops_photos: bool = False
+    target_source: Callable[[str, str, int, int], Tensor] | None = None
 
     @property
     def resolution(self) -> int:
@@ -100,6 +102,17 @@ class Domain:
         deltas = {self.delta(name): strength for name, strength in edits.items()}
         x_T = invert(self, self.photo(path, resize=resize, align=align), steps=steps, progress=progress)
         return edit(self, x_T, deltas, steps=steps, progress=progress, **settings)
+
+    def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
+        """The same pictures as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's device.
+
+        Raises:
+            OfflineError: the domain cannot draw them.
+        """
+        if self.target_source is None:
+            raise OfflineError(f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text means; "
+                               "use synthfaces.")
+        return self.target_source(edit, split, n, first).to(self.unet.device)
 
     def factors(self, split: str = "test", n: int = 8, *, first: int = 0) -> pd.DataFrame:
         """The true factors of the same pictures.

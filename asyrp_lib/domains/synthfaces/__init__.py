@@ -11,11 +11,12 @@ from ...hspace import HSpaceUNet
 from ...perceptual import PerceptualDistance
 from ...results import data_dir
 from ..domain import Domain
-from .edits import EDITS
+from .edits import EDITS, UNSEEN
 from .factors import sample_factors, SPLITS
 from .faces import from_bytes, render_split
 from .networks import load_oracle, load_segmenter
 from .render import CLASSES
+from .styles import STYLES
 
 #: Files of the shipped networks under `data/weights/synthfaces/`.
 NETWORKS = ("ddpm", "clip", "segmenter", "oracle")
@@ -44,9 +45,13 @@ def load_synthfaces(device: torch.device) -> Domain:
     def factors(split: str, n: int, first: int) -> pd.DataFrame:
         return sample_factors(first + n, SPLITS[split]).iloc[first:].reset_index(drop=True)
 
+    def targets(edit: str, split: str, n: int, first: int) -> Tensor:
+        faces = render_split(split, first + n, resolution, device=device)
+        return STYLES[UNSEEN[edit]](from_bytes(faces.images[first:]), faces.masks[first:])
+
     domain = Domain("synthfaces", unet, images, clip, EDITS, PerceptualDistance(segmenter.features),
                     directions=data_dir() / "directions" / "synthfaces", oracle=oracle, segmenter=segmenter.segment,
-                    classes=CLASSES, factor_source=factors)
+                    classes=CLASSES, factor_source=factors, target_source=targets)
     curve = data_dir() / "results" / "synthfaces_curve.json"
     if curve.exists():
         stored = json.loads(curve.read_text())["data"]

@@ -25,9 +25,9 @@ _IN_DOMAIN = (
     _in_domain("beard", "face", "face with a beard", "beard", LARGE),
     _in_domain("bald", "person", "bald person", "bald", LARGE),
 )
-_UNSEEN = tuple(
-    Edit(name, "a photo of a face", f"{style} of a face", in_domain=False)
-    for name, style in zip(("sketch", "watercolour", "pixel art", "zombie", "neon"), STYLES))
+#: unseen edit -> caption of its style
+UNSEEN = dict(zip(("sketch", "watercolour", "pixel art", "zombie", "neon"), STYLES))
+_UNSEEN = tuple(Edit(name, "a photo of a face", f"{style} of a face", in_domain=False) for name, style in UNSEEN.items())
 
 #: name -> edit
 EDITS: dict[str, Edit] = {edit.name: edit for edit in _IN_DOMAIN + _UNSEEN}

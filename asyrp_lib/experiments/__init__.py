@@ -1,0 +1,56 @@
+"""The paper's claims as measurements: one module for each, whose `measure` answers with the numbers that a notebook shows."""
+import inspect
+import time
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import UnknownNameError
+from ..results import load_result, save_result
+
+#: name -> what is asked; the module of that name has `measure(domain, *, n, …, progress) -> dict`, expressible in JSON
+EXPERIMENTS = {
+    "unseen": "do edits reach targets that the frozen model never saw?",
+    "linearity": "does an edit follow its strength in proportion, and where does that break?",
+    "composition": "what is left of each of two or three edits when they are added?",
+    "robustness": "is a random shift of h harmless where one of ε is not?",
+    "consistency": "how much of an edit do Δh_t^mean and Δh^global keep?",
+    "intervals": "what do t_edit, t_boost and the number of steps do?",
+    "metrics": "do S_dir, SC and the Fréchet distance tell a true edit from a false one?",
+}
+
+
+def measure(domain, name: str, **settings) -> dict:
+    """Run one experiment.
+
+    Args:
+        domain: a Domain.
+        name: one of `EXPERIMENTS`.
+        settings: of that module's `measure`, e.g. n; the rest keep their defaults.
+    Raises:
+        UnknownNameError: no such experiment.
+    """
+    return _module(name).measure(domain, **settings)
+
+
+def store(domain, name: str, **settings) -> Path:
+    """Run one experiment and write `data/results/<domain>_<name>.json` with all its settings."""
+    defaults = {key: parameter.default for key, parameter in inspect.signature(_module(name).measure).parameters.items()
+                if parameter.kind is parameter.KEYWORD_ONLY}
+    used = {key: value for key, value in {**defaults, **settings}.items() if key != "progress"}
+    started = time.monotonic()
+    return save_result(f"{domain.name}_{name}", measure(domain, name, **settings), {"domain": domain.name, **used}, started=started)
+
+
+def stored(domain, name: str) -> dict:
+    """What `store` wrote: `data` and `provenance`.
+
+    Raises:
+        WeightsError: it is missing; names the command that makes it.
+    """
+    return load_result(f"{domain.name}_{name}", f"python -m asyrp_lib experiment {name} --domain {domain.name}")
+
+
+def _module(name: str):
+    if name not in EXPERIMENTS:
+        raise UnknownNameError(f"Unknown experiment {name!r}; known are {', '.join(EXPERIMENTS)}.")
+    return import_module(f".{name}", __name__)
