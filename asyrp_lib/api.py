@@ -73,8 +73,8 @@ def t_edit_of(domain, edit: Edit) -> int:
     return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)
 
 
-def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None, *, images: int = 32, folder=None,
-                progress: bool = True, on_epoch=None) -> tuple[nn.Module, pd.DataFrame]:
+def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None, *, images: int = 32,
+                x_T: Tensor | None = None, folder=None, progress: bool = True, on_epoch=None) -> tuple[nn.Module, pd.DataFrame]:
     """Train a conv f_t for an edit on the domain's training images.
 
     Args:
@@ -82,6 +82,8 @@ def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None,
         edit: texts and weights; `Edit("wink", "face", "winking face")` is enough for a new one.
         settings: None for the domain's defaults with the edit's λ and t_edit.
         images: number of training images.
+        x_T: noise to start from, e.g. `domain.seeded_noise(32)`, with the pictures it generates in the place of training
+            images (Asyrp appendix: training from random noise); None: the inverted training images.
         folder: run folder for resuming, None to keep nothing.
         progress: show progress bars.
         on_epoch: see `asyrp_lib.train.train_delta`.
@@ -94,8 +96,11 @@ def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None,
     if settings is None:
         settings = train.TrainSettings(t_edit=t_edit_of(domain, edit), lambda_clip=edit.lambda_clip,
                                        lambda_recon=edit.lambda_recon)
-    x_0 = domain.images("train", images)
-    x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
+    if x_T is None:
+        x_0 = domain.images("train", images)
+        x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
+    else:
+        x_0 = asyrp.generate(domain.unet, x_T, steps=settings.steps, batch_size=32, progress=progress)
     with torch.random.fork_rng(devices=[]):  # the same seed, the same f_t, whatever ran before
         torch.manual_seed(settings.seed)
         delta = ConvDelta(domain.unet.h_channels, domain.unet.temb_dim)

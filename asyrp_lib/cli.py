@@ -7,6 +7,9 @@ from pathlib import Path
 from .errors import AsyrpError, GridError
 from .experiments import EXPERIMENTS
 
+#: Seed of the first picture that `train --from-noise` generates: far from the seeds of anybody's samples.
+FROM_NOISE = 1_000_000
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command.
@@ -69,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--target", help="target text of a new edit, e.g. 'winking face'")
     sub.add_argument("--images", type=int, default=32, help="training pictures")
     sub.add_argument("--epochs", type=int, default=3, help="passes over them")
+    sub.add_argument("--from-noise", action="store_true", help="generate the training pictures instead of inverting real ones")
     sub.add_argument("--batch-size", type=int, default=8, help="pictures per optimiser step")
     sub.add_argument("--optimiser", choices=("adam", "sgd"), default="adam", help="of f_t")
     sub.add_argument("--lr", type=float, default=2e-3, help="learning rate")
@@ -175,10 +179,11 @@ def _train(options) -> None:
             steps=options.steps, t_edit=t_edit_of(domain, edit) if options.t_edit is None else options.t_edit,
             lambda_clip=edit.lambda_clip, lambda_recon=edit.lambda_recon, optimiser=options.optimiser, lr=options.lr,
             epochs=options.epochs, batch_size=options.batch_size)
-        folder = Path("runs") / domain.name / edit.name.replace(" ", "_")
-        delta, history = train_delta(domain, edit, settings, images=options.images, folder=folder)
+        folder = Path("runs") / domain.name / (edit.name.replace(" ", "_") + "_from_noise" * options.from_noise)
+        x_T = domain.seeded_noise(options.images, first=FROM_NOISE) if options.from_noise else None
+        delta, history = train_delta(domain, edit, settings, images=options.images, x_T=x_T, folder=folder)
         card = {"source": edit.source, "target": edit.target, "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
-                "provenance": provenance({**asdict(settings), "images": options.images}, time.monotonic() - started)}
+                "provenance": provenance({**asdict(settings), "images": options.images, "from_noise": options.from_noise}, time.monotonic() - started)}
         out = options.out or domain.direction_file(edit.name)
         save_delta(out, delta, card)
         print(f"{edit.name}: t_edit {settings.t_edit}, CLIP loss {history['clip'][:8].mean():.3f} → "

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "asyrp_lib").rglob("*.py"))
 #: From the bottom up; a module may import from its own layer's left and from lower layers only.
 LAYERS = [("errors", "files", "device"), ("weights", "schedule", "images", "results", "edits", "perceptual"),
-          ("unet",), ("hspace", "delta"), ("sweep",), ("asyrp",), ("interval", "clip", "cache"), ("train", "metrics"), ("api",),
+          ("unet",), ("hspace", "delta"), ("sweep",), ("asyrp",), ("interval", "mixing", "clip", "cache"), ("train", "metrics"), ("api",),
           ("evaluate", "figures", "panel"), ("bench", "experiments"), ("domains",), ("cli",), ("__main__", "__init__")]
 
 
