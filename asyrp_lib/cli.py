@@ -8,7 +8,7 @@ from .errors import AsyrpError, GridError
 from .experiments import EXPERIMENTS
 
 #: Seed of the first picture that `train --from-noise` generates: far from the seeds of anybody's samples.
-FROM_NOISE = 1_000_000
+NOISE_SEED = 1_000_000
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -179,12 +179,14 @@ def _train(options) -> None:
             steps=options.steps, t_edit=t_edit_of(domain, edit) if options.t_edit is None else options.t_edit,
             lambda_clip=edit.lambda_clip, lambda_recon=edit.lambda_recon, optimiser=options.optimiser, lr=options.lr,
             epochs=options.epochs, batch_size=options.batch_size)
-        folder = Path("runs") / domain.name / (edit.name.replace(" ", "_") + "_from_noise" * options.from_noise)
-        x_T = domain.seeded_noise(options.images, first=FROM_NOISE) if options.from_noise else None
+        name = f"{edit.name} from noise" if options.from_noise else edit.name  # beside the other one, not over it
+        folder = Path("runs") / domain.name / name.replace(" ", "_")
+        x_T = domain.seeded_noise(options.images, first=NOISE_SEED) if options.from_noise else None
         delta, history = train_delta(domain, edit, settings, images=options.images, x_T=x_T, folder=folder)
         card = {"source": edit.source, "target": edit.target, "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
-                "provenance": provenance({**asdict(settings), "images": options.images, "from_noise": options.from_noise}, time.monotonic() - started)}
-        out = options.out or domain.direction_file(edit.name)
+                "provenance": provenance({**asdict(settings), "images": options.images, "from_noise": options.from_noise},
+                                         time.monotonic() - started)}
+        out = options.out or domain.direction_file(name)
         save_delta(out, delta, card)
         print(f"{edit.name}: t_edit {settings.t_edit}, CLIP loss {history['clip'][:8].mean():.3f} → "
               f"{card['final_clip_loss']:.3f}, {time.monotonic() - started:.0f} s, wrote {out}", flush=True)
