@@ -36,7 +36,7 @@ def load_backbone(source: str | os.PathLike, *, family: str | None = None, class
     if path.is_file() and path.suffix != ".safetensors":
         unet = load_official_unet(path, family, **settings)
         return HSpaceUNet(unet, NoiseSchedule.linear(), class_label=class_label)
-    on_hub = not path.exists() and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)) and path.suffix not in SUFFIXES
+    on_hub = is_hub_id(source)
     if not path.exists() and not on_hub:
         raise WeightsError(f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a Hub id "
                            "such as google/ddpm-celebahq-256; check the path.")
@@ -46,3 +46,9 @@ def load_backbone(source: str | os.PathLike, *, family: str | None = None, class
                            "checkpoint files only; leave them out.")
     model = HSpaceUNet.from_pretrained(hub_folder(str(source), revision) if on_hub else path)
     return model if class_label is None else model.for_class(class_label)
+
+
+def is_hub_id(source: str | os.PathLike) -> bool:
+    """Whether something is written like "owner/name" and is no path that exists, nor the name of a checkpoint file."""
+    path = Path(source)
+    return bool(not path.exists() and path.suffix not in SUFFIXES and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..api import t_edit_of
 from ..clip import Clip, load_open_clip
@@ -13,8 +13,7 @@ from ..delta import load_delta, load_official_delta
 from ..errors import GridError, OfflineError, WeightsError
 from ..hspace import HSpaceUNet
 from ..results import data_dir
-from ..schedule import NoiseSchedule
-from .convert import load_ddpm_checkpoint, load_openai_checkpoint
+from .backbone import load_backbone
 from .datasets import image_source
 from .domain import Domain
 from .fetch import verify
@@ -123,41 +122,26 @@ def load_paper_domain(name: str, device: torch.device) -> PaperDomain:
     entry = row(name)
     weights = weights_dir(name)
     paths = [verify(file, weights, name) for file in entry.network]
-    if entry.family == "diffusers":
-        unet = HSpaceUNet.from_pretrained(weights)
-    else:
-        convert = {"ddpm": load_ddpm_checkpoint, "openai": load_openai_checkpoint}[entry.family]
-        unet = HSpaceUNet(convert(read_checkpoint(paths[0]), entry.config), NoiseSchedule.linear())
+    official = entry.family != "diffusers"
+    unet = load_backbone(paths[0], family=entry.family, **entry.config) if official else load_backbone(weights)
     return PaperDomain(entry, unet.to(device), weights, datasets_dir(entry.pictures.name), data_dir() / "directions" / name)
 
 
-def load_folder(folder: Path, device: torch.device) -> PaperDomain:
-    """Any U-Net in diffusers format as a domain: the folder as `HSpaceUNet.from_pretrained` reads it.
+def load_own(source: str, device: torch.device) -> PaperDomain:
+    """Any U-Net in diffusers format as a domain: a folder, or a Hub id such as google/ddpm-celebahq-256.
 
-    Its pictures are those in `images/`, its f_t are kept in `directions/`; it knows no edits but those trained on it
-    (train wink --source face --target "winking face").  It is called own_<name of the folder>.
+    A folder's pictures are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where a domain's do.
+    It knows no edits but those trained on it (train wink --source face --target "winking face").  It is called own_<last name>.
 
     Raises:
-        WeightsError: the folder holds no U-Net.
+        WeightsError: there is no U-Net.
+        OfflineError: a Hub id that is neither cached nor reachable.
     """
-    unet = HSpaceUNet.from_pretrained(folder)
-    entry = Row(f"own_{folder.resolve().name}", title="a U-Net of your own", paper="", licence="yours", network=(),
+    unet = load_backbone(source)
+    folder, name = Path(source), f"own_{Path(source).resolve().name}"
+    entry = Row(name, title="a U-Net of your own", paper="", licence="yours", network=(),
                 family="diffusers", config={}, parameters=sum(p.numel() for p in unet.parameters()),
                 pictures=PictureSet("images", "yours", ()), edits={})
-    return PaperDomain(entry, unet.to(device), folder, folder / "images", folder / "directions")
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of an official checkpoint, on the CPU; no code in it is run.
-
-    Raises:
-        WeightsError: it is no file of tensors by name.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip, key and OS errors alike mean: not such a file
-        raise WeightsError(f"{path} is no checkpoint that can be read safely ({type(error).__name__}); expected tensors by name; delete it "
-                           "and fetch it again.") from error
-    if not isinstance(state, dict) or not state or not all(torch.is_tensor(value) for value in state.values()):
-        raise WeightsError(f"{path} holds no tensors by name; expected the state of a U-Net; delete it and fetch it again.")
-    return state
+    if folder.is_dir():
+        return PaperDomain(entry, unet.to(device), folder, folder / "images", folder / "directions")
+    return PaperDomain(entry, unet.to(device), weights_dir(name), datasets_dir(name), data_dir() / "directions" / name)
