@@ -138,3 +138,23 @@ def heat_table(table: pd.DataFrame, *, title: str = "", unit: str = "", framed: 
         figure.colorbar(drawn, label=unit, shrink=0.8)
         axes.set_title(title)
     return figure
+
+
+def scatter(points: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, title: str = "",
+            size: tuple[float, float] = (4.6, 3.4)) -> Figure:
+    """Points in the plane, one colour for each label.
+
+    Args:
+        points: label -> (x, y).
+        xlabel, ylabel, title: texts, with units.
+        size: inches.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=size)
+        colours = plt.get_cmap("tab10")
+        for k, (label, (x, y)) in enumerate(points.items()):
+            axes.scatter(x, y, s=22, alpha=0.8, lw=0, label=label, color=colours(k % 10))
+        axes.axhline(0, lw=0.8, color="0.5")
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
