@@ -5,10 +5,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..api import edit, invert
-from .judge import scores, summaries, trained
+from .judge import per_picture, scores, summaries, trained
 
 
-def measure(domain, *, n: int = 16, names: Sequence[str] = ("smiling", "glasses"),
+def measure(domain, *, n: int = 16, names: Sequence[str] = ("smiling", "old"),
             t_edits: Sequence[int] = (200, 300, 400, 500, 600, 700, 800), grids: Sequence[int] = (20, 40, 100, 250),
             n_grids: int = 8, long_grid: int = 1000, n_long: int = 4, progress: bool = True) -> dict:
     """Run trained f_t with later starts of the interval, and on finer and coarser grids than they were trained on.
@@ -25,7 +25,8 @@ def measure(domain, *, n: int = 16, names: Sequence[str] = ("smiling", "glasses"
     Returns:
         own: edit -> the t_edit it was trained from;
         t_edit: edit -> t_edit -> `judge.scores` as summaries, at 40 steps and strength 1;
-        steps: edit -> S -> "scaled" and "unscaled" -> the same summaries, at strength 1 and the edit's own t_edit.
+        steps: edit -> S -> "scaled" and "unscaled" -> the same summaries, at strength 1 and the edit's own t_edit,
+        and `images`: S_dir and aimed of each picture, so that runs on fewer pictures can be compared.
     Raises:
         WeightsError: none of the edits is trained.
     """
@@ -63,4 +64,5 @@ def _on_grid(domain, deltas: dict, x_0: Tensor, steps: int, found: dict, progres
         found[name][str(steps)] = {}
         for rule, strength in strengths_on(steps, delta.train_steps).items():
             edited = edit(domain, x_T, {delta: strength}, steps=steps, progress=progress)
-            found[name][str(steps)][rule] = summaries(scores(domain, domain.edits[name], x_0, plain, edited))
+            table = scores(domain, domain.edits[name], x_0, plain, edited)
+            found[name][str(steps)][rule] = summaries(table) | {"images": per_picture(table, ("S_dir", "aimed"))}

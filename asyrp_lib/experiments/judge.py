@@ -58,3 +58,8 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
 def summaries(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Column -> `summary`."""
     return {column: summary(table[column]) for column in table}
+
+
+def per_picture(table: pd.DataFrame, columns: Iterable[str]) -> dict[str, list[float]]:
+    """Column -> one number per picture, rounded to 4 decimals; columns that the table lacks are left out."""
+    return {column: [round(float(v), 4) for v in table[column]] for column in columns if column in table}

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from ..api import edit, invert
 from ..metrics import clip_features, s_dir, segmentation_consistency
 from .frechet import frechet_bias, frechet_summary
-from .judge import scores, summaries, trained
+from .judge import per_picture, scores, summaries, trained
 from .summary import summary
 
 
@@ -57,9 +57,9 @@ def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, strength
         made = clip_features(domain.clip, edited)
         found["scores"].setdefault(name, {})[key] = summaries(table) | {
             f"fd_{to}": frechet_summary(made, real, paired=True) for to, real in zip(("original", "recon"), features)}
-        kept = [column for column in ("S_dir", "aimed", "leaked") if column in table]
-        found["images"].setdefault(name, {})[key] = {column: [round(float(v), 3) for v in table[column]] for column in kept}
-        found["within"].setdefault(name, {})[key] = {truth: rank_correlation(table["S_dir"], table[truth]) for truth in kept[1:]}
+        found["images"].setdefault(name, {})[key] = per_picture(table, ("S_dir", "aimed", "leaked"))
+        found["within"].setdefault(name, {})[key] = {truth: rank_correlation(table["S_dir"], table[truth])
+                                                     for truth in ("aimed", "leaked") if truth in table}
     return found
 
 

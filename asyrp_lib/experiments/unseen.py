@@ -72,11 +72,11 @@ def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
         plain, edited, target: (B, 3, R, R).
     Returns:
         before, after: mean distances of reconstruction and edit to the target; gain: summary of before − after per
-        picture; closer: how many pictures came closer.
+        picture; closer: how many pictures came closer; images: the gain of each.
     """
     before, after = (distance(picture, target).cpu().double().numpy() for picture in (plain, edited))
     return {"before": round(float(before.mean()), 4), "after": round(float(after.mean()), 4), "gain": summary(before - after),
-            "closer": int((after < before).sum())}
+            "closer": int((after < before).sum()), "images": [round(float(v), 4) for v in before - after]}
 
 
 def relative_gain(distance, plain: Tensor, edited: Tensor, target: Tensor) -> np.ndarray:
