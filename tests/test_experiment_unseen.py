@@ -25,14 +25,14 @@ def test_every_edit_meets_every_target_and_every_picture_has_one_nearest(toy):
     found = unseen.measure(toy, n=3, strengths=(1.0,), steps=40, progress=False)
     assert list(found["scores"]) == ["red", "blue"]
     for name in ("red", "blue"):
-        assert set(found["confusion"]["1"][name]) == {"red", "blue"}
-        assert sum(found["nearest"]["1"][name].values()) == 3
+        assert set(found["confusion"]["error"]["1"][name]) == {"red", "blue"}
+        assert sum(found["nearest"]["error"]["1"][name].values()) == 3
         assert "aimed" not in found["scores"][name]["1"] and found["scores"][name]["1"]["leaked"]["n"] == 3
 
 
 def test_an_edit_that_draws_its_target_is_nearest_to_it(toy):
     found = unseen.measure(toy, n=3, strengths=(1.0,), steps=40, progress=False)
-    assert found["nearest"]["1"]["red"]["red"] == 3 and found["closer"]["red"]["1"]["distance"]["closer"] == 3
+    assert found["nearest"]["error"]["1"]["red"]["red"] == 3 and found["closer"]["red"]["1"]["distance"]["closer"] == 3
 
 
 def test_a_domain_without_truth_still_gets_its_scores(toy):

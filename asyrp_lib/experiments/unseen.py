@@ -26,8 +26,8 @@ def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), ste
     Returns:
         scores: edit -> strength -> `judge.scores` as summaries; `leaked` is over all factors, the identity that was lost;
         closer: edit -> strength -> "distance" and "error" (perceptual, and mean absolute) -> `approach`;
-        confusion: strength -> edit -> true target -> mean relative gain in perceptual distance;
-        nearest: strength -> edit -> true target -> how many pictures gained most towards it;
+        confusion: the same two -> strength -> edit -> true target -> mean relative gain;
+        nearest: the same two -> strength -> edit -> true target -> how many pictures gained most towards it;
         target_leaked: edit -> the oracle's `leaked` of the true target itself: how far a style misleads it;
         the last four only where the domain draws targets.
     Raises:
@@ -39,9 +39,10 @@ def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), ste
     plain = edit(domain, x_T, {}, steps=steps, progress=False)
     targets = {name: domain.targets(name, "test", n) for name in deltas} if domain.target_source else {}
     found: dict = {"scores": {name: {} for name in deltas}}
+    kinds = {"distance": domain.distance, "error": absolute_error}
     if targets:
-        found |= {"closer": {name: {} for name in deltas}, "confusion": {f"{s:g}": {} for s in strengths},
-                  "nearest": {f"{s:g}": {} for s in strengths}}
+        found |= {"closer": {name: {} for name in deltas}} | {
+            table: {kind: {f"{s:g}": {} for s in strengths} for kind in kinds} for table in ("confusion", "nearest")}
     if targets and domain.oracle is not None:
         shifts = {name: factor_shifts(domain.oracle.read, x_0, target) for name, target in targets.items()}
         found["target_leaked"] = {name: summary(np.sqrt((table ** 2).mean(axis=1))) for name, table in shifts.items()}
@@ -50,12 +51,12 @@ def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), ste
         edited, key = edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False), f"{strength:g}"
         found["scores"][name][key] = summaries(scores(domain, domain.edits[name], x_0, plain, edited))
         if targets:
-            gains = {other: relative_gain(domain.distance, plain, edited, target) for other, target in targets.items()}
+            found["closer"][name][key] = {kind: approach(distance, plain, edited, targets[name]) for kind, distance in kinds.items()}
+        for kind, distance in kinds.items() if targets else ():
+            gains = {other: relative_gain(distance, plain, edited, target) for other, target in targets.items()}
             most = np.stack(list(gains.values())).argmax(0)
-            found["closer"][name][key] = {"distance": approach(domain.distance, plain, edited, targets[name]),
-                                          "error": approach(absolute_error, plain, edited, targets[name])}
-            found["confusion"][key][name] = {other: round(float(gain.mean()), 4) for other, gain in gains.items()}
-            found["nearest"][key][name] = {other: int((most == k).sum()) for k, other in enumerate(gains)}
+            found["confusion"][kind][key][name] = {other: round(float(gain.mean()), 4) for other, gain in gains.items()}
+            found["nearest"][kind][key][name] = {other: int((most == k).sum()) for k, other in enumerate(gains)}
     return found
 
 
