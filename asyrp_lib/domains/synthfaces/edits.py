@@ -6,7 +6,7 @@ from .styles import STYLES
 #: curve) stops earlier, but at 32 pixels a mouth is decided later than that: the linear schedule hides small features longest
 #: in small pictures.  λ_recon is larger the smaller the feature, because the loss has no other hold on what no text names.
 #: Both were chosen on faces of the training split.
-FINE, SMALL, MEDIUM, LARGE = (30.0, 200), (16.0, 200), (10.0, 200), (3.0, 300)
+FINE, SMALL, MEDIUM, LARGE, OUTLINE = (30.0, 200), (16.0, 200), (10.0, 200), (3.0, 200), (3.0, 300)
 
 
 def _in_domain(name: str, source: str, target: str, factor: str, size: tuple[float, int], sign: int = 1) -> Edit:
@@ -21,9 +21,9 @@ _IN_DOMAIN = (
     _in_domain("young", "person", "young person", "age", MEDIUM, sign=-1),
     _in_domain("tanned", "face", "tanned face", "tan", MEDIUM),
     _in_domain("curly hair", "person", "person with curly hair", "curl", MEDIUM),
-    _in_domain("glasses", "face", "face with glasses", "glasses", LARGE),
+    _in_domain("glasses", "face", "face with glasses", "glasses", OUTLINE),
     _in_domain("beard", "face", "face with a beard", "beard", LARGE),
-    _in_domain("bald", "person", "bald person", "bald", LARGE),
+    _in_domain("bald", "person", "bald person", "bald", OUTLINE),
 )
 #: unseen edit -> caption of its style
 UNSEEN = dict(zip(("sketch", "watercolour", "pixel art", "zombie", "neon"), STYLES))
