@@ -114,7 +114,8 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, y
     return figure
 
 
-def heat_table(table: pd.DataFrame, *, title: str = "", unit: str = "", framed: dict[str, str] | None = None) -> Figure:
+def heat_table(table: pd.DataFrame, *, title: str = "", unit: str = "", framed: dict[str, str] | None = None,
+               digits: int = 1) -> Figure:
     """A table of signed numbers as colours and figures.
 
     Args:
@@ -122,6 +123,7 @@ def heat_table(table: pd.DataFrame, *, title: str = "", unit: str = "", framed: 
         title: above the table.
         unit: label of the colour bar.
         framed: row -> column of the cell to frame, e.g. the factor that an edit aims at.
+        digits: decimals of the figures.
     """
     limit = float(np.abs(table.to_numpy()).max())
     with plt.rc_context(STYLE | {"axes.grid": False}):
@@ -130,11 +132,31 @@ def heat_table(table: pd.DataFrame, *, title: str = "", unit: str = "", framed: 
         axes.set_xticks(range(table.shape[1]), table.columns, rotation=45, ha="right")
         axes.set_yticks(range(table.shape[0]), table.index)
         for (i, k), value in np.ndenumerate(table.to_numpy()):
-            axes.text(k, i, f"{value:+.1f}", ha="center", va="center", fontsize=7,
+            axes.text(k, i, f"{value:+.{digits}f}", ha="center", va="center", fontsize=7,
                       color="white" if abs(value) > 0.6 * limit else "black")
         for row, column in (framed or {}).items():
             i, k = table.index.get_loc(row), table.columns.get_loc(column)
             axes.add_patch(plt.Rectangle((k - 0.5, i - 0.5), 1, 1, fill=False, lw=1.8, ec="black"))
         figure.colorbar(drawn, label=unit, shrink=0.8)
         axes.set_title(title)
+    return figure
+
+
+def scatter(points: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, title: str = "",
+            size: tuple[float, float] = (4.6, 3.4)) -> Figure:
+    """Points in the plane, one colour for each label.
+
+    Args:
+        points: label -> (x, y).
+        xlabel, ylabel, title: texts, with units.
+        size: inches.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=size)
+        colours = plt.get_cmap("tab10")
+        for k, (label, (x, y)) in enumerate(points.items()):
+            axes.scatter(x, y, s=22, alpha=0.8, lw=0, label=label, color=colours(k % 10))
+        axes.axhline(0, lw=0.8, color="0.5")
+        axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

@@ -14,7 +14,8 @@ EXPERIMENTS = {
     "composition": "what is left of each of two or three edits when they are added?",
     "robustness": "is a random shift of h harmless where one of ε is not?",
     "consistency": "how much of an edit do Δh_t^mean and Δh^global keep?",
-    "intervals": "what do t_edit, t_boost and the number of steps do?",
+    "intervals": "what do t_edit and the number of steps do?",
+    "boosting": "does noise in the last steps make pictures more real, and what does it cost?",
     "metrics": "do S_dir, SC and the Fréchet distance tell a true edit from a false one?",
 }
 

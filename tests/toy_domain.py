@@ -1,0 +1,54 @@
+"""A domain of 4-px Gaussian pictures with a known ε, whose edits add a colour: the experiments' arithmetic in milliseconds."""
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from conftest import ToyClip
+from toys import IdealGaussian, randn
+
+from asyrp_lib.delta import GlobalDelta
+from asyrp_lib.domains.domain import Domain
+from asyrp_lib.edits import Edit
+from asyrp_lib.errors import WeightsError
+
+COLOURS = {"red": 0, "green": 1, "blue": 2}
+
+
+class ToyDomain(Domain):
+    """`Domain` with f_t made on the spot: ε falls in one channel, and the picture ends about 0.5 brighter there."""
+
+    def delta(self, name: str) -> GlobalDelta:
+        """The shift of an edit; grey has none."""
+        if name not in COLOURS:
+            raise WeightsError(f"no f_t of {name}")
+        shift = torch.zeros(3, 4, 4)
+        shift[COLOURS[name]] = -0.04
+        return GlobalDelta(shift, name=name, t_edit=200, train_steps=40)
+
+
+def brighter(images: torch.Tensor, name: str, by: float = 0.5) -> torch.Tensor:
+    """The pictures with one channel brightened."""
+    images = images.clone()
+    images[:, COLOURS[name]] += by
+    return images
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path) -> ToyDomain:
+    """One in-domain edit, green, that has a factor; two unseen ones; one without f_t, grey; an oracle that reads the colours' means."""
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    unet = IdealGaussian()
+    unet.prediction_type = "epsilon"
+
+    def images(split: str, n: int, first: int) -> torch.Tensor:
+        return 0.3 + 0.2 * randn(first + n, 3, 4, 4, seed=len(split))[first:]
+
+    edits = [Edit("green", "face", "green face", factor="green"), Edit("grey", "face", "grey face", factor="green"),
+             *(Edit(name, "face", f"{name} face", in_domain=False) for name in ("red", "blue"))]
+    read = lambda x: pd.DataFrame(x.mean((2, 3)).double().numpy(), columns=list(COLOURS))
+    return ToyDomain("toy", unet, images, ToyClip(4), {edit.name: edit for edit in edits},
+                     lambda a, b: (a - b).square().mean((1, 2, 3)), Path("nowhere"), t_boost=300, oracle=SimpleNamespace(read=read),
+                     segmenter=lambda x: (x.mean(1) > 0.3).long(), classes=("dark", "bright"),
+                     target_source=lambda edit, split, n, first: brighter(images(split, n, first), edit))
