@@ -80,8 +80,8 @@ def break_point(strengths: Sequence[float], shifts: Sequence[float], distance: S
     """Where the positive side of a curve ends: the smallest strength at which one of these happens.
 
     "stops growing": the mean shift is not above that of the strength before; "off the line": it is more than `SHORTFALL` below
-    this side's own line, through the origin, fitted up to 1; "leaves the data": the picture is farther from its reconstruction than
-    two different test pictures are from each other, or the values outside [-1, 1] grew by more than `OUTSIDE`.
+    this side's own line, through the origin, fitted up to 1; "leaves the data": the picture is farther from its reconstruction
+    than two different test pictures are from each other, or the values outside [-1, 1] grew by more than `OUTSIDE`.
 
     Args:
         strengths: (k,), with 0; turn the signs of strengths and shifts around for the negative side.

@@ -35,8 +35,8 @@ def measure(domain, *, n: int = 24, name: str = "smiling", norms: Sequence[float
         norms: multiples of the trained length.
         progress: show a progress bar.
     Returns:
-        norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" -> scores of the random
-        shifts.  Scores are summaries of `judge.scores` and of residual and fine, both relative to the reconstruction's (see
+        norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" -> scores of the
+        random shifts.  Scores are summaries of `judge.scores` and of residual and fine, both relative to the reconstruction's (see
         `residual`, `boosting.fine_energy`), and, with an oracle, of moved: root mean square of all factors' shifts.  h also has
         length: mean |Δh_t| / |h|; the ε shifts have length: mean relative length, and ratio: score -> that of ε over that of h
         (`ratio_of_means`) for distance, residual and moved.
@@ -79,7 +79,8 @@ def shift_h(unet, x_T: Tensor, delta: nn.Module, norm: float = 1.0, kind: str | 
         kind: "held", "fresh" (see `directions`), or None for the trained direction.
         steps: S.
     Returns:
-        pictures (N, C, R, R), and t -> lengths (N, 1, 1, 1): effect: |ε(x|h+Δh) − ε(x)|; relative: |Δh| |ε| / |h|; eps: |ε|.
+        pictures (N, C, R, R), and name -> t -> lengths (N, 1, 1, 1): effect: |ε(x|h+Δh) − ε(x)|; relative: |Δh| |ε| / |h|;
+        eps: |ε|.
     """
     caused: dict[str, dict[int, Tensor]] = {"effect": {}, "relative": {}, "eps": {}}
 
