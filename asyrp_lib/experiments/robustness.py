@@ -36,8 +36,8 @@ def measure(domain, *, n: int = 24, name: str = "smiling", norms: Sequence[float
         progress: show a progress bar.
     Returns:
         norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" -> scores of the
-        random shifts.  Scores are summaries of `judge.scores` and of residual and fine, both relative to the reconstruction's (see
-        `residual`, `boosting.fine_energy`), and, with an oracle, of moved: root mean square of all factors' shifts.  h also has
+        random shifts.  Scores are summaries of `judge.scores` and of residual and fine, both relative to the reconstruction's
+        (see `residual`, `boosting.fine_energy`), and, with an oracle, of moved: root mean square of all factors' shifts.  h also has
         length: mean |Δh_t| / |h|; the ε shifts have length: mean relative length, and ratio: score -> that of ε over that of h
         (`ratio_of_means`) for distance, residual and moved.
     Raises:
@@ -59,7 +59,8 @@ def measure(domain, *, n: int = 24, name: str = "smiling", norms: Sequence[float
                 in_h = read(made)
                 row[kind] = {"h": {**summaries(in_h), "length": _share(caused["relative"], caused["eps"])}}
                 bar.update()
-                for rule, sizes in {"relative": caused["relative"], "effect": caused["effect"], "edit": lengths["effect"]}.items():
+                rules = {"relative": caused["relative"], "effect": caused["effect"], "edit": lengths["effect"]}
+                for rule, sizes in rules.items():
                     in_eps = read(shift_eps(domain.unet, x_T, sizes, kind))
                     ratios = {c: ratio_of_means(in_eps[c], in_h[c]) for c in ("distance", "residual", "moved") if c in in_h}
                     row[kind][rule] = {**summaries(in_eps), "length": _share(sizes, caused["eps"]), "ratio": ratios}
@@ -123,7 +124,7 @@ def directions(like: Tensor, t: int, kind: str) -> Tensor:
     Returns:
         (N, …).
     """
-    first = 10**6 * (t + 1 if kind == "fresh" else 0)
+    first = 10**6 * (t + 2 if kind == "fresh" else 1)  # none of the seeds of `residual`
     noise = sample_noise(range(first, first + len(like)), like.shape[1:], like.device)
     return noise / length(noise)
 
