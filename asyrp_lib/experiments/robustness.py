@@ -37,9 +37,9 @@ def measure(domain, *, n: int = 24, name: str = "smiling", norms: Sequence[float
     Returns:
         norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" -> scores of the
         random shifts.  Scores are summaries of `judge.scores` and of residual and fine, both relative to the reconstruction's
-        (see `residual`, `boosting.fine_energy`), and, with an oracle, of moved: root mean square of all factors' shifts.  h also has
-        length: mean |Δh_t| / |h|; the ε shifts have length: mean relative length, and ratio: score -> that of ε over that of h
-        (`ratio_of_means`) for distance, residual and moved.
+        (see `residual`, `boosting.fine_energy`), and, with an oracle, of moved: root mean square of all factors' shifts.
+        The random ones also have length: mean |Δh_t| / |h|, or that of the shift of ε over |ε|; those of ε have
+        ratio: score -> that of ε over that of h (`ratio_of_means`) for distance, residual and moved.
     Raises:
         WeightsError: the edit is not trained.
     Source: Asyrp Fig. 9.
