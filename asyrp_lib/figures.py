@@ -181,12 +181,14 @@ def fitted(x: Sequence[float], lines: dict[str, Sequence[float]], slopes: dict[s
             axes.plot(x, y, marker="o", ms=3)
             if bands and title in bands:
                 axes.fill_between(x, y - bands[title], y + bands[title], alpha=0.2, lw=0)
-            low, high = axes.get_ylim()
-            if title in slopes:
-                axes.plot(x, slopes[title] * np.asarray(x), ls="--", lw=1, color="0.4")
             crosses = (ends or {}).get(title, [])
             axes.plot(crosses, np.interp(crosses, x, y), ls="", marker="x", ms=8, mew=2, color="tab:red")
-            axes.set(title=title, ylim=(low, high))  # the line may leave, the curve decides
+            axes.set_title(title)
+        limits = row[0, 0].get_ylim()  # the curves decide, the lines may leave
+        for axes, title in zip(row[0], lines):
+            if title in slopes:
+                axes.plot(x, slopes[title] * np.asarray(x), ls="--", lw=1, color="0.4")
+        row[0, 0].set_ylim(limits)
         figure.supxlabel(xlabel, fontsize=9)
         row[0, 0].set_ylabel(ylabel)
     return figure
