@@ -160,3 +160,65 @@ def scatter(points: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: 
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def fitted(x: Sequence[float], lines: dict[str, Sequence[float]], slopes: dict[str, float], xlabel: str, ylabel: str, *,
+           bands: dict[str, Sequence[float]] | None = None, ends: dict[str, Sequence[float]] | None = None) -> Figure:
+    """One small plot for each curve, with the line through the origin that was fitted to it.
+
+    Args:
+        x: (n,).
+        lines: title -> (n,).
+        slopes: title -> slope of its line; titles without one get none.
+        xlabel, ylabel: texts, with units.
+        bands: title -> half-width (n,) of a shaded band.
+        ends: title -> the values of x at which the curve is marked with a cross.
+    """
+    with plt.rc_context(STYLE):
+        figure, row = plt.subplots(1, len(lines), figsize=(0.5 + 1.9 * len(lines), 2.5), sharex=True, sharey=True, squeeze=False)
+        for axes, (title, y) in zip(row[0], lines.items()):
+            y = np.asarray(y)
+            axes.plot(x, y, marker="o", ms=3)
+            if bands and title in bands:
+                axes.fill_between(x, y - bands[title], y + bands[title], alpha=0.2, lw=0)
+            crosses = (ends or {}).get(title, [])
+            axes.plot(crosses, np.interp(crosses, x, y), ls="", marker="x", ms=8, mew=2, color="tab:red")
+            axes.set_title(title)
+        limits = row[0, 0].get_ylim()  # the curves decide, the lines may leave
+        for axes, title in zip(row[0], lines):
+            if title in slopes:
+                axes.plot(x, slopes[title] * np.asarray(x), ls="--", lw=1, color="0.4")
+        row[0, 0].set_ylim(limits)
+        figure.supxlabel(xlabel, fontsize=9)
+        row[0, 0].set_ylabel(ylabel)
+    return figure
+
+
+def forest(rows: dict[str, dict[str, tuple[float, float, float]]], xlabel: str, *, mark: float | None = None, logx: bool = False,
+           width: float = 5.6) -> Figure:
+    """Points with their intervals, one line for each row, one colour for each series.
+
+    Args:
+        rows: label -> series -> (value, low, high); a series without an interval has nan for low and high.
+        xlabel: text, with units.
+        mark: x of a dashed vertical line, e.g. what is claimed.
+        logx: logarithmic axis.
+        width: inches.
+    """
+    series = list(dict.fromkeys(name for row in rows.values() for name in row))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(width, 0.9 + 0.3 * len(rows)))
+        for k, name in enumerate(series):
+            at = [i for i, row in enumerate(rows.values()) if name in row]
+            value, low, high = np.array([row[name] for row in rows.values() if name in row]).T
+            y = np.array(at) + 0.5 * ((k + 0.5) / len(series) - 0.5)
+            axes.errorbar(value, y, xerr=[value - low, high - value], fmt="o", ms=4, lw=1.4, label=name)
+        if mark is not None:
+            axes.axvline(mark, ls="--", lw=1, color="0.4")
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set(xlabel=xlabel, ylim=(len(rows) - 0.5, -0.5))
+        if logx:
+            axes.set_xscale("log")
+        if len(series) > 1:
+            axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure

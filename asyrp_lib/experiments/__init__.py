@@ -20,7 +20,7 @@ EXPERIMENTS = {
 }
 
 
-def measure(domain, name: str, **settings) -> dict:
+def measure(domain, name: str, /, **settings) -> dict:
     """Run one experiment.
 
     Args:
@@ -33,7 +33,7 @@ def measure(domain, name: str, **settings) -> dict:
     return _module(name).measure(domain, **settings)
 
 
-def store(domain, name: str, **settings) -> Path:
+def store(domain, name: str, /, **settings) -> Path:
     """Run one experiment and write `data/results/<domain>_<name>.json` with all its settings."""
     defaults = {key: parameter.default for key, parameter in inspect.signature(_module(name).measure).parameters.items()
                 if parameter.kind is parameter.KEYWORD_ONLY}

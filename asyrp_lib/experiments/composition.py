@@ -1,0 +1,58 @@
+"""Composition: what is left of each edit when several Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8; study Fig. 10)"""
+from typing import Sequence
+
+from tqdm import tqdm
+
+from ..api import edit, invert
+from .judge import scores, summaries, trained
+from .ratio import ratio_of_means
+
+
+def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] = (("smiling", "tanned"), ("smiling", "curly hair"),
+            ("old", "glasses"), ("smiling", "tanned", "curly hair")), progress: bool = True) -> dict:
+    """Edit test pictures with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
+
+    Args:
+        domain: a Domain with f_t.
+        n: test pictures.
+        groups: names of the edits in each composition; a group with an untrained edit is left out.
+        progress: show a progress bar.
+    Returns:
+        singles: edit alone -> edit of whose aim is read -> scores as summaries (`judge.scores`), at strength 1;
+        groups: "a + b" -> rule -> {strength: of each edit before the 1/√n; edits: edit -> scores as summaries and, with an
+        oracle, share: aimed shift together over that alone (`ratio_of_means`), expected: that share if shifts added up}.
+        The editing interval of a group is that of `asyrp.common_t_edit`, so an edit may start earlier alone.
+    Raises:
+        WeightsError: none of the edits is trained.
+    Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
+    """
+    deltas, x_0 = trained(domain, dict.fromkeys(name for group in groups for name in group)), domain.images("test", n)
+    groups = [group for group in groups if set(group) <= set(deltas)]
+    x_T = invert(domain, x_0, batch_size=32, progress=progress)
+    plain = edit(domain, x_T, {}, progress=False)
+    read = lambda name, edited: scores(domain, domain.edits[name], x_0, plain, edited)
+    runs = [((name,), {"alone": 1.0}) for name in deltas] + [(group, rules(len(group))) for group in groups]
+    alone, found = {}, {"singles": {}, "groups": {}}
+    for group, strengths in tqdm(runs, desc="composition", unit="group", disable=not progress):
+        for rule, strength in strengths.items():
+            edited = edit(domain, x_T, {deltas[name]: strength for name in group}, progress=False)
+            if rule == "alone":
+                alone[group[0]] = {name: read(name, edited) for name in deltas}
+                found["singles"][group[0]] = {name: summaries(table) for name, table in alone[group[0]].items()}
+                continue
+            row = {"strength": round(strength, 4), "edits": {}}
+            for name in group:
+                table = read(name, edited)
+                row["edits"][name] = summaries(table)
+                if "aimed" in table:
+                    single = alone[name][name]["aimed"]
+                    added = sum(alone[other][name]["aimed"].mean() for other in group) * strength / len(group) ** 0.5
+                    row["edits"][name] |= {"share": ratio_of_means(table["aimed"], single),
+                                           "expected": round(float(added / single.mean()), 4)}
+            found["groups"].setdefault(" + ".join(group), {})[rule] = row
+    return found
+
+
+def rules(n: int) -> dict[str, float]:
+    """The strength of each of n edits, before `delta.combine` divides by √n: 1 is the paper's rule, √n undoes it."""
+    return {"1/√n": 1.0, "sum": n ** 0.5}

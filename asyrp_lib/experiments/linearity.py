@@ -1,0 +1,105 @@
+"""Linearity: does the picture follow the strength of Δh_t in proportion, and where does that end?  (Asyrp Sec. 5.2, Fig. 7)"""
+from typing import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from ..api import edit, invert
+from .judge import per_picture, scores, summaries, trained
+
+#: A side of the curve ends where the mean shift is this share below the line, ...
+SHORTFALL = 0.25
+#: ... or where this share of values more than in the reconstruction is outside [-1, 1] (see `break_point` for the rest).
+OUTSIDE = 0.05
+
+
+def measure(domain, *, n: int = 32, names: Sequence[str] = ("smiling", "old", "tanned", "curly hair"),
+            strengths: Sequence[float] = (-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3), progress: bool = True) -> dict:
+    """Edit test pictures at many strengths, also negative ones and ones beyond 1, which f_t was never trained for.
+
+    Args:
+        domain: a Domain with f_t.
+        n: test pictures.
+        names: of the edits; those without an f_t are left out.
+        strengths: any; 0 is always included.
+        progress: show a progress bar.
+    Returns:
+        apart: mean perceptual distance of two different test pictures;
+        edits: edit -> strengths: strength -> scores as summaries (`judge.scores`, and `outside`: share of values outside
+        [-1, 1]), and with an oracle: images: strength -> aimed shift of each picture; fit: `line` of the mean shift over -1 … 1;
+        faces: correlation with the strength over -1 … 1 of each picture; breaks: "+" and "-" -> `break_point`.
+    Raises:
+        WeightsError: none of the edits is trained.
+    Source: Asyrp Sec. 5.2, Fig. 7.
+    """
+    deltas, x_0, strengths = trained(domain, names), domain.images("test", n), sorted({*map(float, strengths), 0.0})
+    x_T = invert(domain, x_0, batch_size=32, progress=progress)
+    plain = edit(domain, x_T, {}, progress=False)
+    apart, tables = float(domain.distance(x_0, x_0.roll(1, 0)).mean()), {name: {} for name in deltas}
+    for name, s in tqdm([(name, s) for name in deltas for s in strengths], desc="linearity", unit="run", disable=not progress):
+        edited = edit(domain, x_T, {deltas[name]: s}, progress=False)
+        tables[name][s] = scores(domain, domain.edits[name], x_0, plain, edited)
+        tables[name][s]["outside"] = (edited.abs() > 1).double().mean((1, 2, 3)).cpu().numpy()
+    found = {"apart": round(apart, 4), "edits": {}}
+    for name, runs in tables.items():
+        row = {"strengths": {f"{s:g}": summaries(table) for s, table in runs.items()}}
+        if "aimed" in runs[0.0]:
+            aimed = np.stack([runs[s]["aimed"] for s in strengths])
+            distance, outside = ([float(runs[s][column].mean()) for s in strengths] for column in ("distance", "outside"))
+            trusted = np.abs(strengths) <= 1
+            row |= {"images": {f"{s:g}": per_picture(table, ["aimed"])["aimed"] for s, table in runs.items()},
+                    "fit": line(np.array(strengths)[trusted], aimed[trusted].mean(1)),
+                    "faces": [round(correlation(np.array(strengths)[trusted], face), 4) for face in aimed[trusted].T],
+                    "breaks": {side: break_point(sign * np.array(strengths), sign * aimed.mean(1), distance, outside, apart)
+                               for side, sign in (("+", 1), ("-", -1))}}
+        found["edits"][name] = row
+    return found
+
+
+def line(strengths: Sequence[float], shifts: Sequence[float]) -> dict[str, float]:
+    """The line through the origin (strength 0 is the reconstruction, its shift is 0), by least squares.
+
+    Args:
+        strengths, shifts: (k,).
+    Returns:
+        slope; R2: 1 − residual / variance about the mean (negative if the line is worse than a constant), rounded to 4 decimals.
+    """
+    s, y = (np.asarray(values, dtype=np.float64) for values in (strengths, shifts))
+    slope = (s * y).sum() / (s * s).sum()
+    R2 = 1 - ((y - slope * s) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+    return {"slope": round(float(slope), 4), "R2": round(float(R2), 4)}
+
+
+def correlation(strengths: Sequence[float], shifts: Sequence[float]) -> float:
+    """Pearson's r; 0 where nothing moves."""
+    return float(np.corrcoef(strengths, shifts)[0, 1]) if np.std(shifts) > 0 else 0.0
+
+
+def break_point(strengths: Sequence[float], shifts: Sequence[float], distance: Sequence[float], outside: Sequence[float],
+                apart: float) -> dict:
+    """Where the positive side of a curve ends: the smallest strength at which one of these happens.
+
+    "stops growing": the mean shift is not above that of the strength before; "off the line": it is more than `SHORTFALL` below
+    this side's own line, through the origin, fitted up to 1; "leaves the data": the picture is farther from its reconstruction
+    than two different test pictures are from each other, or the values outside [-1, 1] grew by more than `OUTSIDE`.
+
+    Args:
+        strengths: (k,), with 0; turn the signs of strengths and shifts around for the negative side.
+        shifts: mean aimed shift at each.
+        distance: mean perceptual distance to the reconstruction at each.
+        outside: share of values outside [-1, 1] at each.
+        apart: mean perceptual distance of two different test pictures.
+    Returns:
+        {"at": strength, or None if the curve goes on to its end, "why": list of the reasons}.
+    """
+    at = {float(s): values for s, *values in zip(strengths, shifts, distance, outside)}
+    side = sorted(s for s in at if s > 0)
+    fitted = [s for s in side if s <= 1]
+    slope = line([0, *fitted], [0, *(at[s][0] for s in fitted)])["slope"]
+    for before, s in zip([0.0, *side], side):
+        shift, far, out = at[s]
+        why = {"stops growing": shift <= at[before][0], "off the line": shift < (1 - SHORTFALL) * slope * s,
+               "leaves the data": far > apart or out > at[0.0][2] + OUTSIDE}
+        if any(why.values()):
+            return {"at": s, "why": [reason for reason, so in why.items() if so]}
+    return {"at": None, "why": []}
