@@ -19,7 +19,8 @@ def test_only_starts_from_the_edits_own_upward_are_run_and_a_later_start_does_le
 
 
 def test_the_rule_keeps_the_effect_over_the_number_of_steps_and_without_it_the_effect_follows_them(toy):
-    found = intervals.measure(toy, n=3, names=("green",), t_edits=(), grids=(20, 40, 80), n_grids=2, long_grid=160, n_long=2, progress=False)
+    found = intervals.measure(toy, n=3, names=("green",), t_edits=(), grids=(20, 40, 80), n_grids=2, long_grid=160, n_long=2,
+                              progress=False)
     steps = found["steps"]["green"]
     assert list(steps) == ["20", "40", "80", "160"] and steps["80"]["scaled"]["aimed"]["n"] == 2
     assert steps["40"]["scaled"] == steps["40"]["unscaled"]

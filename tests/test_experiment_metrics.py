@@ -48,7 +48,8 @@ def test_the_table_holds_every_edit_at_every_strength_and_its_purity(toy):
     data = metrics.measure(toy, n=6, strengths=(0.5, 1.0), steps=4, real=16, sizes=(4, 8), progress=False)
     table = metrics.score_table(data)
     assert list(table.index) == [("green", 0.5), ("green", 1.0)]
-    assert (table["purity"] == table["aimed"] / table["leaked"]).all() and table.loc[("green", 1.0), "aimed"] > table.loc[("green", 0.5), "aimed"]
+    assert (table["purity"] == table["aimed"] / table["leaked"]).all()
+    assert table.loc[("green", 1.0), "aimed"] > table.loc[("green", 0.5), "aimed"]
     assert {"S_dir", "S_dir_recon", "SC", "SC_original", "fd_original", "fd_recon"} <= set(table)
     assert len(data["images"]["green"]["1"]["S_dir"]) == 6 and data["within"]["green"]["1"]["aimed"]["n"] == 6
 

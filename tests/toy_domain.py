@@ -37,7 +37,7 @@ def brighter(images: torch.Tensor, name: str, by: float = 0.5) -> torch.Tensor:
 
 @pytest.fixture
 def toy(monkeypatch, tmp_path) -> ToyDomain:
-    """One in-domain edit, green, that has a factor; two unseen ones; one without f_t, grey; an oracle that reads the colours' means."""
+    """One in-domain edit, green, that has a factor; two unseen ones; grey, without f_t; an oracle of the colours."""
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
     unet = IdealGaussian()
     unet.prediction_type = "epsilon"
@@ -49,6 +49,6 @@ def toy(monkeypatch, tmp_path) -> ToyDomain:
              *(Edit(name, "face", f"{name} face", in_domain=False) for name in ("red", "blue"))]
     read = lambda x: pd.DataFrame(x.mean((2, 3)).double().numpy(), columns=list(COLOURS))
     return ToyDomain("toy", unet, images, ToyClip(4), {edit.name: edit for edit in edits},
-                     lambda a, b: (a - b).square().mean((1, 2, 3)), Path("nowhere"), t_boost=300, oracle=SimpleNamespace(read=read),
-                     segmenter=lambda x: (x.mean(1) > 0.3).long(), classes=("dark", "bright"),
+                     lambda a, b: (a - b).square().mean((1, 2, 3)), Path("nowhere"), t_boost=300,
+                     oracle=SimpleNamespace(read=read), segmenter=lambda x: (x.mean(1) > 0.3).long(), classes=("dark", "bright"),
                      target_source=lambda edit, split, n, first: brighter(images(split, n, first), edit))

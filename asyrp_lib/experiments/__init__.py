@@ -39,7 +39,8 @@ def store(domain, name: str, /, **settings) -> Path:
                 if parameter.kind is parameter.KEYWORD_ONLY}
     used = {key: value for key, value in {**defaults, **settings}.items() if key != "progress"}
     started = time.monotonic()
-    return save_result(f"{domain.name}_{name}", measure(domain, name, **settings), {"domain": domain.name, **used}, started=started)
+    data = measure(domain, name, **settings)
+    return save_result(f"{domain.name}_{name}", data, {"domain": domain.name, **used}, started=started)
 
 
 def stored(domain, name: str) -> dict:

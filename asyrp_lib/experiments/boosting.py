@@ -12,7 +12,8 @@ from .judge import scores, summaries, trained
 from .summary import summary
 
 
-def measure(domain, *, n: int = 64, names: Sequence[str] = ("smiling", "old"), reference: int = 512, progress: bool = True) -> dict:
+def measure(domain, *, n: int = 64, names: Sequence[str] = ("smiling", "old"), reference: int = 512,
+            progress: bool = True) -> dict:
     """Reconstruct and edit test pictures with quality boosting below `domain.t_boost`, below half of it, and without.
 
     Args:

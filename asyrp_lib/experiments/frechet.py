@@ -33,7 +33,8 @@ def frechet_summary(a: Tensor | np.ndarray, b: Tensor | np.ndarray, *, paired: b
                                               "high": value + 1.96 * std}.items()} | {"n": len(a)}
 
 
-def frechet_bias(features: Tensor | np.ndarray, sizes: Sequence[int], *, draws: int = 20, seed: int = 0) -> dict[str, dict[str, float]]:
+def frechet_bias(features: Tensor | np.ndarray, sizes: Sequence[int], *, draws: int = 20,
+                 seed: int = 0) -> dict[str, dict[str, float]]:
     """Fréchet distance of two disjoint samples of the same pictures: what a perfect generator would score.
 
     Args:

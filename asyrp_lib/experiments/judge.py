@@ -23,8 +23,8 @@ def trained(domain, names: Iterable[str]) -> dict[str, nn.Module]:
         with suppress(UnknownNameError, WeightsError, OfflineError):
             found[name] = domain.delta(name)
     if not found:
-        raise WeightsError(f"The domain {domain.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least one; "
-                           f"train it: python -m asyrp_lib train <edit> --domain {domain.name}")
+        raise WeightsError(f"The domain {domain.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least "
+                           f"one; train it: python -m asyrp_lib train <edit> --domain {domain.name}")
     return found
 
 
@@ -39,14 +39,15 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
         DataFrame (N rows):
         S_dir: cos(ΔI, ΔT) from the original; distance: perceptual, to the reconstruction;
         SC: of reconstruction and edit, where there is a segmenter;
-        aimed: how far the oracle sees the edit's factor move the right way, in standard deviations of the data, where the edit aims at one;
+        aimed: how far the oracle sees the edit's factor move the right way, in standard deviations of the data, where it has one;
         leaked: root mean square of the shifts of all other factors; both only where there is an oracle.
     Source: Asyrp Sec. 5.3 and Table 4 (S_dir, SC).
     """
     table = pd.DataFrame({"S_dir": s_dir(domain.clip, x_0, edited, edit.source, edit.target).numpy(),
                           "distance": domain.distance(plain, edited).cpu().numpy()})
     if domain.segmenter is not None:
-        table["SC"] = segmentation_consistency(domain.segmenter(plain), domain.segmenter(edited), len(domain.classes)).cpu().numpy()
+        before, after = domain.segmenter(plain), domain.segmenter(edited)
+        table["SC"] = segmentation_consistency(before, after, len(domain.classes)).cpu().numpy()
     if domain.oracle is not None:
         shifts = factor_shifts(domain.oracle.read, plain, edited)
         if edit.factor:

@@ -1,4 +1,7 @@
-"""S_dir, SC and the Fréchet distance beside the oracle's truth: does a higher score mean a truer edit?  (Asyrp Table 4; study Tables 2, 3)"""
+"""S_dir, SC and the Fréchet distance beside the oracle's truth: does a higher score mean a truer edit?
+
+Source: Asyrp Table 4; study Tables 2 and 3.
+"""
 from typing import Sequence
 
 import numpy as np
@@ -42,8 +45,8 @@ def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, strength
     x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
     plain = edit(domain, x_T, {}, steps=steps, progress=False)
     features = [clip_features(domain.clip, x) for x in (x_0, plain)]
-    found: dict = {"reconstruction": {"fd": frechet_summary(features[1], features[0], paired=True)}, "scores": {}, "images": {}, "within": {},
-                   "bias": frechet_bias(clip_features(domain.clip, domain.images("train", real)), sizes)}
+    found: dict = {"reconstruction": {"fd": frechet_summary(features[1], features[0], paired=True)}, "scores": {}, "images": {},
+                   "within": {}, "bias": frechet_bias(clip_features(domain.clip, domain.images("train", real)), sizes)}
     if domain.segmenter is not None:
         found["reconstruction"]["SC"] = summary(_sc(domain, x_0, plain))
     runs = tqdm([(name, s) for name in deltas for s in strengths], desc="metrics", unit="edit", disable=not progress)
@@ -75,8 +78,8 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> dict[str, float]
     rho, p = stats.spearmanr(a, b)
     half = 1.96 * (1.06 / (len(a) - 3)) ** 0.5
     z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
-    return {name: round(float(v), 4) for name, v in {"rho": rho, "low": np.tanh(z - half), "high": np.tanh(z + half), "p": p}.items()
-            } | {"n": len(a)}
+    values = {"rho": rho, "low": np.tanh(z - half), "high": np.tanh(z + half), "p": p}
+    return {name: round(float(value), 4) for name, value in values.items()} | {"n": len(a)}
 
 
 def score_table(data: dict) -> pd.DataFrame:

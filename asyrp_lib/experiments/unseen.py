@@ -51,7 +51,8 @@ def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), ste
         edited, key = edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False), f"{strength:g}"
         found["scores"][name][key] = summaries(scores(domain, domain.edits[name], x_0, plain, edited))
         if targets:
-            found["closer"][name][key] = {kind: approach(distance, plain, edited, targets[name]) for kind, distance in kinds.items()}
+            found["closer"][name][key] = {kind: approach(distance, plain, edited, targets[name])
+                                          for kind, distance in kinds.items()}
         for kind, distance in kinds.items() if targets else ():
             gains = {other: relative_gain(distance, plain, edited, target) for other, target in targets.items()}
             most = np.stack(list(gains.values())).argmax(0)
