@@ -162,14 +162,14 @@ def scatter(points: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: 
     return figure
 
 
-def fitted(x: Sequence[float], lines: dict[str, Sequence[float]], slopes: dict[str, float], xlabel: str, ylabel: str, *,
+def fitted(x: Sequence[float], lines: dict[str, Sequence[float]], fits: dict[str, Sequence[float]], xlabel: str, ylabel: str, *,
            bands: dict[str, Sequence[float]] | None = None, ends: dict[str, Sequence[float]] | None = None) -> Figure:
-    """One small plot for each curve, with the line through the origin that was fitted to it.
+    """One small plot for each curve, with what was fitted to it.
 
     Args:
         x: (n,).
         lines: title -> (n,).
-        slopes: title -> slope of its line; titles without one get none.
+        fits: title -> (n,), dashed; titles without one get none.
         xlabel, ylabel: texts, with units.
         bands: title -> half-width (n,) of a shaded band.
         ends: title -> the values of x at which the curve is marked with a cross.
@@ -184,10 +184,10 @@ def fitted(x: Sequence[float], lines: dict[str, Sequence[float]], slopes: dict[s
             crosses = (ends or {}).get(title, [])
             axes.plot(crosses, np.interp(crosses, x, y), ls="", marker="x", ms=8, mew=2, color="tab:red")
             axes.set_title(title)
-        limits = row[0, 0].get_ylim()  # the curves decide, the lines may leave
+        limits = row[0, 0].get_ylim()  # the curves decide, the fits may leave
         for axes, title in zip(row[0], lines):
-            if title in slopes:
-                axes.plot(x, slopes[title] * np.asarray(x), ls="--", lw=1, color="0.4")
+            if title in fits:
+                axes.plot(x, fits[title], ls="--", lw=1, color="0.4")
         row[0, 0].set_ylim(limits)
         figure.supxlabel(xlabel, fontsize=9)
         row[0, 0].set_ylabel(ylabel)
