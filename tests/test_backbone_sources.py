@@ -12,7 +12,7 @@ from toys import randn, randomised, tiny_unet
 from asyrp_lib.asyrp import edit, generate, invert
 from asyrp_lib.cache import digest
 from asyrp_lib.delta import PreNormConvDelta
-from asyrp_lib.domains import hub
+from asyrp_lib.domains import hub, load_domain
 from asyrp_lib.domains.backbone import load_backbone
 from asyrp_lib.domains.convert.official import convert_state
 from asyrp_lib.errors import AsyrpError, OfflineError, WeightsError
@@ -88,6 +88,11 @@ def test_a_hub_network_that_is_not_cached_is_one_sentence_without_a_connection(o
     with pytest.raises(OfflineError, match="google/ddpm-celebahq-256 is neither in the Hub's cache nor could it be fetched") as caught:
         load_backbone("google/ddpm-celebahq-256")
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_id_is_the_name_of_a_domain_too(offline):
+    with pytest.raises(OfflineError, match="google/ddpm-celebahq-256 is neither in the Hub's cache"):
+        load_domain("google/ddpm-celebahq-256", device="cpu")
 
 
 @pytest.mark.parametrize("old_pickle", [False, True])

@@ -5,8 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from asyrp_lib import api
+from asyrp_lib.asyrp import generate
 from asyrp_lib.clip import Clip, clip_loss, directional_distance, mean_direction
 from asyrp_lib.delta import ConvDelta
+from asyrp_lib.edits import Edit
 from asyrp_lib.errors import GridError, TrainingError
 from asyrp_lib.train import TrainSettings, train_delta, training_pairs
 
@@ -134,3 +137,13 @@ def test_training_reproduces_the_golden_losses_and_weights(family, golden, golde
         # the losses agree to 1e-6; the weights to 1e-3, because |·|₁ has a kink: rounding flips the sign of the difference at
         # the odd pixel, and at t = 999 P_t reaches 650
         assert (weight - expected).abs().max() <= 1e-3 * expected.abs().max()
+
+
+def test_training_from_noise_takes_the_generated_pictures_for_originals_and_needs_no_others(unet, toy_clip):
+    domain = SimpleNamespace(unet=unet, clip=toy_clip)  # no images
+    _, history = api.train_delta(domain, Edit("smile", "face", "smile"), SETTINGS, x_T=noise(), progress=False)
+    torch.manual_seed(SETTINGS.seed)
+    delta = ConvDelta(unet.h_channels, unet.temb_dim)
+    x_0 = generate(unet, noise(), steps=SETTINGS.steps, progress=False)
+    want = train_delta(unet, toy_clip, delta, x_0, noise(), "face", "smile", SETTINGS, progress=False)
+    assert history.equals(want)
