@@ -20,7 +20,7 @@ def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = Non
         domain: a Domain.
         x_0: (B, 3, R, R) in [-1, 1].
         steps: S, length of the time grid.
-        batch_size: pictures per pass, None for all.
+        batch_size: pictures per pass, None for `HSpaceUNet.batch_size`.
         progress: show a progress bar.
     Returns:
         x_T (B, 3, R, R).
@@ -32,7 +32,8 @@ def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = Non
     check_images(x_0, domain.resolution)
     x_0 = x_0.to(domain.unet.device)
     unet = domain.unet
-    settings = {"steps": steps, "schedule": digest(unet.schedule.alphas_cumprod), "predicts": unet.prediction_type}
+    settings = {"steps": steps, "schedule": digest(unet.schedule.alphas_cumprod), "predicts": unet.prediction_type,
+                "unet": unet.unet_config}
     return cached("invert", x_0, unet, settings,
                   lambda: asyrp.invert(unet, x_0, steps=steps, batch_size=batch_size, progress=progress))
 
@@ -49,7 +50,7 @@ def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 
         t_edit: start of the editing interval, None for the edits' own.
         t_boost: quality boosting below it, e.g. `domain.t_boost`; 0 for none, which keeps small pictures nearest to x_0.
         seeds: one per picture for the boosting noise, None for 0 … B − 1.
-        batch_size: pictures per pass, None for all.
+        batch_size: pictures per pass, None for `HSpaceUNet.batch_size`.
         progress: show a progress bar.
     Returns:
         (B, 3, R, R), about in [-1, 1].
@@ -100,7 +101,7 @@ def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None,
         x_0 = domain.images("train", images)
         x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
     else:
-        x_0 = asyrp.generate(domain.unet, x_T, steps=settings.steps, batch_size=32, progress=progress)
+        x_0 = asyrp.generate(domain.unet, x_T, steps=settings.steps, progress=progress)
     with torch.random.fork_rng(devices=[]):  # the same seed, the same f_t, whatever ran before
         torch.manual_seed(settings.seed)
         delta = ConvDelta(domain.unet.h_channels, domain.unet.temb_dim)

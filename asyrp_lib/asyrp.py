@@ -95,7 +95,7 @@ def invert(unet: HSpaceUNet, x0: Tensor, *, steps: int = 40, batch_size: int | N
         unet: the frozen model.
         x0: (N, C, R, R) in [-1, 1].
         steps: S, 1 … T.
-        batch_size: images per pass; None: all at once.
+        batch_size: images per pass; None: `HSpaceUNet.batch_size`.
         progress: show a progress bar.
         callback: called after each step of each batch, see `Callback`.
     Returns:

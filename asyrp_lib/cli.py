@@ -1,10 +1,11 @@
 """The command line.  Every command answers --help; wrong input ends with one sentence and exit code 2."""
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
-from .errors import AsyrpError, GridError
+from .errors import AsyrpError, GridError, WeightsError
 from .experiments import EXPERIMENTS
 
 #: Seed of the first picture that `train --from-noise` generates: far from the seeds of anybody's samples.
@@ -89,8 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--images", type=int, default=64, help="test pictures")
 
     sub = command("experiment", _experiment, "Measure claims of the paper and write the results that notebooks 05 to 10 show.")
-    sub.add_argument("name", nargs="+", help=f"{', '.join(EXPERIMENTS)}, or all")
+    sub.add_argument("name", nargs="+", help=f"{', '.join(EXPERIMENTS)}; all; or missing: those without a stored result")
     sub.add_argument("--images", type=int, help="test pictures (default: the experiment's own number)")
+    sub.add_argument("--set", action="append", default=[], metavar="SETTING=JSON",
+                     help="""another setting of the experiment, e.g. --set 'names=["happy", "angry"]'; repeat for several""")
 
     sub = command("bench", _bench, "Measure speed and memory and write the table.")
     sub.add_argument("--repeats", type=int, default=3, help="runs per figure; the median is reported")
@@ -199,8 +202,8 @@ def _curve(options) -> None:
     domain = _load(options)
     started = time.monotonic()
     x_0 = domain.images("train", options.images)
-    domain.distance.calibrate(x_0, invert(domain, x_0, steps=options.steps, batch_size=32))
-    curve = perceptual_curves(domain.unet, x_0, domain.distance, steps=options.steps, batch_size=32)
+    domain.distance.calibrate(x_0, invert(domain, x_0, steps=options.steps))
+    curve = perceptual_curves(domain.unet, x_0, domain.distance, steps=options.steps)
     t_boost = t_boost_from_curve(curve["t"].tolist(), curve["x_t"].tolist())
     data = {"curve": curve.round(5).to_dict("list"), "t_boost": t_boost, "scale": domain.distance.scale}
     settings = {"domain": domain.name, "images": options.images, "steps": options.steps, "thresholds": [0.33, 1.2]}
@@ -216,10 +219,28 @@ def _evaluate(options) -> None:
 
 
 def _experiment(options) -> None:
-    from .experiments import store
+    from .experiments import result_file, store
     domain = _load(options)
-    for name in EXPERIMENTS if options.name == ["all"] else options.name:
-        print(f"wrote {store(domain, name, **({} if options.images is None else {'n': options.images}))}", flush=True)
+    settings = dict(map(_setting, options.set)) | ({} if options.images is None else {"n": options.images})
+    several = {"all": list(EXPERIMENTS), "missing": [name for name in EXPERIMENTS if not result_file(domain, name).exists()]}
+    names, left_out = several.get(options.name[0], options.name), []
+    for name in names:
+        try:
+            print(f"wrote {store(domain, name, **settings)}", flush=True)
+        except WeightsError as error:  # not every domain can do everything: a bedroom has no unseen edit
+            left_out.append(name)
+            if names is options.name or left_out == names:
+                raise
+            print(f"left out {name}: {error}", file=sys.stderr, flush=True)
+
+
+def _setting(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError as error:
+        raise AsyrpError(f"The setting {text!r} could not be read; expected NAME=JSON, e.g. 'names=[\"happy\"]' or 'n=8'; mind the "
+                         "quotes.") from error
 
 
 def _bench(options) -> None:

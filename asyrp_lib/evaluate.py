@@ -34,7 +34,7 @@ def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[flo
     if domain.oracle is None:
         raise OfflineError(f"The domain {domain.name!r} has no oracle; expected one that knows its factors; use synthfaces.")
     this, delta = domain.edit_named(name), domain.delta(name)
-    x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
+    x_T = invert(domain, x_0, steps=steps, progress=progress)
     plain = edit(domain, x_T, {}, steps=steps, progress=False) if plain is None else plain
     found = {}
     for strength in tqdm(sorted({*strengths, 0.0}), desc=name, unit="strength", disable=not progress):
@@ -63,7 +63,7 @@ def evaluate_edits(domain, names: Sequence[str], *, n: int = 64, strengths: Sequ
         The file of each edit, as soon as it is written; its data are strength -> column -> {mean, std}.
     """
     x_0 = domain.images("test", n)
-    x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
+    x_T = invert(domain, x_0, steps=steps, progress=progress)
     plain = edit(domain, x_T, {}, steps=steps, progress=False)
     for name in names:
         started = time.monotonic()

@@ -97,9 +97,20 @@ class HSpaceUNet(nn.Module):
         return self.unet.time_embedding.linear_2.out_features
 
     @property
+    def unet_config(self) -> dict:
+        """Arguments of `build_unet` that make this U-Net; some of them, such as the attention heads, no tensor shows."""
+        return {key: value for key, value in self.unet.config.items() if not key.startswith("_")}
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self.unet.conv_in.weight.device
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures per pass where nobody says otherwise: 2^19 pixels, 512 pictures of 32 px or 8 of 256, so that the paper's
+        networks fit into the memory of a consumer's GPU."""
+        return max(1, 2**19 // self.resolution**2)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -196,9 +207,8 @@ class HSpaceUNet(nn.Module):
 
     def save(self, path: str | os.PathLike, card: dict) -> None:
         """Write weights, configurations and a card (provenance, scores) to one safetensors file, atomically."""
-        unet_config = {key: value for key, value in self.unet.config.items() if not key.startswith("_")}
         save_weights(path, self.unet.state_dict(), {
-            "unet": unet_config, "prediction_type": self.prediction_type,
+            "unet": self.unet_config, "prediction_type": self.prediction_type,
             "class_label": None if self.class_label is None else int(self.class_label),
             "betas": (1 - self.schedule.alphas_cumprod / torch.cat([torch.ones(1, dtype=torch.float64),
                                                                     self.schedule.alphas_cumprod[:-1]])).tolist(),

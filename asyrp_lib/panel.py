@@ -21,7 +21,7 @@ STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
 def precompute(domain, x_T: Tensor, deltas: Mapping[str, nn.Module], strengths: Sequence[float] = STRENGTHS, *,
-               steps: int = 40, batch_size: int = 25, progress: bool = True) -> Tensor:
+               steps: int = 40, batch_size: int | None = None, progress: bool = True) -> Tensor:
     """Edits of one picture at every point of the grid of strengths.
 
     Args:
@@ -30,14 +30,14 @@ def precompute(domain, x_T: Tensor, deltas: Mapping[str, nn.Module], strengths: 
         deltas: name -> f_t.
         strengths: values per edit, ascending, 0 among them.
         steps: S.
-        batch_size: pictures per pass.
+        batch_size: pictures per pass; None: 25, or `HSpaceUNet.batch_size` if that is less.
         progress: show a progress bar over the points.
     Returns:
         (len(strengths),) * len(deltas) + (3, R, R) float32 on the CPU, clipped to [-1, 1].
     """
     points = torch.tensor(list(product(strengths, repeat=len(deltas))), dtype=x_T.dtype, device=x_T.device)
     pictures = []
-    for part in tqdm(points.split(batch_size), desc="precomputing the panel", unit="batch", disable=not progress):
+    for part in tqdm(points.split(batch_size or min(25, domain.unet.batch_size)), desc="precomputing the panel", unit="batch", disable=not progress):
         mixed = dict(zip(deltas.values(), part.unbind(1)))  # one strength per edit and picture
         pictures.append(edit(domain, x_T.expand(len(part), -1, -1, -1), mixed, steps=steps, progress=False))
     grid = torch.cat(pictures).cpu().clamp(-1, 1)

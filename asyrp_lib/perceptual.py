@@ -15,24 +15,29 @@ class PerceptualDistance(nn.Module):
     Args:
         features: images (B, 3, R, R) in [-1, 1] -> list of activations (B, C, H, W).
         scale: factor on the sum.
+        batch_size: pictures per pass.
     Source: Zhang et al. 2018, Eq. 1; used in Asyrp Sec. 4.
     """
 
     #: LPIPS between an image and its inversion x_T: the mean over the five published curves (1.34 … 1.51).
     NOISE_DISTANCE = 1.415
 
-    def __init__(self, features: Callable[[Tensor], list[Tensor]], scale: float = 1.0):
+    def __init__(self, features: Callable[[Tensor], list[Tensor]], scale: float = 1.0, batch_size: int = 512):
         super().__init__()
-        self.features, self.scale = features, scale
+        self.features, self.scale, self.batch_size = features, scale, batch_size
 
     @torch.inference_mode()
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (B,) between pictures a and b, both (B, 3, R, R) in [-1, 1]."""
+        return self.scale * torch.cat([self._sum(*parts) for parts in zip(a.split(self.batch_size), b.split(self.batch_size))])
+
+    def _sum(self, a: Tensor, b: Tensor) -> Tensor:
+        """The unscaled distances of one batch."""
         total = torch.zeros(len(a), device=a.device)
         for fa, fb in zip(self.features(a), self.features(b)):
             fa, fb = (f / (f.norm(dim=1, keepdim=True) + 1e-10) for f in (fa, fb))
             total = total + (fa - fb).square().sum(1).mean((1, 2))
-        return self.scale * total
+        return total
 
     def calibrate(self, x_0: Tensor, x_T: Tensor) -> None:
         """Set the scale so that x_T is as far from x_0 as LPIPS finds it at the end of the published curves.

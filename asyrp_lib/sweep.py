@@ -25,7 +25,7 @@ def sweep(unet: HSpaceUNet, x: Tensor, pairs: Sequence[tuple[int, int]], advance
         x: (N, C, R, R), at the first time of `pairs`.
         pairs: (t, t_next).
         advance: one step, see `Advance`.
-        batch_size: images per pass; None: all at once.
+        batch_size: images per pass; None: `HSpaceUNet.batch_size`.
         progress: show a progress bar.
         callback: called after each step of each batch, see `Callback`.
         title: of the progress bar.
@@ -39,9 +39,9 @@ def sweep(unet: HSpaceUNet, x: Tensor, pairs: Sequence[tuple[int, int]], advance
         raise ImageError(f"The images are {x.dtype} of shape {tuple(x.shape)}; expected floating point "
                          f"(N, {want[0]}, {want[1]}, {want[2]}), N >= 1, values in [-1, 1]; "
                          "resize and rescale them first.")
-    size = len(x) if batch_size is None else batch_size
+    size = unet.batch_size if batch_size is None else batch_size
     if size < 1:
-        raise ImageError(f"batch_size = {size} holds no image; expected at least 1, or None for all at once.")
+        raise ImageError(f"batch_size = {size} holds no image; expected at least 1, or None for as many as suit the resolution.")
     starts, done = range(0, len(x), size), []
     with tqdm(total=len(starts) * len(pairs), desc=title, unit="step", disable=not progress) as bar:
         for images in (slice(start, start + size) for start in starts):

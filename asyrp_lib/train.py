@@ -67,7 +67,7 @@ def training_pairs(steps: int, t_edit: int) -> list[tuple[int, int]]:
 
 
 @torch.no_grad()  # not inference_mode: the loss is differentiated through a difference with the result
-def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: list[tuple[int, int]], *, batch_size: int = 32,
+def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: list[tuple[int, int]], *, batch_size: int | None = None,
                          progress: bool = True) -> Tensor:
     """P_t of the unedited process at every t of `pairs`, computed once because it does not depend on f_t.
 
@@ -75,13 +75,13 @@ def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: list[tuple[int, i
         unet: the frozen model.
         x_T: (N, C, R, R).
         pairs: from `training_pairs`.
-        batch_size: images per pass.
+        batch_size: images per pass; None: `HSpaceUNet.batch_size`.
         progress: show a progress bar.
     Returns:
         (N, len(pairs), C, R, R) float32 on the CPU.
     """
     parts = []
-    for x in tqdm(x_T.split(batch_size), desc="reference P_t", unit="batch", disable=not progress):
+    for x in tqdm(x_T.split(batch_size or unet.batch_size), desc="reference P_t", unit="batch", disable=not progress):
         x, seen = x.to(unet.device), []
         for t, t_next in pairs:
             eps = unet(x, t)

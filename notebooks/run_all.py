@@ -14,6 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from asyrp_lib import errors
 from asyrp_lib.domains import load_domain
 from asyrp_lib.errors import AsyrpError
 from asyrp_lib.files import atomic_write
@@ -108,8 +109,9 @@ def execute(path: Path, domain: str, out: Path, *, cell_timeout: int = 1800) -> 
     except (CellExecutionError, CellTimeoutError, DeadKernelError, NotebookError) as error:
         what = str(error)
         if isinstance(error, CellExecutionError):
-            print(f"\n{error.traceback}", file=sys.stderr)
             what = f"{error.ename}: {error.evalue}"
+            if not hasattr(errors, error.ename):  # those say in one sentence what to do
+                print(f"\n{error.traceback}", file=sys.stderr)
         elif isinstance(error, CellTimeoutError):
             what = f"it ran for more than {cell_timeout} s"
         where = ""
@@ -160,16 +162,16 @@ def main() -> int:
     if options.domain != EMBEDDED:
         target = HERE.parent / "runs" / options.domain
         os.environ["ASYRP_FIGURES"] = str(target / "figures")  # the kernels inherit it
-    rows = []
+    rows, failed = [], []
     for number, path in enumerate(paths, start=1):
         print(f"[{number}/{len(paths)}] {path.stem} … ", end="", flush=True)
         try:
             rows.append((path.stem, *execute(path, options.domain, target / path.name)))
-        except NotebookError as error:
+            print(f"{rows[-1][1]:.0f} s", flush=True)
+        except NotebookError as error:  # the others do not depend on it
             print("failed", flush=True)
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        print(f"{rows[-1][1]:.0f} s", flush=True)
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            failed.append(path.stem)
     width = max((len(name) for name, _, _ in rows), default=8)
     print(f"\n{'notebook':<{width}}  seconds  claims checked")
     for name, seconds, lines in (*rows, ("total", sum(r[1] for r in rows), sum((r[2] for r in rows), []))):
@@ -177,7 +179,10 @@ def main() -> int:
     broken = [f"{name}: {line}" for name, _, lines in rows for line in lines if line.endswith("False")]
     if broken:
         print("\nThese claims do not hold here:", *broken, sep="\n  ")
-    return 0
+    if failed:
+        print(f"\nThese notebooks failed (why: see above): {', '.join(failed)}; run them again with: "
+              f"python notebooks/run_all.py --domain {options.domain} --only {' '.join(name.split('_')[0] for name in failed)}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def randomised(module: nn.Module, seed: int = 0, scale: float = 0.3) -> nn.Modul
 class IdealGaussian(nn.Module):
     """The exact ε of images whose pixels are independent N(mean, spread²), in the form of an HSpaceUNet."""
 
-    channels, resolution, h_channels = 3, 4, 3
+    channels, resolution, h_channels, batch_size, unet_config = 3, 4, 3, 512, {}
 
     def __init__(self, mean: float = 0.3, spread: float = 0.4):
         super().__init__()

@@ -1,8 +1,9 @@
 """A domain: what an experiment needs and nothing else."""
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Mapping
+from typing import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from ..asyrp import sample_noise
 from ..clip import Clip
 from ..delta import load_delta
 from ..edits import Edit
-from ..errors import OfflineError, UnknownNameError
+from ..errors import OfflineError, UnknownNameError, WeightsError
 from ..hspace import HSpaceUNet
 from ..images import read_image, to_tensor
 from ..perceptual import PerceptualDistance
@@ -144,6 +145,39 @@ class Domain:
         """
         self.edit_named(name)
         return load_delta(self.direction_file(name)).to(self.unet.device)
+
+    def trained(self, names: Iterable[str], most: int | None = None) -> dict[str, nn.Module]:
+        """The f_t of those edits among the names that have one, trained here or published: name -> f_t.
+
+        Args:
+            names: of edits, best first.
+            most: how many are enough; None: all.
+        Raises:
+            WeightsError: none has; names the command that trains one.
+        """
+        names, found = list(names), {}
+        for name in names:
+            if len(found) == most:
+                break
+            with suppress(UnknownNameError, WeightsError, OfflineError):
+                found[name] = self.delta(name)
+        if not found:
+            raise WeightsError(f"The domain {self.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least one; "
+                               f"train it: python -m asyrp_lib train <edit> --domain {self.name}")
+        return found
+
+    def trained_like(self, wished: Sequence[str]) -> dict[str, nn.Module]:
+        """As many f_t as wished, in any domain: those wished, and for those that it lacks the next of its table, in-domain edits first.
+
+        Args:
+            wished: names of edits; a church does not smile, but it can turn gothic.
+        Returns:
+            name -> f_t, fewer if the domain has no more.
+        Raises:
+            WeightsError: the domain has none at all.
+        """
+        table = sorted(self.edits, key=lambda name: not self.edits[name].in_domain)
+        return self.trained(dict.fromkeys([*wished, *table]), len(wished))
 
     def direction_file(self, name: str) -> Path:
         """Where the f_t of an edit is kept."""

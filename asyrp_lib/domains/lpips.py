@@ -70,4 +70,4 @@ def perceptual_distance(unet: HSpaceUNet) -> nn.Module:
         except ImportError:
             missing = "the package lpips is not installed"
     warnings.warn(_MISSING.format(missing), stacklevel=2)
-    return PerceptualDistance(lambda images: unet_features(unet, images))
+    return PerceptualDistance(lambda images: unet_features(unet, images), batch_size=unet.batch_size)

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import UnknownNameError
-from ..results import load_result, save_result
+from ..results import data_dir, load_result, save_result
 
 #: name -> what is asked; the module of that name has `measure(domain, *, n, …, progress) -> dict`, expressible in JSON
 EXPERIMENTS = {
@@ -28,19 +28,24 @@ def measure(domain, name: str, /, **settings) -> dict:
         name: one of `EXPERIMENTS`.
         settings: of that module's `measure`, e.g. n; the rest keep their defaults.
     Raises:
-        UnknownNameError: no such experiment.
+        UnknownNameError: no such experiment, or it has no such setting.
     """
+    known = _defaults(name)
+    if unknown := settings.keys() - known.keys() - {"progress"}:
+        raise UnknownNameError(f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are {', '.join(known)}.")
     return _module(name).measure(domain, **settings)
 
 
 def store(domain, name: str, /, **settings) -> Path:
     """Run one experiment and write `data/results/<domain>_<name>.json` with all its settings."""
-    defaults = {key: parameter.default for key, parameter in inspect.signature(_module(name).measure).parameters.items()
-                if parameter.kind is parameter.KEYWORD_ONLY}
-    used = {key: value for key, value in {**defaults, **settings}.items() if key != "progress"}
     started = time.monotonic()
     data = measure(domain, name, **settings)
-    return save_result(f"{domain.name}_{name}", data, {"domain": domain.name, **used}, started=started)
+    return save_result(f"{domain.name}_{name}", data, {"domain": domain.name, **_defaults(name), **settings}, started=started)
+
+
+def result_file(domain, name: str) -> Path:
+    """Where `store` writes."""
+    return data_dir() / "results" / f"{domain.name}_{name}.json"
 
 
 def stored(domain, name: str) -> dict:
@@ -56,3 +61,9 @@ def _module(name: str):
     if name not in EXPERIMENTS:
         raise UnknownNameError(f"Unknown experiment {name!r}; known are {', '.join(EXPERIMENTS)}.")
     return import_module(f".{name}", __name__)
+
+
+def _defaults(name: str) -> dict:
+    """The settings of an experiment and their defaults."""
+    parameters = inspect.signature(_module(name).measure).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "progress"}

@@ -8,18 +8,19 @@ from tqdm import tqdm
 from ..api import edit, invert
 from ..metrics import clip_features
 from .frechet import frechet_summary
-from .judge import scores, summaries, trained
+from .judge import chosen, scores, summaries
 from .summary import summary
 
 
-def measure(domain, *, n: int = 64, names: Sequence[str] = ("smiling", "old"), reference: int = 512,
+def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, reference: int = 512,
             progress: bool = True) -> dict:
     """Reconstruct and edit test pictures with quality boosting below `domain.t_boost`, below half of it, and without.
 
     Args:
         domain: a Domain with f_t and a t_boost.
         n: test pictures.
-        names: of the edits; those without an f_t are left out.
+        names: of the edits, those without an f_t are left out; None: smiling and old, or what the domain has
+            (`Domain.trained_like`).
         reference: other real pictures, of the training split, that the Fréchet distance compares with.
         progress: show a progress bar.
     Returns:
@@ -31,11 +32,11 @@ def measure(domain, *, n: int = 64, names: Sequence[str] = ("smiling", "old"), r
         WeightsError: none of the edits is trained.
     Source: Asyrp Sec. 3.4, Eq. 12; Sec. 4 (LPIPS(x, x_t) = 1.2).
     """
-    deltas, x_0 = trained(domain, names), domain.images("test", n)
+    deltas, x_0 = chosen(domain, names, ("smiling", "old")), domain.images("test", n)
     real = clip_features(domain.clip, domain.images("train", reference))
     found = {"t_boost": domain.t_boost, "runs": {},
              "real": {"fine": summary(fine_energy(x_0).cpu()), "fd": frechet_summary(clip_features(domain.clip, x_0), real)}}
-    x_T = invert(domain, x_0, batch_size=32, progress=progress)
+    x_T = invert(domain, x_0, progress=progress)
     starts, plain = sorted({0, domain.t_boost // 2, domain.t_boost}), None
     runs = [(name, start) for name in ("reconstruction", *deltas) for start in starts]
     for name, start in tqdm(runs, desc="boosting", unit="run", disable=not progress):

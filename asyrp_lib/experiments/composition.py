@@ -4,18 +4,18 @@ from typing import Sequence
 from tqdm import tqdm
 
 from ..api import edit, invert
-from .judge import scores, summaries, trained
+from ..errors import WeightsError
+from .judge import scores, summaries
 from .ratio import ratio_of_means
 
 
-def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] = (("smiling", "tanned"), ("smiling", "curly hair"),
-            ("old", "glasses"), ("smiling", "tanned", "curly hair")), progress: bool = True) -> dict:
+def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = None, progress: bool = True) -> dict:
     """Edit test pictures with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
 
     Args:
         domain: a Domain with f_t.
         n: test pictures.
-        groups: names of the edits in each composition; a group with an untrained edit is left out.
+        groups: names of the edits in each composition, a group with an untrained edit is left out; None: see `usual_groups`.
         progress: show a progress bar.
     Returns:
         singles: edit alone -> edit of whose aim is read -> scores as summaries (`judge.scores`), at strength 1;
@@ -26,9 +26,10 @@ def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] = (("smiling
         WeightsError: none of the edits is trained.
     Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
     """
-    deltas, x_0 = trained(domain, dict.fromkeys(name for group in groups for name in group)), domain.images("test", n)
+    groups = usual_groups(domain) if groups is None else groups
+    deltas, x_0 = domain.trained(dict.fromkeys(name for group in groups for name in group)), domain.images("test", n)
     groups = [group for group in groups if set(group) <= set(deltas)]
-    x_T = invert(domain, x_0, batch_size=32, progress=progress)
+    x_T = invert(domain, x_0, progress=progress)
     plain = edit(domain, x_T, {}, progress=False)
     read = lambda name, edited: scores(domain, domain.edits[name], x_0, plain, edited)
     runs = [((name,), {"alone": 1.0}) for name in deltas] + [(group, rules(len(group))) for group in groups]
@@ -51,6 +52,21 @@ def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] = (("smiling
                                            "expected": round(float(added / single.mean()), 4)}
             found["groups"].setdefault(" + ".join(group), {})[rule] = row
     return found
+
+
+def usual_groups(domain) -> list[tuple[str, ...]]:
+    """Three pairs and a triple of smiling, tanned, curly hair, old and glasses, or of what the domain has (`Domain.trained_like`).
+
+    Two edits give one pair, three or four give the two pairs and the triple of the first three.
+
+    Raises:
+        WeightsError: there are not two.
+    """
+    a, *rest = domain.trained_like(("smiling", "tanned", "curly hair", "old", "glasses"))
+    if not rest:
+        raise WeightsError(f"The domain {domain.name!r} has an f_t of {a!r} only; expected two to compose; train another: "
+                           f"python -m asyrp_lib train <edit> --domain {domain.name}")
+    return [*((a, b) for b in rest[:2]), *([tuple(rest[2:])] if rest[3:] else []), *([(a, *rest[:2])] if rest[1:] else [])]
 
 
 def rules(n: int) -> dict[str, float]:

@@ -1,4 +1,5 @@
 """Consistency: is Δh_t the same for all pictures and all times, so that its mean edits as well?  (Asyrp Sec. 5.4, Fig. 10)"""
+from collections import defaultdict
 from typing import Sequence
 
 import torch
@@ -8,18 +9,19 @@ from tqdm import tqdm
 from ..api import edit, invert
 from ..asyrp import global_mean, per_time_mean
 from ..delta import Delta
-from .judge import scores, summaries, trained
+from .judge import chosen, scores, summaries
 from .ratio import ratio_of_means
 
 
-def measure(domain, *, n: int = 32, names: Sequence[str] = ("smiling", "tanned", "curly hair"), n_train: int = 32,
+def measure(domain, *, n: int = 32, names: Sequence[str] | None = None, n_train: int = 32,
             counts: Sequence[int] = (1, 4, 16), progress: bool = True) -> dict:
     """Replace f_t by its mean over training pictures, and by its mean over pictures and times, and edit test pictures with it.
 
     Args:
         domain: a Domain with f_t.
         n: test pictures.
-        names: of the edits; those without an f_t are left out.
+        names: of the edits, those without an f_t are left out; None: smiling, tanned and curly hair, or what the domain has
+            (`Domain.trained_like`).
         n_train: training pictures in the means.
         counts: further means over pictures and times, of so many of these pictures.
         progress: show a progress bar.
@@ -30,8 +32,9 @@ def measure(domain, *, n: int = 32, names: Sequence[str] = ("smiling", "tanned",
         WeightsError: none of the edits is trained.
     Source: Asyrp Sec. 5.4, Fig. 10.
     """
-    deltas, x_0 = trained(domain, names), domain.images("test", n)
-    x_T, train_x_T = (invert(domain, x, batch_size=32, progress=progress) for x in (x_0, domain.images("train", n_train)))
+    deltas = chosen(domain, names, ("smiling", "tanned", "curly hair"))
+    x_0 = domain.images("test", n)
+    x_T, train_x_T = (invert(domain, x, progress=progress) for x in (x_0, domain.images("train", n_train)))
     plain, found = edit(domain, x_T, {}, progress=False), {}
     for name, delta in tqdm(deltas.items(), desc="consistency", unit="edit", disable=not progress):
         seen = Recorder(delta)
@@ -55,7 +58,7 @@ def means(domain, x_T: Tensor, delta: nn.Module, counts: Sequence[int] = ()) -> 
 
 
 class Recorder(Delta):
-    """f_t that keeps what it answers.
+    """f_t that keeps what it answers, batch after batch.
 
     Args:
         delta: f_t.
@@ -63,17 +66,23 @@ class Recorder(Delta):
 
     def __init__(self, delta: nn.Module):
         super().__init__(name=delta.name, t_edit=delta.t_edit, train_steps=delta.train_steps)
-        self.delta, self.seen = delta, {}
+        self.delta, self._answers = delta, defaultdict(list)
 
     @property
     def channels(self) -> int:
         """C of the h-space it shifts."""
         return self.delta.channels
 
+    @property
+    def seen(self) -> dict[int, Tensor]:
+        """t -> Δh_t (N, C, H, W) of all pictures so far."""
+        return {t: torch.cat(answers) for t, answers in self._answers.items()}
+
     def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
         """Δh_t (B, C, H, W) of f_t; see `Delta.forward`."""
-        self.seen[t] = self.delta(h, temb, t)
-        return self.seen[t]
+        shift = self.delta(h, temb, t)
+        self._answers[t].append(shift)
+        return shift
 
 
 def alignment(seen: dict[int, Tensor]) -> dict:

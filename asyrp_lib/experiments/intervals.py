@@ -5,10 +5,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..api import edit, invert
-from .judge import per_picture, scores, summaries, trained
+from .judge import chosen, per_picture, scores, summaries
 
 
-def measure(domain, *, n: int = 16, names: Sequence[str] = ("smiling", "old"),
+def measure(domain, *, n: int = 16, names: Sequence[str] | None = None,
             t_edits: Sequence[int] = (200, 300, 400, 500, 600, 700, 800), grids: Sequence[int] = (20, 40, 100, 250),
             n_grids: int = 8, long_grid: int = 1000, n_long: int = 4, progress: bool = True) -> dict:
     """Run trained f_t with later starts of the interval, and on finer and coarser grids than they were trained on.
@@ -16,7 +16,8 @@ def measure(domain, *, n: int = 16, names: Sequence[str] = ("smiling", "old"),
     Args:
         domain: a Domain with f_t.
         n: test pictures of the first part.
-        names: of the edits; those without an f_t are left out.
+        names: of the edits, those without an f_t are left out; None: smiling and old, or what the domain has
+            (`Domain.trained_like`).
         t_edits: starts of the interval; those below an edit's own are left out, because its f_t never saw such times.
         grids: numbers of steps S, without the scaling S_train/S and with it.
         n_grids: test pictures on them, n at most.
@@ -30,9 +31,9 @@ def measure(domain, *, n: int = 16, names: Sequence[str] = ("smiling", "old"),
     Raises:
         WeightsError: none of the edits is trained.
     """
-    deltas, x_0 = trained(domain, names), domain.images("test", n)
+    deltas, x_0 = chosen(domain, names, ("smiling", "old")), domain.images("test", n)
     found = {"own": {name: delta.t_edit for name, delta in deltas.items()}, "t_edit": {}, "steps": {name: {} for name in deltas}}
-    x_T = invert(domain, x_0, batch_size=32, progress=progress)
+    x_T = invert(domain, x_0, progress=progress)
     plain = edit(domain, x_T, {}, progress=False)
     for name, delta in deltas.items():
         starts = [t for t in t_edits if t >= delta.t_edit]

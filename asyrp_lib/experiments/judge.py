@@ -1,31 +1,18 @@
 """One account of an edited picture for all experiments: what CLIP, the perceptual distance, the segmenter and the oracle say."""
-from contextlib import suppress
-from typing import Iterable
+from typing import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
 from ..edits import Edit
-from ..errors import OfflineError, UnknownNameError, WeightsError
 from ..metrics import factor_shifts, s_dir, segmentation_consistency
 from .summary import summary
 
 
-def trained(domain, names: Iterable[str]) -> dict[str, nn.Module]:
-    """The f_t of those edits among the names that have one, trained here or published: name -> f_t.
-
-    Raises:
-        WeightsError: none has; names the command that trains one.
-    """
-    names, found = list(names), {}
-    for name in names:
-        with suppress(UnknownNameError, WeightsError, OfflineError):
-            found[name] = domain.delta(name)
-    if not found:
-        raise WeightsError(f"The domain {domain.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least "
-                           f"one; train it: python -m asyrp_lib train <edit> --domain {domain.name}")
-    return found
+def chosen(domain, names: Iterable[str] | None, wished: Sequence[str]) -> dict[str, nn.Module]:
+    """The f_t of an experiment: `Domain.trained` of the names given, else `Domain.trained_like` of its usual ones."""
+    return domain.trained_like(wished) if names is None else domain.trained(names)
 
 
 def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd.DataFrame:

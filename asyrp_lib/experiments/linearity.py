@@ -5,7 +5,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..api import edit, invert
-from .judge import per_picture, scores, summaries, trained
+from .judge import chosen, per_picture, scores, summaries
 
 #: A side of the curve ends where the mean shift is this share below the line, ...
 SHORTFALL = 0.25
@@ -13,14 +13,15 @@ SHORTFALL = 0.25
 OUTSIDE = 0.05
 
 
-def measure(domain, *, n: int = 32, names: Sequence[str] = ("smiling", "old", "tanned", "curly hair"),
+def measure(domain, *, n: int = 32, names: Sequence[str] | None = None,
             strengths: Sequence[float] = (-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3), progress: bool = True) -> dict:
     """Edit test pictures at many strengths, also negative ones and ones beyond 1, which f_t was never trained for.
 
     Args:
         domain: a Domain with f_t.
         n: test pictures.
-        names: of the edits; those without an f_t are left out.
+        names: of the edits, those without an f_t are left out; None: smiling, old, tanned and curly hair, or what the domain has
+            (`Domain.trained_like`).
         strengths: any; 0 is always included.
         progress: show a progress bar.
     Returns:
@@ -32,8 +33,9 @@ def measure(domain, *, n: int = 32, names: Sequence[str] = ("smiling", "old", "t
         WeightsError: none of the edits is trained.
     Source: Asyrp Sec. 5.2, Fig. 7.
     """
-    deltas, x_0, strengths = trained(domain, names), domain.images("test", n), sorted({*map(float, strengths), 0.0})
-    x_T = invert(domain, x_0, batch_size=32, progress=progress)
+    deltas = chosen(domain, names, ("smiling", "old", "tanned", "curly hair"))
+    x_0, strengths = domain.images("test", n), sorted({*map(float, strengths), 0.0})
+    x_T = invert(domain, x_0, progress=progress)
     plain = edit(domain, x_T, {}, progress=False)
     apart, tables = float(domain.distance(x_0, x_0.roll(1, 0)).mean()), {name: {} for name in deltas}
     for name, s in tqdm([(name, s) for name in deltas for s in strengths], desc="linearity", unit="run", disable=not progress):

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..api import edit, invert
 from ..metrics import clip_features, s_dir, segmentation_consistency
 from .frechet import frechet_bias, frechet_summary
-from .judge import per_picture, scores, summaries, trained
+from .judge import per_picture, scores, summaries
 from .summary import summary
 
 
@@ -41,8 +41,8 @@ def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, strength
         WeightsError: none of the edits is trained.
     """
     in_domain = [name for name, this in domain.edits.items() if this.in_domain]
-    deltas, x_0 = trained(domain, in_domain if names is None else names), domain.images("test", n)
-    x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
+    deltas, x_0 = domain.trained(in_domain if names is None else names), domain.images("test", n)
+    x_T = invert(domain, x_0, steps=steps, progress=progress)
     plain = edit(domain, x_T, {}, steps=steps, progress=False)
     features = [clip_features(domain.clip, x) for x in (x_0, plain)]
     found: dict = {"reconstruction": {"fd": frechet_summary(features[1], features[0], paired=True)}, "scores": {}, "images": {},

@@ -1,4 +1,5 @@
 """Robustness: is a random shift of h harmless where a random shift of ε of matched norm is not?  (Asyrp Fig. 9)"""
+from collections import defaultdict
 from typing import Callable, Sequence
 
 import pandas as pd
@@ -13,14 +14,14 @@ from ..hspace import Encoded
 from ..schedule import generation_pairs, time_grid
 from ..sweep import sweep
 from .boosting import fine_energy
-from .judge import scores, summaries, trained
+from .judge import chosen, scores, summaries
 from .ratio import ratio_of_means
 
 #: t at which `residual` looks for what is no picture: late enough for small detail, and below every t_edit.
 LATE = 100
 
 
-def measure(domain, *, n: int = 24, name: str = "smiling", norms: Sequence[float] = (0.5, 1, 2), progress: bool = True) -> dict:
+def measure(domain, *, n: int = 24, name: str | None = None, norms: Sequence[float] = (0.5, 1, 2), progress: bool = True) -> dict:
     """Shift h, or ε, at random while t >= t_edit, in P_t only, as an edit does; compare with the edit itself.
 
     The shift of h has, for each picture and time, `norm` times the length of the Δh_t that f_t gives there.  The shift of ε has
@@ -31,7 +32,7 @@ def measure(domain, *, n: int = 24, name: str = "smiling", norms: Sequence[float
     Args:
         domain: a Domain with f_t.
         n: test pictures.
-        name: of the edit.
+        name: of the edit; None: smiling, or what the domain has (`Domain.trained_like`).
         norms: multiples of the trained length.
         progress: show a progress bar.
     Returns:
@@ -44,8 +45,9 @@ def measure(domain, *, n: int = 24, name: str = "smiling", norms: Sequence[float
         WeightsError: the edit is not trained.
     Source: Asyrp Fig. 9.
     """
-    delta, x_0 = trained(domain, [name])[name], domain.images("test", n)
-    x_T = invert(domain, x_0, batch_size=32, progress=progress)
+    (name, delta), = chosen(domain, None if name is None else [name], ["smiling"]).items()
+    x_0 = domain.images("test", n)
+    x_T = invert(domain, x_0, progress=progress)
     plain = edit(domain, x_T, {}, progress=False)
     read = lambda made: damage(domain, scores(domain, domain.edits[name], x_0, plain, made), plain, made)
     found: dict = {}
@@ -83,19 +85,20 @@ def shift_h(unet, x_T: Tensor, delta: nn.Module, norm: float = 1.0, kind: str | 
         pictures (N, C, R, R), and name -> t -> lengths (N, 1, 1, 1): effect: |ε(x|h+Δh) − ε(x)|; relative: |Δh| |ε| / |h|;
         eps: |ε|.
     """
-    caused: dict[str, dict[int, Tensor]] = {"effect": {}, "relative": {}, "eps": {}}
+    caused = {name: defaultdict(list) for name in ("effect", "relative", "eps")}
 
-    def shifted(z: Encoded, t: int) -> tuple[Tensor, Tensor]:
+    def shifted(z: Encoded, t: int, images: slice) -> tuple[Tensor, Tensor]:
         shift = norm * combine({delta: 1.0}, z.h, z.emb, t, steps)
         if kind is not None:
-            shift = length(shift) * directions(shift, t, kind)
+            shift = length(shift) * directions(shift, t, kind, images.start)
         eps, eps_edit = unet.decode_pair(z, z.h + shift)
-        caused["effect"][t] = length(eps_edit - eps)
-        caused["eps"][t] = length(eps)
-        caused["relative"][t] = length(shift) * length(eps) / length(z.h)
+        caused["effect"][t].append(length(eps_edit - eps))
+        caused["eps"][t].append(length(eps))
+        caused["relative"][t].append(length(shift) * length(eps) / length(z.h))
         return eps, eps_edit
 
-    return _asymmetric(unet, x_T, delta.t_edit, shifted, steps), caused
+    made = _asymmetric(unet, x_T, delta.t_edit, shifted, steps)
+    return made, {name: {t: torch.cat(batches) for t, batches in at.items()} for name, at in caused.items()}
 
 
 def shift_eps(unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: int = 40) -> Tensor:
@@ -107,24 +110,25 @@ def shift_eps(unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: 
     Returns:
         (N, C, R, R).
     """
-    def shifted(z: Encoded, t: int) -> tuple[Tensor, Tensor]:
+    def shifted(z: Encoded, t: int, images: slice) -> tuple[Tensor, Tensor]:
         eps = unet.decode(z)
-        return eps, eps + sizes[t] * directions(eps, t, kind)
+        return eps, eps + sizes[t][images] * directions(eps, t, kind, images.start)
 
     return _asymmetric(unet, x_T, min(sizes), shifted, steps)
 
 
-def directions(like: Tensor, t: int, kind: str) -> Tensor:
+def directions(like: Tensor, t: int, kind: str, start: int = 0) -> Tensor:
     """Random directions of length 1, one per picture: the same at all times ("held"), or others at each ("fresh").
 
     Args:
         like: (N, …), for the shape.
         t: the time.
         kind: "held" or "fresh".
+        start: number of the first picture.
     Returns:
         (N, …).
     """
-    first = 10**6 * (t + 2 if kind == "fresh" else 1)  # none of the seeds of `residual`
+    first = start + 10**6 * (t + 2 if kind == "fresh" else 1)  # none of the seeds of `residual`
     noise = sample_noise(range(first, first + len(like)), like.shape[1:], like.device)
     return noise / length(noise)
 
@@ -146,7 +150,8 @@ def residual(unet, images: Tensor) -> Tensor:
     """
     a = unet.schedule.alpha_bar(LATE)
     x_t = a ** 0.5 * images + (1 - a) ** 0.5 * sample_noise(range(len(images)), images.shape[1:], images.device)
-    return (predict_x0(x_t, unet(x_t, LATE), a) - images).square().mean((1, 2, 3))
+    eps = torch.cat([unet(part, LATE) for part in x_t.split(unet.batch_size)])
+    return (predict_x0(x_t, eps, a) - images).square().mean((1, 2, 3))
 
 
 def damage(domain, table: pd.DataFrame, plain: Tensor, made: Tensor) -> pd.DataFrame:
@@ -164,11 +169,12 @@ def _share(sizes: dict[int, Tensor], of: dict[int, Tensor]) -> float:
     return round(float(torch.stack([sizes[t] / of[t] for t in of]).mean()), 4)
 
 
-def _asymmetric(unet, x_T: Tensor, t_edit: int, shifted: Callable[[Encoded, int], tuple[Tensor, Tensor]], steps: int) -> Tensor:
+def _asymmetric(unet, x_T: Tensor, t_edit: int, shifted: Callable[[Encoded, int, slice], tuple[Tensor, Tensor]],
+                steps: int) -> Tensor:
     """The asymmetric process with (ε, ε̃) from `shifted` for t >= t_edit, plain DDIM below."""
     def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
         z = unet.encode(x, t)
-        eps, eps_edit = shifted(z, t) if t >= t_edit else (unet.decode(z),) * 2
+        eps, eps_edit = shifted(z, t, images) if t >= t_edit else (unet.decode(z),) * 2
         return *step(x, eps_edit, eps, unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next)), eps
 
     return sweep(unet, x_T, generation_pairs(time_grid(steps, len(unet.schedule) - 1)), advance, progress=False)

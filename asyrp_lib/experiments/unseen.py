@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ..api import edit, invert
 from ..metrics import factor_shifts
-from .judge import scores, summaries, trained
+from .judge import scores, summaries
 from .summary import summary
 
 
@@ -33,9 +33,9 @@ def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), ste
     Raises:
         WeightsError: no unseen edit is trained.
     """
-    deltas = trained(domain, [name for name, this in domain.edits.items() if not this.in_domain])
+    deltas = domain.trained([name for name, this in domain.edits.items() if not this.in_domain])
     x_0 = domain.images("test", n)
-    x_T = invert(domain, x_0, steps=steps, batch_size=32, progress=progress)
+    x_T = invert(domain, x_0, steps=steps, progress=progress)
     plain = edit(domain, x_T, {}, steps=steps, progress=False)
     targets = {name: domain.targets(name, "test", n) for name in deltas} if domain.target_source else {}
     found: dict = {"scores": {name: {} for name in deltas}}
