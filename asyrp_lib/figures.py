@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Image
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from .files import atomic_write
@@ -84,7 +85,7 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, y
         lines: label -> (n,).
         xlabel, ylabel, title: texts, with units.
         bands: label -> half-width (n,) of a shaded band around that line.
-        marks: label -> x of a dashed vertical line.
+        marks: label -> x of a dashed vertical line; the labels stand above the axes.
         size: inches.
         marker: matplotlib marker of the points.
         logx, logy: logarithmic axes.
@@ -98,8 +99,8 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, y
                 axes.fill_between(x, y - half, y + half, alpha=0.2, color=line.get_color(), lw=0)
         for label, position in (marks or {}).items():
             axes.axvline(position, ls="--", lw=1, color="0.4")
-            axes.annotate(label, (position, 1), xycoords=("data", "axes fraction"), fontsize=8, rotation=90, ha="right",
-                          va="top", xytext=(-2, -2), textcoords="offset points")
+            axes.annotate(label, (position, 1), xycoords=("data", "axes fraction"), fontsize=8, rotation=30, ha="left",
+                          va="bottom", xytext=(-2, 1), textcoords="offset points")
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         if logx:
             axes.set_xscale("log")
@@ -107,6 +108,10 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, y
             axes.minorticks_off()
         if logy:
             axes.set_yscale("log")
+            low, high = axes.get_ylim()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
         if len(lines) > 4:  # too many to lie among the lines
             axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
         elif len(lines) > 1:
@@ -114,37 +119,41 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, y
     return figure
 
 
-def heat_table(table: pd.DataFrame, *, title: str = "", unit: str = "", framed: dict[str, str] | None = None,
-               digits: int = 1) -> Figure:
-    """A table of signed numbers as colours and figures.
+def heat_tables(tables: dict[str, pd.DataFrame], ylabel: str = "", xlabel: str = "", *, unit: str = "",
+                framed: dict[str, str] | None = None, digits: int = 1) -> Figure:
+    """Tables of signed numbers as colours and figures, side by side on one scale.
 
     Args:
-        table: rows x columns.
-        title: above the table.
+        tables: title -> rows x columns; all with the same rows and as many columns.
+        ylabel, xlabel: what the rows and the columns are.
         unit: label of the colour bar.
         framed: row -> column of the cell to frame, e.g. the factor that an edit aims at.
         digits: decimals of the figures.
     """
-    limit = float(np.abs(table.to_numpy()).max())
+    limit = max(float(np.abs(table.to_numpy()).max()) for table in tables.values())
+    rows, columns = next(iter(tables.values())).shape
     with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axes = plt.subplots(figsize=(1.6 + 0.52 * table.shape[1], 1.2 + 0.32 * table.shape[0]))
-        drawn = axes.imshow(table.to_numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
-        axes.set_xticks(range(table.shape[1]), table.columns, rotation=45, ha="right")
-        axes.set_yticks(range(table.shape[0]), table.index)
-        for (i, k), value in np.ndenumerate(table.to_numpy()):
-            axes.text(k, i, f"{value:+.{digits}f}", ha="center", va="center", fontsize=7,
-                      color="white" if abs(value) > 0.6 * limit else "black")
-        for row, column in (framed or {}).items():
-            i, k = table.index.get_loc(row), table.columns.get_loc(column)
-            axes.add_patch(plt.Rectangle((k - 0.5, i - 0.5), 1, 1, fill=False, lw=1.8, ec="black"))
-        figure.colorbar(drawn, label=unit, shrink=0.8)
-        axes.set_title(title)
+        size = (1.6 + 0.52 * columns * len(tables) + 0.15 * len(tables), 1.2 + 0.32 * rows)
+        figure, all_axes = plt.subplots(1, len(tables), figsize=size, sharey=True, squeeze=False)
+        for axes, (title, table) in zip(all_axes[0], tables.items()):
+            drawn = axes.imshow(table.to_numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+            axes.set_xticks(range(columns), table.columns, rotation=45, ha="right")
+            for (i, k), value in np.ndenumerate(table.to_numpy()):
+                axes.text(k, i, f"{value:+.{digits}f}", ha="center", va="center", fontsize=7,
+                          color="white" if abs(value) > 0.6 * limit else "black")
+            for row, column in (framed or {}).items():
+                i, k = table.index.get_loc(row), table.columns.get_loc(column)
+                axes.add_patch(plt.Rectangle((k - 0.5, i - 0.5), 1, 1, fill=False, lw=1.8, ec="black"))
+            axes.set(title=title, xlabel=xlabel)
+        all_axes[0, 0].set_yticks(range(rows), table.index)
+        all_axes[0, 0].set_ylabel(ylabel)
+        figure.colorbar(drawn, ax=all_axes, label=unit, shrink=0.8)
     return figure
 
 
 def scatter(points: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, title: str = "",
             size: tuple[float, float] = (4.6, 3.4)) -> Figure:
-    """Points in the plane, one colour for each label.
+    """Points in the plane, one colour for each label; those of one label are joined, each larger than the one before.
 
     Args:
         points: label -> (x, y).
@@ -155,7 +164,8 @@ def scatter(points: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: 
         figure, axes = plt.subplots(figsize=size)
         colours = plt.get_cmap("tab10")
         for k, (label, (x, y)) in enumerate(points.items()):
-            axes.scatter(x, y, s=22, alpha=0.8, lw=0, label=label, color=colours(k % 10))
+            axes.plot(x, y, lw=0.8, alpha=0.5, color=colours(k % 10))
+            axes.scatter(x, y, s=16 + 22 * np.arange(len(x)), alpha=0.8, lw=0, label=label, color=colours(k % 10))
         axes.axhline(0, lw=0.8, color="0.5")
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

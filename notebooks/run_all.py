@@ -51,9 +51,11 @@ def inject(notebook, **values) -> None:
     names = {line.split("=")[0].strip() for line in source.splitlines() if "=" in line}
     if unknown := values.keys() - names:
         raise NotebookError(f"the `parameters` cell has no {', '.join(sorted(unknown))}; expected one; add it")
-    cell = nbformat.v4.new_code_cell("\n".join(f"{name} = {value!r}" for name, value in values.items()))
-    cell.id, cell.metadata["tags"] = "injected-parameters", ["injected-parameters"]
-    notebook.cells.insert(at + 1, cell)
+    code = nbformat.v4.new_code_cell("\n".join(f"{name} = {value!r}" for name, value in values.items()),
+                                     id="injected-parameters", metadata={"tags": ["injected-parameters"]})
+    note = nbformat.v4.new_markdown_cell(f"*A run with other parameters: numbers and findings in the text, above all under **Result**, "
+                                         f"are those of `{EMBEDDED}`; what is printed and drawn is this run's.*", id="injected-note")
+    notebook.cells[at + 1:at + 1] = [note, code]
 
 
 def tidy(notebook) -> None:

@@ -32,3 +32,10 @@ def test_without_an_oracle_there_are_no_shares(toy):
     toy.oracle = None
     found = consistency.measure(toy, n=2, names=("green",), n_train=2, counts=(), progress=False)
     assert "share" not in found["green"]["runs"]["global"] and "distance" in found["green"]["runs"]["global"]
+
+
+def test_what_f_t_answered_does_not_depend_on_the_batches(toy, monkeypatch):
+    measured = lambda: consistency.measure(toy, n=3, names=("green",), n_train=3, counts=(), progress=False)["green"]["alignment"]
+    whole = measured()
+    monkeypatch.setattr(toy.unet, "batch_size", 2, raising=False)
+    assert measured() == whole

@@ -64,3 +64,16 @@ def test_every_norm_kind_and_rule_is_measured(toy, monkeypatch):
     assert found["1"]["held"]["effect"]["ratio"]["distance"]["mean"] == pytest.approx(1, abs=0.01)
     toy.oracle = None
     assert "moved" not in robustness.measure(toy, n=2, name="green", norms=(1,), progress=False)["1"]["fresh"]["h"]
+
+
+@pytest.mark.parametrize("kind", ["held", "fresh"])
+def test_shifts_and_their_lengths_do_not_depend_on_the_batches(toy, x_T, monkeypatch, kind):
+    def run():
+        made, caused = robustness.shift_h(toy.unet, x_T, toy.delta("green"), 1.0, kind)
+        return torch.cat([made, robustness.shift_eps(toy.unet, x_T, caused["effect"], kind)]), caused["effect"]
+
+    (whole, lengths) = run()
+    monkeypatch.setattr(toy.unet, "batch_size", 2, raising=False)
+    (parts, again) = run()
+    assert torch.allclose(parts, whole, atol=1e-6)
+    assert all(torch.allclose(again[t], lengths[t], rtol=1e-5) for t in lengths)

@@ -80,6 +80,15 @@ def test_a_failing_cell_is_named_and_the_stored_notebook_stays(runner, monkeypat
     assert path.read_bytes() == before and list(runner.HERE.iterdir()) == [path]
 
 
+def test_a_failing_notebook_does_not_keep_the_others_from_running(runner, monkeypatch, capsys):
+    write(runner.HERE, "01_broken.ipynb", ("from asyrp_lib.errors import OfflineError; raise OfflineError('Get it.')", []))
+    write(runner.HERE, "02_whole.ipynb", ('print("one: True")', []))
+    assert run(runner, monkeypatch) == 1
+    said = capsys.readouterr()
+    assert "OfflineError: Get it." in said.err and "Traceback" not in said.err, "a sentence that says what to do needs no traceback"
+    assert "02_whole" in said.out and said.out.splitlines()[-1].endswith("--domain synthfaces --only 01")
+
+
 def test_a_cell_that_takes_too_long_is_named(runner):
     path = write(runner.HERE, "02_toy.ipynb", ("import time; time.sleep(60)", []))
     with pytest.raises(runner.NotebookError, match=r"cell \[1\].*more than 1 s"):
@@ -92,8 +101,9 @@ def test_another_domain_reaches_the_cells_and_leaves_the_stored_notebook(runner,
     before = path.read_bytes()
     assert run(runner, monkeypatch, "--domain", "other") == 0
     copy = nbformat.read(tmp_path / "runs" / "other" / "00_toy.ipynb", as_version=4)
-    assert copy.cells[1].metadata.tags == ["injected-parameters"]
-    assert copy.cells[2].outputs[0].text == "other\n"
+    assert copy.cells[1].cell_type == "markdown" and "are those of `synthfaces`" in copy.cells[1].source
+    assert copy.cells[2].metadata.tags == ["injected-parameters"]
+    assert copy.cells[3].outputs[0].text == "other\n"
     assert path.read_bytes() == before
 
 

@@ -81,7 +81,7 @@ class Recorder(Delta):
     def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
         """Δh_t (B, C, H, W) of f_t; see `Delta.forward`."""
         shift = self.delta(h, temb, t)
-        self._answers[t].append(shift)
+        self._answers[t].append(shift.expand_as(h))
         return shift
 
 

@@ -92,11 +92,13 @@ def break_point(strengths: Sequence[float], shifts: Sequence[float], distance: S
         outside: share of values outside [-1, 1] at each.
         apart: mean perceptual distance of two different test pictures.
     Returns:
-        {"at": strength, or None if the curve goes on to its end, "why": list of the reasons}.
+        {"at": strength, or None if the curve goes on to its end or has no strengths up to 1, "why": list of the reasons}.
     """
     at = {float(s): values for s, *values in zip(strengths, shifts, distance, outside)}
     side = sorted(s for s in at if s > 0)
     fitted = [s for s in side if s <= 1]
+    if not fitted:
+        return {"at": None, "why": []}
     slope = line([0, *fitted], [0, *(at[s][0] for s in fitted)])["slope"]
     for before, s in zip([0.0, *side], side):
         shift, far, out = at[s]

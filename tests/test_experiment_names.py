@@ -1,0 +1,75 @@
+"""Which edits an experiment takes: its usual ones, in any domain; or those it was told."""
+import json
+
+import pytest
+from toy_domain import toy  # noqa: F401: a fixture
+
+from asyrp_lib import cli
+from asyrp_lib.errors import UnknownNameError, WeightsError
+from asyrp_lib.experiments import EXPERIMENTS, composition, measure
+
+
+def test_a_domain_without_the_wished_edits_gives_its_own_in_domain_ones_first(toy):
+    assert list(toy.trained_like(["smiling"])) == ["green"]
+    assert list(toy.trained_like(["smiling", "blue", "old"])) == ["blue", "green", "red"]
+    assert list(toy.trained_like(["red", "blue", "smiling", "old", "tanned"])) == ["red", "blue", "green"], "grey has no f_t"
+
+
+@pytest.mark.parametrize("name", ["linearity", "composition", "boosting"])
+def test_experiments_run_where_nothing_smiles(toy, name):
+    small = {"linearity": {"strengths": (1,)}, "boosting": {"reference": 4}}.get(name, {})
+    found = measure(toy, name, n=3, progress=False, **small)
+    assert "green" in json.dumps(found)
+
+
+def test_compositions_are_two_pairs_and_a_triple_or_what_the_domain_has(toy):
+    assert composition.usual_groups(toy) == [("green", "red"), ("green", "blue"), ("green", "red", "blue")]
+    del toy.edits["blue"]
+    assert composition.usual_groups(toy) == [("green", "red")]
+    del toy.edits["red"]
+    with pytest.raises(WeightsError, match="of 'green' only; expected two"):
+        composition.usual_groups(toy)
+
+
+def test_a_setting_that_an_experiment_does_not_have_is_named(toy):
+    with pytest.raises(UnknownNameError, match="'linearity' has no setting colour; known are n, names, strengths"):
+        measure(toy, "linearity", colour=1)
+
+
+@pytest.fixture
+def command(toy, monkeypatch, tmp_path):
+    """`experiment ARGUMENTS` on the toy domain, with results in a folder of the test's."""
+    monkeypatch.setattr("asyrp_lib.domains.load_domain", lambda name, device=None: toy)
+    monkeypatch.setattr("asyrp_lib.results.data_dir", lambda: tmp_path)
+    monkeypatch.setattr("asyrp_lib.experiments.data_dir", lambda: tmp_path)
+    (tmp_path / "results").mkdir()
+    return lambda *arguments: cli.main(["experiment", *arguments])
+
+
+def test_settings_reach_the_experiment_and_its_provenance(command, tmp_path):
+    assert command("linearity", "--images", "2", "--set", 'names=["red"]', "--set", "strengths=[1]") == 0
+    result = json.loads((tmp_path / "results" / "toy_linearity.json").read_text())
+    assert list(result["data"]["edits"]) == ["red"]
+    assert result["provenance"]["settings"] == {"domain": "toy", "n": 2, "names": ["red"], "strengths": [1]}
+
+
+def test_a_setting_that_is_no_json_is_one_sentence(command, capsys):
+    assert command("linearity", "--set", "names=[red]") == 2
+    assert "expected NAME=JSON" in capsys.readouterr().err
+
+
+def test_all_leaves_out_what_the_domain_cannot_do_and_missing_takes_what_is_left(command, monkeypatch, capsys):
+    def store(domain, name, **settings):
+        if name == "unseen":
+            raise WeightsError("no unseen edit")
+        ran.append(name)
+        return name
+
+    monkeypatch.setattr("asyrp_lib.experiments.store", store)
+    ran, rest = [], [name for name in EXPERIMENTS if name != "unseen"]
+    assert command("all") == 0 and ran == rest
+    assert capsys.readouterr().err.count("left out unseen: no unseen edit") == 1
+    monkeypatch.setattr("asyrp_lib.experiments.result_file", lambda domain, name: __import__("pathlib").Path("/" if name in rest[2:] else "/no"))
+    ran.clear()
+    assert command("missing") == 0 and ran == rest[:2]
+    assert command("unseen") == 2, "what was asked for by name is not left out"
