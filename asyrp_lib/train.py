@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import pandas as pd
 import torch
@@ -91,14 +91,38 @@ def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: list[tuple[int, i
     return torch.cat(parts)
 
 
+def edited_predictions(unet: HSpaceUNet, delta: nn.Module, x: Tensor, pairs: list[tuple[int, int]]) -> Iterator[tuple[int, Tensor]]:
+    """P_t^edit along the asymmetric process, for a loss at every t; the caller's optimiser step comes before x_t moves on.
+
+    x_t advances with the f_t that gave P_t^edit, detached; only the decoder is differentiated.
+
+    Args:
+        unet: frozen U-Net.
+        delta: f_t in training.
+        x: x_T (B, C, R, R), on the device.
+        pairs: from `training_pairs`.
+    Yields:
+        (t, P_t^edit (B, C, R, R) with gradients to f_t).
+    Source: Asyrp Sec. 4 and the algorithm in the appendix.
+    """
+    for t, t_next in pairs:
+        a_t, a_next = unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next)
+        with torch.no_grad():
+            z = unet.encode(x, t)
+            eps = unet.decode(z)
+        eps_edit = unet.decode(z, h=z.h + delta(z.h, z.emb, t))
+        yield t, predict_x0(x, eps_edit, a_t)
+        with torch.no_grad():
+            x, _ = step(x, eps_edit.detach(), eps, a_t, a_next)
+
+
 def train_delta(unet: HSpaceUNet, clip: Clip, delta: nn.Module, x_0: Tensor, x_T: Tensor, source: str, target: str,
                 settings: TrainSettings, *, folder: Path | None = None, save_every: float = 30.0, progress: bool = True,
                 on_epoch: Callable[[int, pd.DataFrame], None] | None = None) -> pd.DataFrame:
     """Train f_t in place so that P_t moves from `source` to `target` in CLIP's space.
 
     At each t of the editing interval, from T down, the batch takes one optimiser step on
-    λ_CLIP (−log((2 − L_dir) / 2)) + λ_recon cos(E_T(source), E_T(target)) |P_t^edit − P_t^ref|₁,
-    then x_t advances with the current f_t, detached.  Only the decoder is differentiated.
+    λ_CLIP (−log((2 − L_dir) / 2)) + λ_recon cos(E_T(source), E_T(target)) |P_t^edit − P_t^ref|₁; see `edited_predictions`.
 
     Args:
         unet: frozen U-Net.
@@ -141,14 +165,7 @@ def train_delta(unet: HSpaceUNet, clip: Clip, delta: nn.Module, x_0: Tensor, x_T
         # the order depends on seed and epoch alone, so a resumed run draws the same batches
         order = torch.randperm(len(x_T), generator=torch.Generator().manual_seed(1_000_003 * settings.seed + epoch))
         index = order[batch * settings.batch_size:(batch + 1) * settings.batch_size]
-        x = x_T[index].to(unet.device)
-        for k, (t, t_next) in enumerate(pairs):
-            a_t, a_next = unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next)
-            with torch.no_grad():
-                z = unet.encode(x, t)
-                eps = unet.decode(z)
-            eps_edit = unet.decode(z, h=z.h + delta(z.h, z.emb, t))
-            p_edit = predict_x0(x, eps_edit, a_t)
+        for k, (t, p_edit) in enumerate(edited_predictions(unet, delta, x_T[index].to(unet.device), pairs)):
             distance = directional_distance(originals[index], clip.encode_images(p_edit), direction)
             l_clip = clip_loss(distance).mean()
             l_recon = (p_edit - reference[index, k].to(unet.device)).abs().mean()
@@ -160,8 +177,6 @@ def train_delta(unet: HSpaceUNet, clip: Clip, delta: nn.Module, x_0: Tensor, x_T
             loss.backward()
             optimiser.step()
             rows.append((epoch, batch, t, l_clip.item(), l_recon.item(), loss.item()))
-            with torch.no_grad():
-                x, _ = step(x, eps_edit.detach(), eps, a_t, a_next)
         bar.set_postfix(clip=f"{l_clip.item():.3f}", recon=f"{l_recon.item():.3f}")
         bar.update()
         last_of_epoch = batch == batches - 1

@@ -10,6 +10,7 @@ from ..results import data_dir, load_result, save_result
 #: name -> what is asked; the module of that name has `measure(domain, *, n, …, progress) -> dict`, expressible in JSON
 EXPERIMENTS = {
     "unseen": "do edits reach targets that the frozen model never saw?",
+    "reach": "can h-space draw an unseen target at all, if f_t is shown it instead of being told?",
     "linearity": "does an edit follow its strength in proportion, and where does that break?",
     "composition": "what is left of each of two or three edits when they are added?",
     "robustness": "is a random shift of h harmless where one of ε is not?",
