@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toys import FAMILIES, randn, tiny_model, tiny_unet
 
+from asyrp_lib import api
 from asyrp_lib.errors import WeightsError
 from asyrp_lib.hspace import HSpaceUNet
 from asyrp_lib.schedule import NoiseSchedule
@@ -189,3 +191,17 @@ def test_an_unknown_prediction_type_is_refused():
 def test_a_network_without_a_ddpm_bottleneck_is_refused(changes, sentence):
     with pytest.raises(WeightsError, match=sentence):
         HSpaceUNet(tiny_unet(**changes), NoiseSchedule.linear())
+
+
+def test_the_same_weights_with_other_heads_are_another_network_to_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    ends = []
+    for heads in (16, 32):  # no tensor shows them
+        model = HSpaceUNet(tiny_unet("iddpm", attention_head_dim=heads), NoiseSchedule.linear())
+        ends.append(api.invert(SimpleNamespace(unet=model, resolution=16), X, steps=3, progress=False))
+    assert len(list(tmp_path.iterdir())) == 2 and not torch.equal(*ends)
+
+
+@pytest.mark.parametrize("resolution, pictures", [(32, 512), (64, 128), (256, 8), (1024, 1)])
+def test_a_pass_takes_as_many_pictures_as_suit_the_resolution(resolution, pictures):
+    assert HSpaceUNet(tiny_unet(sample_size=resolution), NoiseSchedule.linear()).batch_size == pictures
