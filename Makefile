@@ -30,6 +30,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "The exact versions of constraints.txt could not be installed (see above); trying the ranges of pyproject.toml."; \
 	    $(BIN)/python -m pip install $(QUIET) -e '.[dev]' || \
 	    { echo "error: the environment could not be made (see above); with a network, run the same command again"; exit 2; }; }
+	@echo "Done. To use it yourself: source $(VENV)/bin/activate"
 	@touch $@
 
 run: $(READY)

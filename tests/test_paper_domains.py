@@ -229,7 +229,13 @@ def test_any_folder_in_diffusers_format_is_a_domain_that_can_be_edited(tmp_path,
         Image.new("RGB", (20, 16), (i, i, i)).save(tmp_path / "mine" / "images" / f"{i}.png")
     domain = al.load_domain(str(tmp_path / "mine"), device="cpu")
     assert domain.name == "own_mine" and domain.images("train", 4).shape == (4, 3, 16, 16)
-    save_delta(domain.direction_file("wink"), ConvDelta(64, 128, name="wink", t_edit=500), {})
+    assert not domain.edits
+    with pytest.raises(WeightsError, match="no f_t of smiling"):
+        domain.trained_like(["smiling"])
+    save_delta(domain.direction_file("wink"), ConvDelta(64, 128, name="wink", t_edit=500), {"source": "face", "target": "winking face"})
+    save_delta(domain.direction_file("old one"), ConvDelta(64, 128, name="old one", t_edit=500), {})  # says no texts
+    domain = al.load_domain(str(tmp_path / "mine"), device="cpu")
+    assert list(domain.trained_like(["smiling"])) == ["wink"] == list(domain.edits) and domain.edits["wink"].target == "winking face"
     out = tmp_path / "out.png"
     assert main(["--device", "cpu", "edit", "test:0", "--domain", str(tmp_path / "mine"), "--edit", "wink", "--steps", "3", "--out", str(out)]) == 0
     assert out.exists()

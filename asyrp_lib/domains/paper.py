@@ -1,5 +1,6 @@
 """The paper's own domains, and any folder in diffusers format, as Domains: each part is loaded when it is first used."""
 import json
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from torch import nn
 from ..api import t_edit_of
 from ..clip import Clip, load_open_clip
 from ..delta import load_delta, load_official_delta
+from ..edits import Edit
 from ..errors import GridError, OfflineError, WeightsError
 from ..hspace import HSpaceUNet
 from ..results import data_dir
+from ..weights import read_weights
 from .backbone import load_backbone
 from .datasets import image_source
 from .domain import Domain
@@ -39,7 +42,8 @@ class PaperDomain(Domain):
 
     def __init__(self, entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, directions: Path):
         # Domain's own __init__ would want all parts now
-        self.name, self.unet, self.edits, self.directions = entry.name, unet, entry.edits, directions
+        self.name, self.unet, self.directions = entry.name, unet, directions
+        self.edits = entry.edits | {name: own for name, own in edits_trained_in(directions).items() if name not in entry.edits}
         self.entry, self.weights = entry, weights
         cure = f"where to get them says: python -m asyrp_lib fetch {entry.name}" if entry.network else "put some there"
         self.image_source = image_source(pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out,
@@ -111,6 +115,18 @@ class PaperDomain(Domain):
         return load_official_delta(path, name=name, t_edit=t_edit, train_steps=40).to(self.unet.device)
 
 
+def edits_trained_in(folder: Path) -> dict[str, Edit]:
+    """The edits whose f_t lie in a folder, by the texts that `train` wrote into their files; a file without them is passed over."""
+    found = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with suppress(WeightsError):  # a damaged one is named when it is asked for
+            card, about = (read_weights(file)[1].get(key, {}) for key in ("card", "about"))
+            if {"source", "target"} <= card.keys():
+                name = file.stem.replace("_", " ")
+                found[name] = Edit(name, card["source"], card["target"], t_edit=about.get("t_edit"))
+    return found
+
+
 def load_paper_domain(name: str, device: torch.device) -> PaperDomain:
     """One of the paper's domains, from its fetched files.
 
@@ -131,7 +147,7 @@ def load_own(source: str, device: torch.device) -> PaperDomain:
     """Any U-Net in diffusers format as a domain: a folder, or a Hub id such as google/ddpm-celebahq-256.
 
     A folder's pictures are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where a domain's do.
-    It knows no edits but those trained on it (train wink --source face --target "winking face").  It is called own_<last name>.
+    It knows the edits that were trained on it (train wink --source face --target "winking face").  It is called own_<last name>.
 
     Raises:
         WeightsError: there is no U-Net.
