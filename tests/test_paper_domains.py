@@ -112,7 +112,7 @@ def home(tmp_path, monkeypatch, golden):
 def test_a_domain_is_built_from_its_files_and_computes_what_the_original_computes(home, golden):
     for name, family in (("celeba_hq", "ddpm"), ("afhq_dog", "iddpm")):
         domain, g = al.load_domain(name, device="cpu"), golden(family).tensors
-        assert domain.resolution == 32 and domain.edits is ROWS[name].edits and domain.t_boost == 167
+        assert domain.resolution == 32 and domain.edits == ROWS[name].edits and domain.t_boost == 167
         eps = domain.unet(g["in.x"][:1], 500)
         assert (eps - g["fwd.t500.eps"][:, :3]).abs().max() < 1e-5 * g["fwd.t500.eps"].abs().max()
         assert (home / "weights" / name / fetch.RECORD).exists(), "its hash was not recorded at its first use"
