@@ -5,7 +5,7 @@ import pytest
 from toy_domain import toy  # noqa: F401: a fixture
 
 from asyrp_lib import cli
-from asyrp_lib.errors import UnknownNameError, WeightsError
+from asyrp_lib.errors import OfflineError, UnknownNameError, WeightsError
 from asyrp_lib.experiments import EXPERIMENTS, composition, measure
 
 
@@ -62,14 +62,19 @@ def test_all_leaves_out_what_the_domain_cannot_do_and_missing_takes_what_is_left
     def store(domain, name, **settings):
         if name == "unseen":
             raise WeightsError("no unseen edit")
+        if name == "reach" or nothing:
+            raise OfflineError("no true targets")
         ran.append(name)
         return name
 
     monkeypatch.setattr("asyrp_lib.experiments.store", store)
-    ran, rest = [], [name for name in EXPERIMENTS if name != "unseen"]
+    ran, rest, nothing = [], [name for name in EXPERIMENTS if name not in ("unseen", "reach")], []
     assert command("all") == 0 and ran == rest
-    assert capsys.readouterr().err.count("left out unseen: no unseen edit") == 1
+    said = capsys.readouterr().err
+    assert "left out unseen: no unseen edit\nleft out reach: no true targets\n" in said
     monkeypatch.setattr("asyrp_lib.experiments.result_file", lambda domain, name: __import__("pathlib").Path("/" if name in rest[2:] else "/no"))
     ran.clear()
     assert command("missing") == 0 and ran == rest[:2]
     assert command("unseen") == 2, "what was asked for by name is not left out"
+    nothing.append(True)
+    assert command("all") == 2 and "error: no true targets" in capsys.readouterr().err, "nothing at all was done"
