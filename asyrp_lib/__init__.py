@@ -4,7 +4,7 @@ from .asyrp import generate, global_mean, per_time_mean
 from .delta import ConvDelta, Delta, GlobalDelta, PerTimeDelta, PreNormConvDelta, load_delta, load_official_delta, save_delta
 from .domains import DOMAINS, Domain, load_domain
 from .edits import Edit
-from .errors import (AsyrpError, GridError, ImageError, OfflineError, TrainingError, UnknownNameError, WeightsError)
+from .errors import (AsyrpError, DomainError, GridError, ImageError, OfflineError, TrainingError, UnknownNameError, WeightsError)
 from .hspace import HSpaceUNet
 from .images import read_image, write_image
 from .panel import Panel
@@ -12,7 +12,7 @@ from .schedule import NoiseSchedule
 from .train import TrainSettings
 
 __version__ = "0.1.0"
-__all__ = ["AsyrpError", "ConvDelta", "DOMAINS", "Delta", "Domain", "Edit", "GlobalDelta", "GridError", "HSpaceUNet", "ImageError",
+__all__ = ["AsyrpError", "ConvDelta", "DOMAINS", "Delta", "Domain", "DomainError", "Edit", "GlobalDelta", "GridError", "HSpaceUNet", "ImageError",
            "NoiseSchedule", "OfflineError", "Panel", "PerTimeDelta", "PreNormConvDelta", "TrainSettings", "TrainingError",
            "UnknownNameError", "WeightsError", "edit", "generate", "global_mean", "invert", "load_delta", "load_domain",
            "load_official_delta", "per_time_mean", "read_image", "save_delta", "t_edit_of", "train_delta", "write_image"]

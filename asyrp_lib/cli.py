@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from .errors import AsyrpError, GridError, OfflineError, WeightsError
+from .errors import AsyrpError, DomainError, GridError
 from .experiments import EXPERIMENTS
 
 #: Seed of the first picture that `train --from-noise` generates: far from the seeds of anybody's samples.
@@ -227,7 +227,7 @@ def _experiment(options) -> None:
     for name in names:
         try:
             print(f"wrote {store(domain, name, **settings)}", flush=True)
-        except (OfflineError, WeightsError) as error:  # not every domain can do everything: a bedroom has no unseen edit
+        except DomainError as error:  # not every domain can do everything: a bedroom has no unseen edit
             left_out.append(name)
             if names is options.name or left_out == list(EXPERIMENTS):
                 raise

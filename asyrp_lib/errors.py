@@ -31,3 +31,7 @@ class TrainingError(AsyrpError):
 
 class OfflineError(AsyrpError):
     """Optional weights that are neither cached nor reachable."""
+
+
+class DomainError(AsyrpError):
+    """What a domain cannot do: it has no such f_t, or its truth is not known."""

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from .api import edit, invert
-from .errors import OfflineError, WeightsError
+from .errors import DomainError, WeightsError
 from .metrics import factor_shifts, s_dir, segmentation_consistency
 from .results import data_dir, load_result, save_result
 
@@ -29,10 +29,10 @@ def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[flo
         strength -> DataFrame (N, factors): the oracle's reading minus that of the reconstruction, in data-set standard
         deviations; for in-domain edits also columns `S_dir` and `SC` (where there is a segmenter).
     Raises:
-        OfflineError: the domain has no oracle.
+        DomainError: the domain has no oracle.
     """
     if domain.oracle is None:
-        raise OfflineError(f"The domain {domain.name!r} has no oracle; expected one that knows its factors; use synthfaces.")
+        raise DomainError(f"The domain {domain.name!r} has no oracle; expected one that knows its factors; use synthfaces.")
     this, delta = domain.edit_named(name), domain.delta(name)
     x_T = invert(domain, x_0, steps=steps, progress=progress)
     plain = edit(domain, x_T, {}, steps=steps, progress=False) if plain is None else plain

@@ -1,11 +1,12 @@
 """Which edits an experiment takes: its usual ones, in any domain; or those it was told."""
 import json
+from pathlib import Path
 
 import pytest
 from toy_domain import toy  # noqa: F401: a fixture
 
 from asyrp_lib import cli
-from asyrp_lib.errors import OfflineError, UnknownNameError, WeightsError
+from asyrp_lib.errors import DomainError, OfflineError, UnknownNameError
 from asyrp_lib.experiments import EXPERIMENTS, composition, measure
 
 
@@ -27,7 +28,7 @@ def test_compositions_are_two_pairs_and_a_triple_or_what_the_domain_has(toy):
     del toy.edits["blue"]
     assert composition.usual_groups(toy) == [("green", "red")]
     del toy.edits["red"]
-    with pytest.raises(WeightsError, match="of 'green' only; expected two"):
+    with pytest.raises(DomainError, match="of 'green' only; expected two"):
         composition.usual_groups(toy)
 
 
@@ -61,20 +62,25 @@ def test_a_setting_that_is_no_json_is_one_sentence(command, capsys):
 def test_all_leaves_out_what_the_domain_cannot_do_and_missing_takes_what_is_left(command, monkeypatch, capsys):
     def store(domain, name, **settings):
         if name == "unseen":
-            raise WeightsError("no unseen edit")
+            raise DomainError("no unseen edit")
         if name == "reach" or nothing:
-            raise OfflineError("no true targets")
+            raise DomainError("no true targets")
+        if offline:
+            raise OfflineError("no CLIP")
         ran.append(name)
         return name
 
     monkeypatch.setattr("asyrp_lib.experiments.store", store)
-    ran, rest, nothing = [], [name for name in EXPERIMENTS if name not in ("unseen", "reach")], []
+    ran, rest = [], [name for name in EXPERIMENTS if name not in ("unseen", "reach")]
+    nothing, offline = [], []
     assert command("all") == 0 and ran == rest
     said = capsys.readouterr().err
     assert "left out unseen: no unseen edit\nleft out reach: no true targets\n" in said
-    monkeypatch.setattr("asyrp_lib.experiments.result_file", lambda domain, name: __import__("pathlib").Path("/" if name in rest[2:] else "/no"))
+    monkeypatch.setattr("asyrp_lib.experiments.result_file", lambda domain, name: Path("/" if name in rest[2:] else "/no such file"))
     ran.clear()
     assert command("missing") == 0 and ran == rest[:2]
     assert command("unseen") == 2, "what was asked for by name is not left out"
+    offline.append(True)
+    assert command("missing") == 2 and "error: no CLIP" in capsys.readouterr().err, "what a network would cure is no reason to leave it out"
     nothing.append(True)
     assert command("all") == 2 and "error: no true targets" in capsys.readouterr().err, "nothing at all was done"

@@ -5,7 +5,7 @@ from toy_domain import toy  # noqa: F401: a fixture
 from toys import IdealGaussian, randn
 
 from asyrp_lib import asyrp
-from asyrp_lib.errors import OfflineError
+from asyrp_lib.errors import DomainError
 from asyrp_lib.experiments import measure, reach
 
 
@@ -32,5 +32,5 @@ def test_an_f_t_that_is_shown_its_target_reaches_it_on_pictures_that_it_never_sa
 
 def test_a_domain_that_cannot_draw_its_targets_says_so(toy):
     toy.target_source = None
-    with pytest.raises(OfflineError, match="cannot draw true targets"):
+    with pytest.raises(DomainError, match="cannot draw 'red'"):
         measure(toy, "reach", n=2, progress=False)

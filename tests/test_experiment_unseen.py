@@ -3,7 +3,7 @@ import pytest
 import torch
 from toy_domain import toy  # noqa: F401: a fixture
 
-from asyrp_lib.errors import WeightsError
+from asyrp_lib.errors import DomainError
 from asyrp_lib.experiments import unseen
 
 PLAIN, TARGET = torch.zeros(4, 3, 2, 2), torch.ones(4, 3, 2, 2)
@@ -43,5 +43,5 @@ def test_a_domain_without_truth_still_gets_its_scores(toy):
 
 def test_no_unseen_edit_is_an_error_that_names_the_command(toy):
     toy.edits = {}
-    with pytest.raises(WeightsError, match="asyrp_lib train"):
+    with pytest.raises(DomainError, match="asyrp_lib train"):
         unseen.measure(toy, n=2, progress=False)

@@ -18,7 +18,7 @@ from asyrp_lib.domains import fetch, lpips, paper
 from asyrp_lib.domains.convert import ddpm_arguments, openai_arguments
 from asyrp_lib.domains.published import FACES, published_curve
 from asyrp_lib.domains.registry import ALEXNET, ROWS, Remote
-from asyrp_lib.errors import GridError, OfflineError, WeightsError
+from asyrp_lib.errors import DomainError, GridError, OfflineError, WeightsError
 from asyrp_lib.interval import t_edit_from_curve
 from toys import tiny_unet
 
@@ -230,10 +230,12 @@ def test_any_folder_in_diffusers_format_is_a_domain_that_can_be_edited(tmp_path,
     domain = al.load_domain(str(tmp_path / "mine"), device="cpu")
     assert domain.name == "own_mine" and domain.images("train", 4).shape == (4, 3, 16, 16)
     assert not domain.edits
-    with pytest.raises(WeightsError, match="no f_t of smiling"):
+    with pytest.raises(DomainError, match="no f_t of smiling"):
         domain.trained_like(["smiling"])
     save_delta(domain.direction_file("wink"), ConvDelta(64, 128, name="wink", t_edit=500), {"source": "face", "target": "winking face"})
     save_delta(domain.direction_file("old one"), ConvDelta(64, 128, name="old one", t_edit=500), {})  # says no texts
+    texts = {"source": "face", "target": "winking face"}
+    save_delta(domain.direction_file("wink from noise"), ConvDelta(64, 128, name="wink", t_edit=500), texts)  # not an edit of its own
     domain = al.load_domain(str(tmp_path / "mine"), device="cpu")
     assert list(domain.trained_like(["smiling"])) == ["wink"] == list(domain.edits) and domain.edits["wink"].target == "winking face"
     out = tmp_path / "out.png"

@@ -13,7 +13,7 @@ from ..asyrp import sample_noise
 from ..clip import Clip
 from ..delta import load_delta
 from ..edits import Edit
-from ..errors import OfflineError, UnknownNameError, WeightsError
+from ..errors import DomainError, OfflineError, UnknownNameError, WeightsError
 from ..hspace import HSpaceUNet
 from ..images import read_image, to_tensor
 from ..perceptual import PerceptualDistance
@@ -108,10 +108,10 @@ class Domain:
         """The same pictures as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's device.
 
         Raises:
-            OfflineError: the domain cannot draw them.
+            DomainError: the domain cannot draw them.
         """
         if self.target_source is None:
-            raise OfflineError(f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text means; "
+            raise DomainError(f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text means; "
                                "use synthfaces.")
         return self.target_source(edit, split, n, first).to(self.unet.device)
 
@@ -119,10 +119,10 @@ class Domain:
         """The true factors of the same pictures.
 
         Raises:
-            OfflineError: the domain's truth is not known.
+            DomainError: the domain's truth is not known.
         """
         if self.factor_source is None:
-            raise OfflineError(f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
+            raise DomainError(f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
                                "use synthfaces.")
         return self.factor_source(split, n, first)
 
@@ -153,7 +153,7 @@ class Domain:
             names: of edits, best first.
             most: how many are enough; None: all.
         Raises:
-            WeightsError: none has; names the command that trains one.
+            DomainError: none has; names the command that trains one.
         """
         names, found = list(names), {}
         for name in names:
@@ -162,7 +162,7 @@ class Domain:
             with suppress(UnknownNameError, WeightsError, OfflineError):
                 found[name] = self.delta(name)
         if not found:
-            raise WeightsError(f"The domain {self.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least one; "
+            raise DomainError(f"The domain {self.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least one; "
                                f"train it: python -m asyrp_lib train <edit> --domain {self.name}")
         return found
 
@@ -174,7 +174,7 @@ class Domain:
         Returns:
             name -> f_t, fewer if the domain has no more.
         Raises:
-            WeightsError: the domain has none at all.
+            DomainError: the domain has none at all.
         """
         table = sorted(self.edits, key=lambda name: not self.edits[name].in_domain)
         return self.trained(dict.fromkeys([*wished, *table]), len(wished))

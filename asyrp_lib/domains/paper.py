@@ -116,14 +116,17 @@ class PaperDomain(Domain):
 
 
 def edits_trained_in(folder: Path) -> dict[str, Edit]:
-    """The edits whose f_t lie in a folder, by the texts that `train` wrote into their files; a file without them is passed over."""
+    """The edits whose f_t lie in a folder, by the texts that `train` wrote into their files.
+
+    A file without texts is passed over, and one under another name than its edit's: "smiling from noise" is no edit of its own.
+    """
     found = {}
     for file in sorted(folder.glob("*.safetensors")):
         with suppress(WeightsError):  # a damaged one is named when it is asked for
             card, about = (read_weights(file)[1].get(key, {}) for key in ("card", "about"))
-            if {"source", "target"} <= card.keys():
-                name = file.stem.replace("_", " ")
-                found[name] = Edit(name, card["source"], card["target"], t_edit=about.get("t_edit"))
+            name = about.get("name", "")
+            if file.stem == name.replace(" ", "_") and {"source", "target"} <= card.keys():
+                found[name] = Edit(name, card["source"], card["target"], t_edit=about["t_edit"])
     return found
 
 

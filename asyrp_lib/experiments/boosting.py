@@ -29,7 +29,7 @@ def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, referenc
         runs: "reconstruction" or edit -> t_boost -> scores (`judge.scores`, edits only), distance_to_original (perceptual),
         fine (`fine_energy` relative to that of the picture's original), fd (FD-CLIP to the reference, see `frechet_summary`).
     Raises:
-        WeightsError: none of the edits is trained.
+        DomainError: none of the edits is trained.
     Source: Asyrp Sec. 3.4, Eq. 12; Sec. 4 (LPIPS(x, x_t) = 1.2).
     """
     deltas, x_0 = chosen(domain, names, ("smiling", "old")), domain.images("test", n)

@@ -4,7 +4,7 @@ from typing import Sequence
 from tqdm import tqdm
 
 from ..api import edit, invert
-from ..errors import WeightsError
+from ..errors import DomainError
 from .judge import scores, summaries
 from .ratio import ratio_of_means
 
@@ -23,7 +23,7 @@ def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = Non
         oracle, share: aimed shift together over that alone (`ratio_of_means`), expected: that share if shifts added up}.
         The editing interval of a group is that of `asyrp.common_t_edit`, so an edit may start earlier alone.
     Raises:
-        WeightsError: none of the edits is trained.
+        DomainError: none of the edits is trained.
     Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
     """
     groups = usual_groups(domain) if groups is None else groups
@@ -60,11 +60,11 @@ def usual_groups(domain) -> list[tuple[str, ...]]:
     Two edits give one pair, three or four give the two pairs and the triple of the first three.
 
     Raises:
-        WeightsError: there are not two.
+        DomainError: there are not two.
     """
     a, *rest = domain.trained_like(("smiling", "tanned", "curly hair", "old", "glasses"))
     if not rest:
-        raise WeightsError(f"The domain {domain.name!r} has an f_t of {a!r} only; expected two to compose; train another: "
+        raise DomainError(f"The domain {domain.name!r} has an f_t of {a!r} only; expected two to compose; train another: "
                            f"python -m asyrp_lib train <edit> --domain {domain.name}")
     return [*((a, b) for b in rest[:2]), *([tuple(rest[2:])] if rest[3:] else []), *([(a, *rest[:2])] if rest[1:] else [])]
 

@@ -29,7 +29,7 @@ def measure(domain, *, n: int = 32, names: Sequence[str] | None = None, n_train:
         edit -> runs: "Δh_t", "mean", "global", "global of k" -> scores as summaries (`judge.scores`) and, with an oracle,
         share: aimed shift over that of Δh_t (`ratio_of_means`); alignment: see `alignment`, of Δh_t on the training pictures.
     Raises:
-        WeightsError: none of the edits is trained.
+        DomainError: none of the edits is trained.
     Source: Asyrp Sec. 5.4, Fig. 10.
     """
     deltas = chosen(domain, names, ("smiling", "tanned", "curly hair"))

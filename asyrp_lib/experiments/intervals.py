@@ -29,7 +29,7 @@ def measure(domain, *, n: int = 16, names: Sequence[str] | None = None,
         steps: edit -> S -> "scaled" and "unscaled" -> the same summaries, at strength 1 and the edit's own t_edit,
         and `images`: S_dir and aimed of each picture, so that runs on fewer pictures can be compared.
     Raises:
-        WeightsError: none of the edits is trained.
+        DomainError: none of the edits is trained.
     """
     deltas, x_0 = chosen(domain, names, ("smiling", "old")), domain.images("test", n)
     found = {"own": {name: delta.t_edit for name, delta in deltas.items()}, "t_edit": {}, "steps": {name: {} for name in deltas}}

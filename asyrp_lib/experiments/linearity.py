@@ -30,7 +30,7 @@ def measure(domain, *, n: int = 32, names: Sequence[str] | None = None,
         [-1, 1]), and with an oracle: images: strength -> aimed shift of each picture; fit: `line` of the mean shift over -1 … 1;
         faces: correlation with the strength over -1 … 1 of each picture; breaks: "+" and "-" -> `break_point`.
     Raises:
-        WeightsError: none of the edits is trained.
+        DomainError: none of the edits is trained.
     Source: Asyrp Sec. 5.2, Fig. 7.
     """
     deltas = chosen(domain, names, ("smiling", "old", "tanned", "curly hair"))

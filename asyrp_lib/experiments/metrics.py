@@ -38,7 +38,7 @@ def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, strength
         bias: `frechet_bias` of real pictures.
         Without an oracle, aimed, leaked and within are missing or empty.
     Raises:
-        WeightsError: none of the edits is trained.
+        DomainError: none of the edits is trained.
     """
     in_domain = [name for name, this in domain.edits.items() if this.in_domain]
     deltas, x_0 = domain.trained(in_domain if names is None else names), domain.images("test", n)

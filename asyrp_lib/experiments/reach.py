@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from ..api import edit, invert
 from ..delta import ConvDelta
-from ..errors import OfflineError
 from ..train import TrainSettings, edited_predictions, training_pairs
 from .unseen import absolute_error, approach
 
@@ -32,18 +31,16 @@ def measure(domain, *, n: int = 32, names: Sequence[str] | None = None, images: 
         edit -> teacher -> "distance" and "error" (perceptual, and mean absolute) -> `unseen.approach` of the test pictures.
         Teachers: "CLIP": the trained f_t; "target": the same kind of f_t; "target, seen": that one on its own training pictures.
     Raises:
-        OfflineError: the domain cannot draw targets.
-        WeightsError: no unseen edit is trained.
+        DomainError: the domain cannot draw targets, or no unseen edit is trained.
     """
-    if domain.target_source is None:
-        raise OfflineError(f"The domain {domain.name!r} cannot draw true targets; expected a rendered one; use synthfaces.")
     deltas = domain.trained([name for name, this in domain.edits.items() if not this.in_domain] if names is None else names)
+    aims = {name: (domain.targets(name, "test", n), domain.targets(name, "train", images)) for name in deltas}
     x_0, train_x_0 = domain.images("test", n), domain.images("train", images)
     x_T, train_x_T = (invert(domain, x, progress=progress) for x in (x_0, train_x_0))
     found, kinds = {}, {"distance": domain.distance, "error": absolute_error}
     plain, train_plain = (edit(domain, x, {}, progress=False) for x in (x_T, train_x_T))
     for name, told in tqdm(deltas.items(), desc="reach", unit="edit", disable=not progress):
-        targets, shown = domain.targets(name, "test", n), domain.targets(name, "train", images)
+        targets, shown = aims[name]
         own = taught(domain.unet, train_x_T, shown, told.t_edit if t_edit is None else t_edit, epochs)
         runs = {"CLIP": (told, x_T, plain, targets), "target": (own, x_T, plain, targets),
                 "target, seen": (own, train_x_T, train_plain, shown)}

@@ -42,7 +42,7 @@ def measure(domain, *, n: int = 24, name: str | None = None, norms: Sequence[flo
         The random ones also have length: mean |Δh_t| / |h|, or that of the shift of ε over |ε|; those of ε have
         ratio: score -> that of ε over that of h (`ratio_of_means`) for distance, residual and moved.
     Raises:
-        WeightsError: the edit is not trained.
+        DomainError: the edit is not trained.
     Source: Asyrp Fig. 9.
     """
     (name, delta), = chosen(domain, None if name is None else [name], ["smiling"]).items()

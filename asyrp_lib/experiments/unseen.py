@@ -31,7 +31,7 @@ def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), ste
         target_leaked: edit -> the oracle's `leaked` of the true target itself: how far a style misleads it;
         the last four only where the domain draws targets.
     Raises:
-        WeightsError: no unseen edit is trained.
+        DomainError: no unseen edit is trained.
     """
     deltas = domain.trained([name for name, this in domain.edits.items() if not this.in_domain])
     x_0 = domain.images("test", n)
