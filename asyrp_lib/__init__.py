@@ -1,15 +1,15 @@
 """Asyrp: editing in the semantic latent space of a frozen diffusion model (Kwon et al. 2023, arXiv 2210.10960)."""
+from .domains import DOMAINS, Domain, load_domain  # first: domain.py imports the api, the api domains.edits
 from .api import edit, invert, t_edit_of, train_delta
-from .asyrp import generate, global_mean, per_time_mean
-from .delta import ConvDelta, Delta, GlobalDelta, PerTimeDelta, PreNormConvDelta, load_delta, load_official_delta, save_delta
-from .domains import DOMAINS, Domain, load_domain
-from .edits import Edit
+from .deltas import ConvDelta, Delta, GlobalDelta, PerTimeDelta, PreNormConvDelta, load_delta, load_official_delta, save_delta
+from .domains.edits import Edit
 from .errors import (AsyrpError, DomainError, GridError, ImageError, OfflineError, TrainingError, UnknownNameError, WeightsError)
-from .hspace import HSpaceUNet
-from .images import read_image, write_image
-from .panel import Panel
-from .schedule import NoiseSchedule
-from .train import TrainSettings
+from .method.hspace import HSpaceUNet
+from .method.process import generate, global_mean, per_time_mean
+from .method.schedule import NoiseSchedule
+from .method.train import TrainSettings
+from .report.panel import Panel
+from .store.images import read_image, write_image
 
 __version__ = "0.1.0"
 __all__ = ["AsyrpError", "ConvDelta", "DOMAINS", "Delta", "Domain", "DomainError", "Edit", "GlobalDelta", "GridError", "HSpaceUNet", "ImageError",

@@ -5,12 +5,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from . import asyrp, train
-from .cache import cached, digest
-from .delta import ConvDelta
-from .edits import Edit
-from .images import check_images
-from .interval import t_edit_from_curve
+from .deltas import ConvDelta
+from .domains.edits import Edit
+from .method import process, train
+from .method.interval import t_edit_from_curve
+from .store.cache import cached, digest
+from .store.images import check_images
 
 
 def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = None, progress: bool = True) -> Tensor:
@@ -35,7 +35,7 @@ def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = Non
     settings = {"steps": steps, "schedule": digest(unet.schedule.alphas_cumprod), "predicts": unet.prediction_type,
                 "unet": unet.unet_config}
     return cached("invert", x_0, unet, settings,
-                  lambda: asyrp.invert(unet, x_0, steps=steps, batch_size=batch_size, progress=progress))
+                  lambda: process.invert(unet, x_0, steps=steps, batch_size=batch_size, progress=progress))
 
 
 def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 40, t_edit: int | None = None,
@@ -59,7 +59,7 @@ def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 
     Source: Asyrp Sec. 3-4, Eq. 5-12.
     """
     check_images(x_T, domain.resolution)
-    return asyrp.edit(domain.unet, x_T.to(domain.unet.device), edits, steps=steps, t_edit=t_edit,
+    return process.edit(domain.unet, x_T.to(domain.unet.device), edits, steps=steps, t_edit=t_edit,
                       t_boost=t_boost, seeds=seeds, batch_size=batch_size, progress=progress)
 
 
@@ -87,7 +87,7 @@ def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None,
             images (Asyrp appendix: training from random noise); None: the inverted training images.
         folder: run folder for resuming, None to keep nothing.
         progress: show progress bars.
-        on_epoch: see `asyrp_lib.train.train_delta`.
+        on_epoch: see `asyrp_lib.method.train.train_delta`.
     Returns:
         (f_t, loss history).
     Raises:
@@ -101,7 +101,7 @@ def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None,
         x_0 = domain.images("train", images)
         x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
     else:
-        x_0 = asyrp.generate(domain.unet, x_T, steps=settings.steps, progress=progress)
+        x_0 = process.generate(domain.unet, x_T, steps=settings.steps, progress=progress)
     with torch.random.fork_rng(devices=[]):  # the same seed, the same f_t, whatever ran before
         torch.manual_seed(settings.seed)
         delta = ConvDelta(domain.unet.h_channels, domain.unet.temb_dim)

@@ -123,7 +123,7 @@ def _load(options):
 
 def _edit(options) -> None:
     from .api import edit, invert
-    from .images import write_image
+    from .store.images import write_image
     domain = _load(options)
     strengths = options.strength or [1.0] * len(options.edit)
     if len(strengths) != len(options.edit):
@@ -138,8 +138,8 @@ def _edit(options) -> None:
 
 
 def _fetch(options) -> None:
-    from .domains.fetch import fetch, pictures_by_hand
-    from .domains.registry import ROWS, weights_dir
+    from .domains.photos.fetch import fetch, pictures_by_hand
+    from .domains.photos.registry import ROWS, weights_dir
     if not options.name:
         for entry in ROWS.values():
             here = all((weights_dir(entry.name) / file.name).exists() for file in entry.network)
@@ -154,7 +154,7 @@ def _fetch(options) -> None:
 
 def _invert(options) -> None:
     from .api import invert
-    from .weights import save_weights
+    from .store.weights import save_weights
     domain = _load(options)
     x_T = invert(domain, _picture(options, domain), steps=options.steps)
     save_weights(options.out, {"x_T": x_T}, {"steps": options.steps, "domain": domain.name})
@@ -165,10 +165,10 @@ def _train(options) -> None:
     from dataclasses import asdict
 
     from .api import t_edit_of, train_delta
-    from .delta import save_delta
-    from .edits import Edit
-    from .results import provenance
-    from .train import TrainSettings
+    from .deltas import save_delta
+    from .domains.edits import Edit
+    from .store.results import provenance
+    from .method.train import TrainSettings
     domain = _load(options)
     if options.target:
         edits = [Edit(options.edit[0], options.source or "face", options.target)]
@@ -197,8 +197,8 @@ def _train(options) -> None:
 
 def _curve(options) -> None:
     from .api import invert
-    from .interval import perceptual_curves, t_boost_from_curve
-    from .results import save_result
+    from .method.interval import perceptual_curves, t_boost_from_curve
+    from .store.results import save_result
     domain = _load(options)
     started = time.monotonic()
     x_0 = domain.images("train", options.images)
@@ -211,7 +211,7 @@ def _curve(options) -> None:
 
 
 def _evaluate(options) -> None:
-    from .evaluate import evaluate_edits
+    from .measure.evaluate import evaluate_edits
     domain = _load(options)
     names = options.edit or [name for name in domain.edits if domain.direction_file(name).exists()]
     for file in evaluate_edits(domain, names, n=options.images):
@@ -244,7 +244,7 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _bench(options) -> None:
-    from .bench import run_benchmark
+    from .measure.bench import run_benchmark
     run_benchmark(_load(options), repeats=options.repeats)
 
 

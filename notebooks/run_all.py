@@ -17,7 +17,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from asyrp_lib import errors
 from asyrp_lib.domains import load_domain
 from asyrp_lib.errors import AsyrpError
-from asyrp_lib.files import atomic_write
+from asyrp_lib.store.files import atomic_write
 
 HERE = Path(__file__).resolve().parent
 #: Cells with one of these tags are not compared by nbval.

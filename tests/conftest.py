@@ -8,8 +8,8 @@ import torch
 from diffusers import UNet2DModel
 from safetensors.torch import load_file
 
-from asyrp_lib.hspace import HSpaceUNet
-from asyrp_lib.schedule import NoiseSchedule
+from asyrp_lib.method.hspace import HSpaceUNet
+from asyrp_lib.method.schedule import NoiseSchedule
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -39,7 +39,7 @@ def golden():
 
 
 class ToyClip(torch.nn.Module):
-    """A judge with the interface of `asyrp_lib.clip.Clip`: fixed random projections instead of towers."""
+    """A judge with the interface of `asyrp_lib.method.clip.Clip`: fixed random projections instead of towers."""
 
     def __init__(self, resolution: int, dim: int = 16):
         super().__init__()
@@ -67,7 +67,7 @@ def toy_clip() -> ToyClip:
 @pytest.fixture
 def golden_unet(golden):
     """The golden network of a family through the public converter."""
-    from asyrp_lib.domains.convert import load_ddpm_checkpoint, load_openai_checkpoint
+    from asyrp_lib.backbones.convert import load_ddpm_checkpoint, load_openai_checkpoint
     convert = {"ddpm": load_ddpm_checkpoint, "iddpm": load_openai_checkpoint}
 
     def load(family: str) -> HSpaceUNet:
@@ -81,8 +81,8 @@ def golden_unet(golden):
 @pytest.fixture
 def golden_delta(golden):
     """The golden f_t number `layer` of a family."""
-    from asyrp_lib.delta import ConvDelta, PreNormConvDelta
-    from asyrp_lib.weights import load_strictly
+    from asyrp_lib.deltas import ConvDelta, PreNormConvDelta
+    from asyrp_lib.store.weights import load_strictly
 
     def load(family: str, layer: int = 0):
         prefix = f"weights.layer_{layer}."

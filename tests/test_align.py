@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from asyrp_lib.domains.align import align_face, crop_face
+from asyrp_lib.domains.photos.align import align_face, crop_face
 from asyrp_lib.errors import AsyrpError, ImageError
 
 #: A face 40 px between the eyes, upright, as (eyes, mouth), around the origin; y points down.

@@ -5,8 +5,10 @@ import pytest
 import torch
 from toys import IdealGaussian, randn, randomised, tiny_model
 
-from asyrp_lib import asyrp
-from asyrp_lib.asyrp import (
+from asyrp_lib.deltas import ConvDelta, GlobalDelta, PerTimeDelta
+from asyrp_lib.errors import AsyrpError, GridError, ImageError, WeightsError
+from asyrp_lib.method import process
+from asyrp_lib.method.process import (
     boost_sigma,
     direction,
     edit,
@@ -18,9 +20,7 @@ from asyrp_lib.asyrp import (
     sample_noise,
     step,
 )
-from asyrp_lib.delta import ConvDelta, GlobalDelta, PerTimeDelta
-from asyrp_lib.errors import AsyrpError, GridError, ImageError, WeightsError
-from asyrp_lib.schedule import NoiseSchedule, generation_pairs, time_grid
+from asyrp_lib.method.schedule import NoiseSchedule, generation_pairs, time_grid
 
 QUIET = {"progress": False}
 X_T = sample_noise(range(5), (3, 16, 16))
@@ -289,9 +289,9 @@ def test_quality_boosting_draws_the_noise_of_each_seed(ddpm):
 
 
 def test_boosting_noise_does_not_repeat_the_starting_noise_of_the_same_seed(ddpm):
-    drawn, draw = [], asyrp._draw
+    drawn, draw = [], process._draw
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyrp, "_draw", lambda *args: drawn.append(draw(*args)) or drawn[-1])
+        patch.setattr(process, "_draw", lambda *args: drawn.append(draw(*args)) or drawn[-1])
         edit(ddpm, X_T, {}, steps=6, t_boost=300, **QUIET)
     assert (
         len(drawn) == 1 and abs(torch.corrcoef(torch.stack([drawn[0].flatten(), X_T.flatten()]))[0, 1]) < 0.05

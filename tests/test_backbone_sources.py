@@ -9,15 +9,16 @@ from diffusers import DDIMScheduler
 from reference_nets import Weights, adm
 from toys import randn, randomised, tiny_unet
 
-from asyrp_lib.asyrp import edit, generate, invert
-from asyrp_lib.cache import digest
-from asyrp_lib.delta import PreNormConvDelta
-from asyrp_lib.domains import hub, load_domain
-from asyrp_lib.domains.backbone import load_backbone
-from asyrp_lib.domains.convert.official import convert_state
+from asyrp_lib.backbones import hub
+from asyrp_lib.backbones.convert.official import convert_state
+from asyrp_lib.backbones.load import load_backbone
+from asyrp_lib.deltas import PreNormConvDelta
+from asyrp_lib.domains import load_domain
 from asyrp_lib.errors import AsyrpError, OfflineError, WeightsError
-from asyrp_lib.hspace import HSpaceUNet
-from asyrp_lib.schedule import NoiseSchedule
+from asyrp_lib.method.hspace import HSpaceUNet
+from asyrp_lib.method.process import edit, generate, invert
+from asyrp_lib.method.schedule import NoiseSchedule
+from asyrp_lib.store.cache import digest
 
 X = randn(2, 3, 16, 16, seed=3)
 

@@ -7,13 +7,13 @@ from reference_nets import Weights, adm, ddpm
 from safetensors.torch import load_file
 from toys import GOLDEN, randn, relative_error
 
-from asyrp_lib.domains.backbone import load_backbone
-from asyrp_lib.domains.convert import load_ddpm_checkpoint, load_openai_checkpoint
-from asyrp_lib.domains.convert.infer import infer_ddpm, infer_openai
-from asyrp_lib.domains.convert.official import convert_state
+from asyrp_lib.backbones.convert import load_ddpm_checkpoint, load_openai_checkpoint
+from asyrp_lib.backbones.convert.infer import infer_ddpm, infer_openai
+from asyrp_lib.backbones.convert.official import convert_state
+from asyrp_lib.backbones.load import load_backbone
 from asyrp_lib.errors import WeightsError
-from asyrp_lib.hspace import HSpaceUNet
-from asyrp_lib.schedule import NoiseSchedule
+from asyrp_lib.method.hspace import HSpaceUNet
+from asyrp_lib.method.schedule import NoiseSchedule
 
 TOLERANCE = 1e-4
 X, T, Y = randn(3, 3, 16, 16, seed=8), torch.tensor([0, 417, 999]), torch.tensor([4, 0, 2])

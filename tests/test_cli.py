@@ -30,7 +30,7 @@ def test_edit_writes_a_picture(face, tmp_path):
 
 
 def test_invert_writes_x_T(face, tmp_path):
-    from asyrp_lib.weights import read_weights
+    from asyrp_lib.store.weights import read_weights
     out = tmp_path / "x_T.safetensors"
     assert main(["invert", str(face), "--steps", "4", "--out", str(out)]) == 0
     assert read_weights(out)[0]["x_T"].ndim == 4

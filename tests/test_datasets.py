@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from asyrp_lib.domains.datasets import LsunPictures, PictureFolder, image_source, open_pictures
+from asyrp_lib.domains.photos.datasets import LsunPictures, PictureFolder, image_source, open_pictures
 from asyrp_lib.errors import AsyrpError, ImageError, OfflineError
-from asyrp_lib.images import read_image
+from asyrp_lib.store.images import read_image
 
 
 def picture(shade: int, size=(12, 8), form: str = "PNG") -> bytes:

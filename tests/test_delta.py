@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save_file
 from toys import official_folder, randn, randomised
 
-from asyrp_lib.delta import (
+from asyrp_lib.deltas import (
     ConvDelta,
     GlobalDelta,
     PerTimeDelta,

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from toy_domain import toy  # noqa: F401: a fixture
 
-from asyrp_lib.edits import Edit
+from asyrp_lib.domains.edits import Edit
 from asyrp_lib.experiments import composition
-from asyrp_lib.experiments.ratio import ratio_of_means
+from asyrp_lib.measure.stats import ratio_of_means
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from toy_domain import toy  # noqa: F401: a fixture
 
 from asyrp_lib.experiments import metrics
-from asyrp_lib.experiments.frechet import frechet_bias, frechet_summary
-from asyrp_lib.metrics import frechet_distance
-from asyrp_lib.results import data_dir
+from asyrp_lib.measure.frechet import frechet_bias, frechet_summary
+from asyrp_lib.measure.scores import frechet_distance
+from asyrp_lib.store.paths import data_dir
 
 RNG = np.random.default_rng(0)
 

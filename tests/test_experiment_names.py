@@ -41,7 +41,7 @@ def test_a_setting_that_an_experiment_does_not_have_is_named(toy):
 def command(toy, monkeypatch, tmp_path):
     """`experiment ARGUMENTS` on the toy domain, with results in a folder of the test's."""
     monkeypatch.setattr("asyrp_lib.domains.load_domain", lambda name, device=None: toy)
-    monkeypatch.setattr("asyrp_lib.results.data_dir", lambda: tmp_path)
+    monkeypatch.setattr("asyrp_lib.store.results.data_dir", lambda: tmp_path)
     monkeypatch.setattr("asyrp_lib.experiments.data_dir", lambda: tmp_path)
     (tmp_path / "results").mkdir()
     return lambda *arguments: cli.main(["experiment", *arguments])

@@ -4,9 +4,9 @@ import torch
 from toy_domain import toy  # noqa: F401: a fixture
 from toys import IdealGaussian, randn
 
-from asyrp_lib import asyrp
 from asyrp_lib.errors import DomainError
 from asyrp_lib.experiments import measure, reach
+from asyrp_lib.method import process
 
 
 class Wide(IdealGaussian):
@@ -22,9 +22,9 @@ class Wide(IdealGaussian):
 def test_an_f_t_that_is_shown_its_target_reaches_it_on_pictures_that_it_never_saw():
     unet, brighter = Wide(), 0.2
     x_T, unseen = randn(8, 32, 4, 4, seed=1), randn(3, 32, 4, 4, seed=2)
-    targets = asyrp.generate(unet, x_T, progress=False) + brighter
-    plain = asyrp.generate(unet, unseen, progress=False)
-    far = {epochs: float(reach.absolute_error(asyrp.edit(unet, unseen, {reach.taught(unet, x_T, targets, 400, epochs): 1.0}, progress=False),
+    targets = process.generate(unet, x_T, progress=False) + brighter
+    plain = process.generate(unet, unseen, progress=False)
+    far = {epochs: float(reach.absolute_error(process.edit(unet, unseen, {reach.taught(unet, x_T, targets, 400, epochs): 1.0}, progress=False),
                                               plain + brighter).mean()) for epochs in (0, 10)}
     assert far[0] == pytest.approx(brighter, abs=1e-4), "an f_t that was shown nothing does nothing"
     assert far[10] < 0.5 * far[0]

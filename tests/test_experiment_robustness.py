@@ -1,4 +1,4 @@
-"""Robustness: the lengths are matched as they say, and the small process is that of `asyrp.edit`."""
+"""Robustness: the lengths are matched as they say, and the small process is that of `process.edit`."""
 import pytest
 import torch
 from toy_domain import toy  # noqa: F401: a fixture

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from asyrp_lib.cli import main
-from asyrp_lib.domains import fetch as module
-from asyrp_lib.domains.fetch import RECORD, fetch, fetch_file, verify
-from asyrp_lib.domains.registry import ROWS, Remote
+from asyrp_lib.domains.photos import fetch as module
+from asyrp_lib.domains.photos.fetch import RECORD, fetch, fetch_file, verify
+from asyrp_lib.domains.photos.registry import ROWS, Remote
 from asyrp_lib.errors import OfflineError, UnknownNameError, WeightsError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB

@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 
-from asyrp_lib import results
 from asyrp_lib.errors import WeightsError
-from asyrp_lib.files import atomic_write
-from asyrp_lib.weights import load_strictly, read_weights, save_weights
+from asyrp_lib.store import results
+from asyrp_lib.store.files import atomic_write
+from asyrp_lib.store.weights import load_strictly, read_weights, save_weights
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -26,7 +26,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_process_killed_between_write_and_replace_leaves_the_old_file(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    program = ("import os, signal, sys\nfrom asyrp_lib.files import atomic_write\n"
+    program = ("import os, signal, sys\nfrom asyrp_lib.store.files import atomic_write\n"
                "with atomic_write(sys.argv[1]) as temporary:\n"
                "    temporary.write_text('new')\n"
                "    os.kill(os.getpid(), signal.SIGKILL)\n")

@@ -9,10 +9,7 @@ from diffusers import UNet2DModel
 from safetensors.torch import load_file
 from toys import GOLDEN, official_folder, relative_error
 
-from asyrp_lib import asyrp
-from asyrp_lib.asyrp import boost_sigma, edit, generate, invert, step
-from asyrp_lib.delta import ConvDelta, PreNormConvDelta, combine, load_official_delta
-from asyrp_lib.domains.convert import (
+from asyrp_lib.backbones.convert import (
     ddpm_arguments,
     ddpm_name,
     load_ddpm_checkpoint,
@@ -20,9 +17,12 @@ from asyrp_lib.domains.convert import (
     openai_arguments,
     openai_name,
 )
+from asyrp_lib.deltas import ConvDelta, PreNormConvDelta, combine, load_official_delta
 from asyrp_lib.errors import WeightsError
-from asyrp_lib.hspace import HSpaceUNet
-from asyrp_lib.schedule import NoiseSchedule, generation_pairs, inversion_pairs, time_grid
+from asyrp_lib.method import process
+from asyrp_lib.method.hspace import HSpaceUNet
+from asyrp_lib.method.process import boost_sigma, edit, generate, invert, step
+from asyrp_lib.method.schedule import NoiseSchedule, generation_pairs, inversion_pairs, time_grid
 
 TOLERANCE = 1e-4  # relative to max |want|
 LOAD = {"ddpm": load_ddpm_checkpoint, "iddpm": load_openai_checkpoint}
@@ -247,7 +247,7 @@ def test_each_generation_step_from_the_stored_x_is_that_of_the_original(gold, na
 
 def test_the_loop_with_quality_boosting_is_that_of_the_original(gold, monkeypatch):
     noise, seen = iter(gold["loop.edit_addnoise.noise"]), []
-    monkeypatch.setattr(asyrp, "_draw", lambda streams, shape: next(noise))
+    monkeypatch.setattr(process, "_draw", lambda streams, shape: next(noise))
     edit(
         gold.model,
         gold["loop.inversion.x"][-1],

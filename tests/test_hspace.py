@@ -10,8 +10,8 @@ from toys import FAMILIES, randn, tiny_model, tiny_unet
 
 from asyrp_lib import api
 from asyrp_lib.errors import WeightsError
-from asyrp_lib.hspace import HSpaceUNet
-from asyrp_lib.schedule import NoiseSchedule
+from asyrp_lib.method.hspace import HSpaceUNet
+from asyrp_lib.method.schedule import NoiseSchedule
 
 X = randn(2, 3, 16, 16, seed=3)
 EACH_FAMILY = pytest.mark.parametrize("family", list(FAMILIES))

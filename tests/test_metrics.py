@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from asyrp_lib.errors import ImageError, OfflineError
-from asyrp_lib.metrics import frechet_distance, inception, leakage_table, segmentation_consistency
-from asyrp_lib.perceptual import PerceptualDistance
+from asyrp_lib.measure.perceptual import PerceptualDistance
+from asyrp_lib.measure.scores import frechet_distance, inception, leakage_table, segmentation_consistency
 
 
 def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():

@@ -3,9 +3,9 @@ import pytest
 import torch
 from toys import randn, tiny_model
 
-from asyrp_lib.asyrp import edit, generate
 from asyrp_lib.errors import GridError, ImageError
-from asyrp_lib.mixing import guided, h_trajectory, slerp
+from asyrp_lib.method.mixing import guided, h_trajectory, slerp
+from asyrp_lib.method.process import edit, generate
 
 
 def far(a, b) -> float:

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from asyrp_lib.panel import Panel, blend, to_png
+from asyrp_lib.report.panel import Panel, blend, to_png
 
 
 class Domain:
@@ -14,7 +14,7 @@ class Domain:
 
 @pytest.fixture
 def panel(unet):
-    from asyrp_lib.delta import GlobalDelta
+    from asyrp_lib.deltas import GlobalDelta
     torch.manual_seed(0)
     deltas = {name: GlobalDelta(torch.randn(unet.h_channels, 8, 8), t_edit=300) for name in ("smiling", "old")}
     return Panel(Domain(unet), torch.randn(1, 3, 16, 16), deltas, strengths=(-1.0, 0.0, 1.0), steps=4, progress=False)

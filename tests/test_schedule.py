@@ -5,7 +5,7 @@ from diffusers import DDPMScheduler
 
 from asyrp_lib.device import pick_device
 from asyrp_lib.errors import AsyrpError, GridError, UnknownNameError, WeightsError
-from asyrp_lib.schedule import NoiseSchedule, generation_pairs, inversion_pairs, time_grid
+from asyrp_lib.method.schedule import NoiseSchedule, generation_pairs, inversion_pairs, time_grid
 
 
 def test_alpha_bar_is_float64_and_one_at_minus_one():

@@ -96,7 +96,7 @@ def test_unknown_names_are_answered_with_the_known_ones(domain):
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_truncated_shipped_file_is_refused_in_one_sentence(network, tmp_path):
-    from asyrp_lib.weights import read_weights
+    from asyrp_lib.store.weights import read_weights
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(weights_file(network).read_bytes()[:5000])
     with pytest.raises(al.WeightsError, match="damaged"):

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from asyrp_lib import api
-from asyrp_lib.asyrp import generate
-from asyrp_lib.clip import Clip, clip_loss, directional_distance, mean_direction
-from asyrp_lib.delta import ConvDelta
-from asyrp_lib.edits import Edit
+from asyrp_lib.deltas import ConvDelta
+from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import GridError, TrainingError
-from asyrp_lib.train import TrainSettings, train_delta, training_pairs
+from asyrp_lib.method.clip import Clip, clip_loss, directional_distance, mean_direction
+from asyrp_lib.method.process import generate
+from asyrp_lib.method.train import TrainSettings, train_delta, training_pairs
 
 SETTINGS = TrainSettings(steps=6, t_edit=500, epochs=3, batch_size=2, lr=1e-2, seed=3)
 

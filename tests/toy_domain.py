@@ -8,9 +8,9 @@ import torch
 from conftest import ToyClip
 from toys import IdealGaussian, randn
 
-from asyrp_lib.delta import GlobalDelta
+from asyrp_lib.deltas import GlobalDelta
 from asyrp_lib.domains.domain import Domain
-from asyrp_lib.edits import Edit
+from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import WeightsError
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}

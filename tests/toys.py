@@ -8,9 +8,9 @@ import torch
 from diffusers import UNet2DModel
 from torch import nn
 
-from asyrp_lib.domains.convert import ddpm_arguments, openai_arguments
-from asyrp_lib.hspace import Encoded, HSpaceUNet
-from asyrp_lib.schedule import NoiseSchedule
+from asyrp_lib.backbones.convert import ddpm_arguments, openai_arguments
+from asyrp_lib.method.hspace import Encoded, HSpaceUNet
+from asyrp_lib.method.schedule import NoiseSchedule
 
 GOLDEN = Path(__file__).parent / "golden"
 

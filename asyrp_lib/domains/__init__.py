@@ -1,34 +1,3 @@
 """The domains, by name."""
-from functools import partial
-from pathlib import Path
-
-from ..device import pick_device
-from ..errors import UnknownNameError
-from .backbone import is_hub_id
 from .domain import Domain
-from .paper import load_own, load_paper_domain
-from .registry import ROWS
-from .synthfaces import load_synthfaces
-
-#: name -> loader(device)
-DOMAINS = {"synthfaces": load_synthfaces, **{name: partial(load_paper_domain, name) for name in ROWS}}
-
-
-def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domain:
-    """Load a domain by name, or from a folder or a Hub id.
-
-    Args:
-        name: one of `DOMAINS`, a folder with a U-Net in diffusers format, or a Hub id such as google/ddpm-celebahq-256.
-        device: "cuda", "mps" or "cpu"; None chooses the best there is.
-    Returns:
-        The Domain, frozen, on the device.
-    Raises:
-        UnknownNameError: no such domain and no such folder.
-        OfflineError: the network of one of the paper's domains is not fetched yet; says the command.
-        WeightsError: its weights are missing or damaged.
-    """
-    if name in DOMAINS:
-        return DOMAINS[name](pick_device(device))
-    if Path(name).is_dir() or is_hub_id(name):
-        return load_own(name, pick_device(device))
-    raise UnknownNameError(f"Unknown domain {name!r}; known are {', '.join(DOMAINS)}, and any folder or Hub id in diffusers format.")
+from .load import DOMAINS, load_domain

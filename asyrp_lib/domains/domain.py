@@ -9,14 +9,14 @@ import pandas as pd
 from torch import Tensor, nn
 
 from ..api import edit, invert
-from ..asyrp import sample_noise
-from ..clip import Clip
-from ..delta import load_delta
-from ..edits import Edit
+from ..deltas import load_delta
 from ..errors import DomainError, OfflineError, UnknownNameError, WeightsError
-from ..hspace import HSpaceUNet
-from ..images import read_image, to_tensor
-from ..perceptual import PerceptualDistance
+from ..measure.perceptual import PerceptualDistance
+from ..method.clip import Clip
+from ..method.hspace import HSpaceUNet
+from ..method.process import sample_noise
+from ..store.images import read_image, to_tensor
+from .edits import Edit
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Domain:
             AsyrpError: the packages for `align` are not installed.
         """
         if align:
-            from .align import align_face
+            from .photos.align import align_face
             return to_tensor(align_face(path, self.resolution))[None]
         return read_image(path, self.resolution, resize=self.crops_photos if resize is None else resize)
 

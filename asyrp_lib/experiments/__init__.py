@@ -5,7 +5,8 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import UnknownNameError
-from ..results import data_dir, load_result, save_result
+from ..store.paths import data_dir
+from ..store.results import load_result, save_result
 
 #: name -> what is asked; the module of that name has `measure(domain, *, n, …, progress) -> dict`, expressible in JSON
 EXPERIMENTS = {

@@ -6,10 +6,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..api import edit, invert
-from ..metrics import clip_features
-from .frechet import frechet_summary
-from .judge import chosen, scores, summaries
-from .summary import summary
+from ..measure.frechet import frechet_summary
+from ..measure.judge import chosen, scores, summaries
+from ..measure.scores import clip_features
+from ..measure.stats import summary
 
 
 def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, reference: int = 512,

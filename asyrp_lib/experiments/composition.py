@@ -5,8 +5,8 @@ from tqdm import tqdm
 
 from ..api import edit, invert
 from ..errors import DomainError
-from .judge import scores, summaries
-from .ratio import ratio_of_means
+from ..measure.judge import scores, summaries
+from ..measure.stats import ratio_of_means
 
 
 def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = None, progress: bool = True) -> dict:
@@ -21,7 +21,7 @@ def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = Non
         singles: edit alone -> edit of whose aim is read -> scores as summaries (`judge.scores`), at strength 1;
         groups: "a + b" -> rule -> {strength: of each edit before the 1/√n; edits: edit -> scores as summaries and, with an
         oracle, share: aimed shift together over that alone (`ratio_of_means`), expected: that share if shifts added up}.
-        The editing interval of a group is that of `asyrp.common_t_edit`, so an edit may start earlier alone.
+        The editing interval of a group is that of `process.common_t_edit`, so an edit may start earlier alone.
     Raises:
         DomainError: none of the edits is trained.
     Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
@@ -70,5 +70,5 @@ def usual_groups(domain) -> list[tuple[str, ...]]:
 
 
 def rules(n: int) -> dict[str, float]:
-    """The strength of each of n edits, before `delta.combine` divides by √n: 1 is the paper's rule, √n undoes it."""
+    """The strength of each of n edits, before `deltas.combine` divides by √n: 1 is the paper's rule, √n undoes it."""
     return {"1/√n": 1.0, "sum": n ** 0.5}

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..api import edit, invert
-from ..asyrp import global_mean, per_time_mean
-from ..delta import Delta
-from .judge import chosen, scores, summaries
-from .ratio import ratio_of_means
+from ..deltas import Delta
+from ..measure.judge import chosen, scores, summaries
+from ..measure.stats import ratio_of_means
+from ..method.process import global_mean, per_time_mean
 
 
 def measure(domain, *, n: int = 32, names: Sequence[str] | None = None, n_train: int = 32,

@@ -5,7 +5,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..api import edit, invert
-from .judge import chosen, per_picture, scores, summaries
+from ..measure.judge import chosen, per_picture, scores, summaries
 
 
 def measure(domain, *, n: int = 16, names: Sequence[str] | None = None,

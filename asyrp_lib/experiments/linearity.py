@@ -5,7 +5,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..api import edit, invert
-from .judge import chosen, per_picture, scores, summaries
+from ..measure.judge import chosen, per_picture, scores, summaries
 
 #: A side of the curve ends where the mean shift is this share below the line, ...
 SHORTFALL = 0.25

@@ -10,10 +10,10 @@ from scipy import stats
 from tqdm import tqdm
 
 from ..api import edit, invert
-from ..metrics import clip_features, s_dir, segmentation_consistency
-from .frechet import frechet_bias, frechet_summary
-from .judge import per_picture, scores, summaries
-from .summary import summary
+from ..measure.frechet import frechet_bias, frechet_summary
+from ..measure.judge import per_picture, scores, summaries
+from ..measure.scores import clip_features, s_dir, segmentation_consistency
+from ..measure.stats import summary
 
 
 def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, strengths: Sequence[float] = (0.5, 1.0), steps: int = 40,

@@ -10,8 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..api import edit, invert
-from ..delta import ConvDelta
-from ..train import TrainSettings, edited_predictions, training_pairs
+from ..deltas import ConvDelta
+from ..method.train import TrainSettings, edited_predictions, training_pairs
 from .unseen import absolute_error, approach
 
 

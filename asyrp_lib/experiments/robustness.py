@@ -8,14 +8,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..api import edit, invert
-from ..asyrp import predict_x0, sample_noise, step
-from ..delta import combine
-from ..hspace import Encoded
-from ..schedule import generation_pairs, time_grid
-from ..sweep import sweep
+from ..deltas import combine
+from ..measure.judge import chosen, scores, summaries
+from ..measure.stats import ratio_of_means
+from ..method.hspace import Encoded
+from ..method.process import predict_x0, sample_noise, step, sweep
+from ..method.schedule import generation_pairs, time_grid
 from .boosting import fine_energy
-from .judge import chosen, scores, summaries
-from .ratio import ratio_of_means
 
 #: t at which `residual` looks for what is no picture: late enough for small detail, and below every t_edit.
 LATE = 100

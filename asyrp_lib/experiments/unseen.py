@@ -9,9 +9,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..api import edit, invert
-from ..metrics import factor_shifts
-from .judge import scores, summaries
-from .summary import summary
+from ..measure.judge import scores, summaries
+from ..measure.scores import factor_shifts
+from ..measure.stats import summary
 
 
 def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), steps: int = 40, progress: bool = True) -> dict:

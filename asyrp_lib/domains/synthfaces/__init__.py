@@ -6,14 +6,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...clip import load_clip
-from ...hspace import HSpaceUNet
-from ...perceptual import PerceptualDistance
-from ...results import data_dir
+from ...measure.perceptual import PerceptualDistance
+from ...method.clip import load_clip
+from ...method.hspace import HSpaceUNet
+from ...store.paths import data_dir
 from ..domain import Domain
 from .edits import EDITS, UNSEEN
-from .factors import sample_factors, SPLITS
 from .faces import from_bytes, render_split
+from .factors import sample_factors, SPLITS
 from .networks import load_oracle, load_segmenter
 from .render import CLASSES
 from .styles import STYLES

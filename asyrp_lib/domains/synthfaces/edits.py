@@ -1,5 +1,5 @@
 """The edits of `synthfaces`."""
-from ...edits import Edit
+from ..edits import Edit
 from .styles import STYLES
 
 #: size of the aimed feature: (λ_recon, start of the editing interval).  The paper's rule (0.33 · cosine on the perceptual

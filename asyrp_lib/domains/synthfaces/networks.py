@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...weights import load_strictly, read_weights, save_weights
+from ...store.weights import load_strictly, read_weights, save_weights
 from .factors import FACTORS
 from .render import CLASSES
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....clip import Clip, build_clip, save_clip
+from ....method.clip import Clip, build_clip, save_clip
 from ..captions import caption
 from ..faces import from_bytes, render_split, to_bytes
 from ..networks import ORACLE_FACTORS

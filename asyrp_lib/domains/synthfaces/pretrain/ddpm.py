@@ -5,9 +5,9 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
-from ....hspace import HSpaceUNet
-from ....schedule import NoiseSchedule
-from ....weights import read_weights
+from ....method.hspace import HSpaceUNet
+from ....method.schedule import NoiseSchedule
+from ....store.weights import read_weights
 from ..faces import from_bytes, render_split
 from .loop import Budget, train_network
 

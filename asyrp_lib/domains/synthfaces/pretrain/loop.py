@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ....errors import TrainingError
-from ....files import atomic_write
+from ....store.files import atomic_write
 
 
 @dataclass(frozen=True)

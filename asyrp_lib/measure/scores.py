@@ -1,0 +1,128 @@
+"""Scores of edits: S_dir, segmentation consistency, Fréchet distance, and the oracle's account of what moved."""
+from pathlib import Path
+from typing import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ..errors import ImageError, OfflineError
+from ..method.clip import Clip, directional_distance
+
+#: Name of the Inception weights that pytorch-fid keeps in torch's hub cache.
+INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
+
+
+@torch.inference_mode()
+def s_dir(clip: Clip, x_0: Tensor, x_edit: Tensor, source: str, target: str, *, batch_size: int = 64) -> Tensor:
+    """Directional CLIP similarity cos(ΔI, ΔT) per image; higher is better.
+
+    The study's table prints 1 − cos under this name; here it is always the cosine.
+
+    Args:
+        clip: the judge; take another one than the training used, where there is one.
+        x_0, x_edit: (N, 3, R, R) in [-1, 1].
+        source, target: the texts of the edit.
+        batch_size: images per pass.
+    Returns:
+        (N,) in [-1, 1].
+    Source: Asyrp Sec. 5.3, Table 4.
+    """
+    direction = clip.text_direction(source, target)
+    encode = lambda x: torch.cat([clip.encode_images(part.to(clip.mean.device)) for part in x.split(batch_size)])
+    return (1 - directional_distance(encode(x_0), encode(x_edit), direction)).cpu()
+
+
+def segmentation_consistency(before: Tensor, after: Tensor, classes: int) -> Tensor:
+    """SC: mean intersection over union of two segmentations, over the classes that either shows.
+
+    Args:
+        before, after: class numbers (N, R, R).
+        classes: number of classes.
+    Returns:
+        (N,) in [0, 1]; 1 for equal segmentations.
+    Source: Asyrp Sec. 5.3, Table 4.
+    """
+    number = torch.arange(classes, device=before.device)[:, None, None]
+    a, b = before[:, None] == number, after[:, None] == number
+    union = (a | b).sum((2, 3)).float()
+    iou = (a & b).sum((2, 3)) / union.clamp(min=1)
+    return (iou * (union > 0)).sum(1) / (union > 0).sum(1)
+
+
+def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
+    """Fréchet distance of two sets of features under the Gaussian assumption.
+
+    |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½); the trace of the root is the sum of the singular values of Σ_a^½ Σ_b^½,
+    which needs no matrix square root of a non-symmetric matrix.  With N features of dimension D the covariance has rank
+    N − 1 at most, so values for N < D are biased upwards: compare only at equal N.
+
+    Args:
+        a, b: features (N_a, D), (N_b, D).
+    Raises:
+        ImageError: fewer than two features in a set.
+    Source: Heusel et al. 2017, Eq. 6.
+    """
+    a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
+    if min(len(a), len(b)) < 2:
+        raise ImageError(f"A Fréchet distance of {len(a)} and {len(b)} images is not defined; expected at least 2 each; "
+                         "give more images.")
+    centre = lambda x: (x - x.mean(0)) / np.sqrt(len(x) - 1)
+    ca, cb = centre(a), centre(b)  # Σ = cᵀc, and the singular values of ca cbᵀ are those of Σ_a^½ Σ_b^½
+    cross = np.linalg.svd(ca @ cb.T, compute_uv=False).sum()
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + (ca ** 2).sum() + (cb ** 2).sum() - 2 * cross)
+
+
+@torch.inference_mode()
+def clip_features(clip: Clip, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    """Normalised CLIP features (N, D) for `frechet_distance`; report the result as "FD-CLIP", never as FID."""
+    parts = [clip.encode_images(x.to(clip.mean.device)) for x in images.split(batch_size)]
+    return nn.functional.normalize(torch.cat(parts), dim=-1).cpu()
+
+
+def inception() -> nn.Module:
+    """pytorch-fid's InceptionV3 (2048-d pool features), the network that makes a Fréchet distance an FID.
+
+    Raises:
+        OfflineError: its weights are neither cached nor reachable.
+    """
+    from pytorch_fid.inception import InceptionV3
+    try:
+        return InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().requires_grad_(False)
+    except Exception as error:  # urllib's and torch.hub's many ways to say that there is no network
+        cache = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+        raise OfflineError(f"FID needs Inception's weights and {cache} is neither there nor reachable "
+                           f"({type(error).__name__}); connect once, put the file there, or report FD-CLIP instead."
+                           ) from error
+
+
+@torch.inference_mode()
+def inception_features(network: nn.Module, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    """Pool features (N, 2048) of images (N, 3, R, R) in [-1, 1] for `frechet_distance`."""
+    device = next(network.parameters()).device
+    return torch.cat([network((x.to(device) + 1) / 2)[0].flatten(1).cpu() for x in images.split(batch_size)])
+
+
+def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after: Tensor) -> pd.DataFrame:
+    """What an edit did to each factor, per image, in data-set standard deviations.
+
+    Args:
+        read: the oracle, images -> standardised factors.
+        before, after: (N, 3, R, R) in [-1, 1], the reconstructions and the edits.
+    Returns:
+        DataFrame (N, factors): after minus before.
+    """
+    return read(after) - read(before)
+
+
+def leakage_table(shifts: dict[str, pd.DataFrame], factors: Sequence[str]) -> pd.DataFrame:
+    """Mean shift of every factor under every edit, in data-set standard deviations.
+
+    Args:
+        shifts: edit -> `factor_shifts`.
+        factors: the columns to keep.
+    Returns:
+        DataFrame, one row per edit, one column per factor.
+    """
+    return pd.DataFrame({name: table[list(factors)].mean() for name, table in shifts.items()}).T

@@ -1,0 +1,117 @@
+"""The editing interval [t_edit, T] and the start of quality boosting, t_boost, from perceptual curves.
+
+Both are read off curves over t: how far x_t is from x_0, which noise hides, and how far P_t is, what is open.
+"""
+import os
+from pathlib import Path
+from typing import Callable, Sequence
+
+import pandas as pd
+from torch import Tensor
+
+from ..errors import AsyrpError, GridError
+from .hspace import HSpaceUNet
+from .process import plain_step, sweep
+from .schedule import inversion_pairs, time_grid
+
+
+def t_edit_from_curve(timesteps: Sequence[int], distances: Sequence[float], cosine: float,
+                      threshold: float = 0.33) -> int:
+    """End of the editing interval: the smallest t with d(x_0, P_t) >= threshold · cosine.
+
+    Args:
+        timesteps: t of the curve.
+        distances: d(x_0, P_t), as many, LPIPS or alike.
+        cosine: cos(E_T(source), E_T(target)) of the two bare texts; near 1 for a small change,
+            which gets a short interval.
+        threshold: distance that editing must leave open.
+    Returns:
+        t_edit, one of `timesteps`.
+    Raises:
+        GridError: the curve never gets there.
+    Source: Asyrp Sec. 4 (LPIPS(x, P_t) = 0.33), appendix (cosine).
+    """
+    return _first_reaching(timesteps, distances, threshold * cosine)
+
+
+def t_boost_from_curve(timesteps: Sequence[int], distances: Sequence[float], threshold: float = 1.2) -> int:
+    """Start of quality boosting: the smallest t with distance >= threshold.
+
+    Args:
+        timesteps: t of the curve.
+        distances: d(x_0, x_t), as many, with the paper's threshold 1.2; or d(x_0, P_t) with 0.1, the
+            original code's other rule.
+        threshold: see `distances`.
+    Returns:
+        t_boost, one of `timesteps`.
+    Raises:
+        GridError: the curve never gets there.
+    Source: Asyrp Sec. 3.4, Sec. 4 (LPIPS(x, x_t) = 1.2).
+    """
+    return _first_reaching(timesteps, distances, threshold)
+
+
+def perceptual_curves(unet: HSpaceUNet, x0: Tensor, distance: Callable[[Tensor, Tensor], Tensor], *,
+                      steps: int = 100, batch_size: int | None = None, progress: bool = True) -> pd.DataFrame:
+    """How x_t and P_t move away from x_0 along its inversion, averaged over images.
+
+    Args:
+        unet: the frozen model.
+        x0: (N, C, R, R) in [-1, 1]; the original used 100 images.
+        distance: (a, b), both (B, C, R, R) -> (B,), e.g. LPIPS.
+        steps: S of the inversion, also the resolution of the curves; the original used 1000.
+        batch_size, progress: see `process.invert`.
+    Returns:
+        DataFrame (S rows): t, x_t (mean distance of x_t to x_0), P_t (mean distance of P_t to x_0).
+    Raises:
+        GridError: `steps` outside the grid.
+        ImageError: `x0` of the wrong shape or type.
+    Source: Asyrp Sec. 3.4 and 4, appendix (LPIPS curves behind t_edit and t_boost).
+    """
+    grid = time_grid(steps, len(unet.schedule) - 1)
+    rows = [{"t": t, "x_t": 0.0, "P_t": 0.0} for t in grid]
+    row_of, plain = dict(zip(grid, rows)), plain_step(unet)
+
+    def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
+        x_next, P, eps = plain(x, t, t_next, images)
+        reference = x0[images].to(x)
+        for name, seen in (("x_t", x), ("P_t", P)):
+            row_of[t][name] += float(distance(reference, seen).double().sum()) / len(x0)
+        return x_next, P, eps
+
+    # one pair more than an inversion has, so that P_t is also seen at the top
+    sweep(unet, x0, [*inversion_pairs(grid), (grid[-1], -1)], advance, batch_size=batch_size,
+          progress=progress, title="perceptual curves")
+    return pd.DataFrame(rows)
+
+
+def read_official_curve(path: str | os.PathLike) -> tuple[list[int], list[float]]:
+    """One of the curves published with the paper: lines of timestep and mean LPIPS, separated by a tab.
+
+    Args:
+        path: a `.tsv` file.
+    Returns:
+        (timesteps, distances).
+    Raises:
+        AsyrpError: the file is missing or has another form.
+    """
+    path = Path(path)
+    try:
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        curve = [(int(t), float(d)) for t, d in rows]
+    except (OSError, ValueError) as error:
+        raise AsyrpError(f"{path} could not be read as a perceptual curve ({error}); expected lines of a "
+                         "timestep, a tab and a distance; check the file.") from error
+    return [t for t, _ in curve], [d for _, d in curve]
+
+
+def _first_reaching(timesteps: Sequence[int], distances: Sequence[float], level: float) -> int:
+    if len(timesteps) != len(distances):
+        raise GridError(f"The curve has {len(timesteps)} timesteps and {len(distances)} distances; expected "
+                        "as many of both.")
+    there = [int(t) for t, d in zip(timesteps, distances) if d >= level]
+    if not there:
+        top = max(distances, default=float("nan"))
+        raise GridError(f"The curve reaches {top:.3f} and never {level:.3f}; expected a crossing; lower the "
+                        "threshold or measure up to t = T.")
+    return min(there)

@@ -1,0 +1,107 @@
+"""Another picture's h as an edit: interpolation between two pictures' h, and mixing by injecting one into the other.
+
+Both are the asymmetric process with Δh_t = slerp(h_t, h_t^guide, share) − h_t: the guide's h enters P_t, never D_t.
+"""
+from typing import Mapping
+
+import torch
+from torch import Tensor
+
+from ..deltas import Delta
+from ..errors import GridError, ImageError
+from .hspace import HSpaceUNet
+from .process import plain_step, sweep
+from .schedule import generation_pairs, time_grid
+
+
+class GuideDelta(Delta):
+    """Δh_t that leads h towards a guide's h, for one guide and any number of pictures.
+
+    Args:
+        guide: t -> h_t of the guide (1, C, H, W), from `h_trajectory`; one for every t of the time grid in the interval.
+        share: 0 leaves h as it is, 1 replaces it by the guide's.
+        about: see `Delta`; `train_steps` is the number of steps of the guide's trajectory.
+    Source: Asyrp appendix (interpolation and mixing in h-space).
+    """
+
+    def __init__(self, guide: Mapping[int, Tensor], share: float, **about):
+        super().__init__(**about)
+        self.guide, self.share = dict(guide), share
+
+    @property
+    def channels(self) -> int:
+        """C of the h-space it shifts."""
+        return next(iter(self.guide.values())).shape[1]
+
+    def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
+        """Δh_t (B, C, H, W); see `Delta.forward`.
+
+        Raises:
+            GridError: the guide was not recorded at this t.
+        """
+        if t not in self.guide:
+            raise GridError(f"The guide has no h at t = {t}; expected the times {min(self.guide)} … {max(self.guide)} of its own grid; "
+                            "use the same steps, and a t_edit that is no lower.")
+        return slerp(h, self.guide[t].to(h), self.share) - h
+
+
+def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
+    """Between a and b along the arc, picture by picture; the norm goes linearly from |a| to |b|.
+
+    Args:
+        a, b: (B, …), broadcastable to each other.
+        share: 0 gives a, 1 gives b.
+    Returns:
+        (B, …).
+    Source: Shoemake 1985.
+    """
+    a, b = torch.broadcast_tensors(a, b)
+    norm = lambda x: x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1)).clamp(min=1e-12)
+    unit_a, unit_b = a / norm(a), b / norm(b)
+    cosine = (unit_a * unit_b).flatten(1).sum(1).clamp(-1, 1).reshape(norm(a).shape)
+    angle = cosine.acos().clamp(min=1e-4)  # below it the arc is a straight line
+    arc = (((1 - share) * angle).sin() * unit_a + (share * angle).sin() * unit_b) / angle.sin()
+    return arc * ((1 - share) * norm(a) + share * norm(b))
+
+
+def h_trajectory(unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, t_edit: int = 0, progress: bool = True) -> dict[int, Tensor]:
+    """h_t of one picture along its own plain generation.
+
+    Args:
+        unet: the frozen model.
+        x_T: (1, C, R, R), the guide, usually from `invert`.
+        steps: S.
+        t_edit: h is kept for t >= t_edit only.
+        progress: show a progress bar.
+    Returns:
+        t -> (1, C_h, H, W) on the CPU.
+    Raises:
+        GridError: `steps` outside the grid, or no step of it in the interval.
+        ImageError: not exactly one picture, or of the wrong shape.
+    """
+    if len(x_T) != 1:
+        raise ImageError(f"A guide is one picture, got {len(x_T)}; expected x_T of shape (1, C, R, R); pass them one by one.")
+    pairs = [pair for pair in generation_pairs(time_grid(steps, len(unet.schedule) - 1)) if pair[0] >= t_edit]
+    if not pairs:
+        raise GridError(f"t_edit = {t_edit} leaves no step of a {steps}-step grid; expected 0 … {len(unet.schedule) - 1}; lower t_edit.")
+    seen, plain = {}, plain_step(unet)
+
+    def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
+        seen[t] = unet.encode(x, t).h.cpu()
+        return plain(x, t, t_next, images)
+
+    sweep(unet, x_T, pairs, advance, progress=progress, title="the guide's h")
+    return {t: h.clone() for t, h in seen.items()}
+
+
+def guided(unet: HSpaceUNet, x_T: Tensor, share: float = 1.0, *, steps: int = 40, t_edit: int = 0, progress: bool = True) -> GuideDelta:
+    """The edit that leads other pictures' h towards this one's: `edit(domain, x_T, {guided(domain.unet, guide, 0.5): 1.0})`.
+
+    Args:
+        unet, x_T, steps, t_edit, progress: see `h_trajectory`.
+        share: see `GuideDelta`; for interpolation a value between 0 and 1, for mixing 1.
+    Raises:
+        GridError, ImageError: see `h_trajectory`.
+    """
+    return GuideDelta(h_trajectory(unet, x_T, steps=steps, t_edit=t_edit, progress=progress), share, name="guide", t_edit=t_edit,
+                      train_steps=steps)

@@ -1,0 +1,109 @@
+"""The noise schedule ᾱ_t and explicit time grids.
+
+The paper writes α_t for the cumulative product that the DDPM literature calls ᾱ_t.  t = −1 means "no noise", ᾱ = 1.
+"""
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import GridError, WeightsError
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseSchedule:
+    """ᾱ_t for t = 0 … T − 1, in float64.
+
+    Attributes:
+        alphas_cumprod: (T,) float64, decreasing, in (0, 1).
+    Source: Asyrp Sec. 2.1 Eq. 1; Ho et al. 2020, Eq. 4.
+    """
+
+    alphas_cumprod: Tensor
+
+    @classmethod
+    def linear(cls, num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> "NoiseSchedule":
+        """β_t rising linearly, the schedule of every backbone in the paper."""
+        return cls.from_betas(torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64))
+
+    @classmethod
+    def from_betas(cls, betas: Tensor) -> "NoiseSchedule":
+        """ᾱ_t = Π (1 − β_s), accumulated in float64.
+
+        Args:
+            betas: (T,) in (0, 1).
+        Raises:
+            WeightsError: a β outside (0, 1); β = 1 would leave no signal at T, where ε could not give P_t.
+        """
+        if not bool(((betas > 0) & (betas < 1)).all()):
+            raise WeightsError("The noise schedule has a β outside (0, 1); expected every step to leave some signal; "
+                               "choose another checkpoint.")
+        return cls(torch.cumprod(1 - betas.double(), 0))
+
+    @classmethod
+    def from_config(cls, config: dict) -> "NoiseSchedule":
+        """The schedule of a diffusers scheduler configuration (linear, scaled_linear, squaredcos_cap_v2, trained_betas).
+
+        Raises:
+            WeightsError: another kind of schedule.
+        """
+        if config.get("trained_betas") is not None:
+            return cls.from_betas(torch.as_tensor(config["trained_betas"], dtype=torch.float64))
+        kind, length = config.get("beta_schedule", "linear"), config.get("num_train_timesteps", 1000)
+        first, last = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
+        if kind == "linear":
+            return cls.linear(length, first, last)
+        if kind == "scaled_linear":
+            return cls.from_betas(torch.linspace(first ** 0.5, last ** 0.5, length, dtype=torch.float64) ** 2)
+        if kind == "squaredcos_cap_v2":
+            phase = (torch.arange(length + 1, dtype=torch.float64) / length + 0.008) / 1.008
+            signal = torch.cos(phase * math.pi / 2) ** 2  # Nichol & Dhariwal 2021, Eq. 17
+            return cls.from_betas((1 - signal[1:] / signal[:-1]).clamp(max=0.999))
+        raise WeightsError(f"The scheduler config names the schedule {kind!r}; expected linear, scaled_linear, squaredcos_cap_v2 "
+                           "or trained_betas; give its betas as trained_betas.")
+
+    def __len__(self) -> int:
+        return len(self.alphas_cumprod)
+
+    def alpha_bar(self, t: int) -> float:
+        """ᾱ_t of one time; 1 for t = −1.
+
+        Raises:
+            GridError: t outside −1 … T − 1.
+        """
+        if not -1 <= t < len(self):
+            raise GridError(f"t = {t} is outside the schedule; expected -1 … {len(self) - 1}.")
+        return 1.0 if t == -1 else float(self.alphas_cumprod[t])
+
+    def alpha_bar_at(self, t: Tensor, like: Tensor) -> Tensor:
+        """ᾱ_t of a batch of times (B,) int64 as (B, 1, 1, 1) with the dtype and device of `like`; 1 where t = −1."""
+        table = torch.cat([self.alphas_cumprod, torch.ones(1, dtype=torch.float64)])  # so that index −1 is t = −1
+        return table[t.cpu()][:, None, None, None].to(like)
+
+
+def time_grid(steps: int, t_max: int = 999) -> list[int]:
+    """`steps` times from 0 to `t_max`, ascending: the integer part of an even spacing.
+
+    Args:
+        steps: S, 1 … t_max + 1.
+        t_max: the last time.
+    Raises:
+        GridError: `steps` is no whole number in that range.
+    Source: the official implementation's grid; the truncation matters (18 of 40 times differ from rounding).
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= t_max + 1:
+        raise GridError(f"steps = {steps} is no usable number of steps; expected a whole number from 1 to {t_max + 1}; "
+                        "40 is usual.")
+    spacing = torch.linspace(0, 1, steps, dtype=torch.float64) * t_max + 1e-6
+    return spacing.long().tolist()
+
+
+def generation_pairs(grid: list[int]) -> list[tuple[int, int]]:
+    """(t, t_next) from the top of an ascending grid down; the last pair is (grid[0], −1)."""
+    return list(zip(grid[::-1], grid[-2::-1] + [-1]))
+
+
+def inversion_pairs(grid: list[int]) -> list[tuple[int, int]]:
+    """(t, t_next) from the bottom of an ascending grid up."""
+    return list(zip(grid[:-1], grid[1:]))

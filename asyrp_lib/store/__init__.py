@@ -1,0 +1,1 @@
+"""What is kept on disk: paths, files, weights, cached tensors, results, images."""
