@@ -20,6 +20,12 @@ def cache_dir() -> Path:
     return Path(os.environ.get("ASYRP_CACHE") or Path(base) / "asyrp_lib")
 
 
+def state_dir() -> Path:
+    """Where long trainings keep their state: $ASYRP_STATE, or `asyrp_lib` in the user's folder for data that must last."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(os.environ.get("ASYRP_STATE") or Path(base) / "asyrp_lib")
+
+
 @cache
 def _engine_digest() -> str:
     """Digest of the code behind cached results, so that a change of the method never meets an old result."""
