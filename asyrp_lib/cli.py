@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .errors import AsyrpError, DomainError, GridError
 from .experiments import EXPERIMENTS
+from .store.paths import state_dir
 
 #: Seed of the first picture that `train --from-noise` generates: far from the seeds of anybody's samples.
 NOISE_SEED = 1_000_000
@@ -100,10 +101,10 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("pretrain", _pretrain, "Train a shipped network of synthfaces; a run that was stopped goes on.")
     sub.add_argument("network", choices=("ddpm", "clip", "segmenter", "oracle"))
-    sub.add_argument("--resolution", type=int, choices=(32, 64), default=32, help="side of the pictures in pixels")
-    sub.add_argument("--minutes", type=float, help="time budget over all sessions (default: what the shipped one had)")
+    sub.add_argument("--resolution", type=int, choices=(32, 64), default=64, help="side of the pictures in pixels")
+    sub.add_argument("--images", type=int, help="images to see over all sessions (default: the recipe's)")
     sub.add_argument("--faces", type=int, help="rendered training faces")
-    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the resumable state")
+    sub.add_argument("--runs", type=Path, default=state_dir(), help="folder for the resumable state and what comes of it")
     return parser
 
 
@@ -251,5 +252,5 @@ def _bench(options) -> None:
 def _pretrain(options) -> None:
     from .device import pick_device
     from .domains.synthfaces.pretrain import pretrain
-    print(pretrain(options.network, options.resolution, options.runs, device=pick_device(options.device),
-                   minutes=options.minutes, faces=options.faces))
+    print("wrote", pretrain(options.network, options.resolution, options.runs, device=pick_device(options.device),
+                   images=options.images, faces=options.faces))

@@ -27,3 +27,11 @@ def pick_device(name: str | None = None) -> torch.device:
         raise AsyrpError(f"The device {asked!r} was asked for, but torch finds none on this machine; "
                          "use 'cpu' or install a torch built for it.")
     return torch.device(asked)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies in bfloat16; where it is only emulated, it is many times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))

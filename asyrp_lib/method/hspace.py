@@ -205,14 +205,14 @@ class HSpaceUNet(nn.Module):
         a = self.schedule.alpha_bar_at(z.t, self.schedule.alphas_cumprod)  # float64: 1 − ᾱ_0 loses digits in float32
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
-    def save(self, path: str | os.PathLike, card: dict) -> None:
-        """Write weights, configurations and a card (provenance, scores) to one safetensors file, atomically."""
+    def save(self, path: str | os.PathLike, card: dict, *, dtype: torch.dtype | None = None) -> None:
+        """Write weights (as `dtype`, if one is given), configurations and a card (provenance, scores) to one file, atomically."""
         save_weights(path, self.unet.state_dict(), {
             "unet": self.unet_config, "prediction_type": self.prediction_type,
             "class_label": None if self.class_label is None else int(self.class_label),
             "betas": (1 - self.schedule.alphas_cumprod / torch.cat([torch.ones(1, dtype=torch.float64),
                                                                     self.schedule.alphas_cumprod[:-1]])).tolist(),
-            "card": card})
+            "card": card}, dtype=dtype)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":

@@ -63,6 +63,20 @@ class NoiseSchedule:
         raise WeightsError(f"The scheduler config names the schedule {kind!r}; expected linear, scaled_linear, squaredcos_cap_v2 "
                            "or trained_betas; give its betas as trained_betas.")
 
+    def shifted(self, factor: float) -> "NoiseSchedule":
+        """The schedule whose signal-to-noise ratio ᾱ/(1−ᾱ) is `factor` times as large at every t.
+
+        A linear schedule made for 256 px hides a small image early; (256/R)² lets t mean at R px what it means there.
+
+        Raises:
+            WeightsError: `factor` is not a positive number.
+        Source: Hoogeboom et al. 2023, "simple diffusion", Sec. 3.1.
+        """
+        if not 0 < factor < math.inf:
+            raise WeightsError(f"The schedule was to be shifted by {factor}; expected a positive number, e.g. (256 / R)².")
+        a = self.alphas_cumprod
+        return NoiseSchedule(factor * a / (1 - a + factor * a))
+
     def __len__(self) -> int:
         return len(self.alphas_cumprod)
 

@@ -17,3 +17,9 @@ def cache_dir() -> Path:
     """The folder: $ASYRP_CACHE, or `asyrp_lib` in the user's cache folder.  It can be deleted at any time."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("ASYRP_CACHE") or Path(base) / "asyrp_lib")
+
+
+def state_dir() -> Path:
+    """Where long trainings keep their state: $ASYRP_STATE, or `asyrp_lib` in the user's folder for data that must last."""
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(os.environ.get("ASYRP_STATE") or Path(base) / "asyrp_lib")

@@ -31,11 +31,49 @@ class Rendered(NamedTuple):
     masks: Tensor
 
 
+class Look(NamedTuple):
+    """How far the factors that are hardest to see move what is drawn, in units of the frame (half its side is 1).
+
+    Attributes:
+        head_width: of the head's half-width.
+        jaw, brow, lip, lip_colour, lash, cheek: what gender presentation does to each.
+        eye: half-width, half-height and radius of the iris.
+        eye_size, nose: share by which they grow.
+        shade: how strongly the nose is modelled; nose_length: way of its tip.
+        gaze: way of the iris.
+        opening: height of the open mouth.
+        yaw: way of the features as the head turns.
+    """
+
+    head_width: float
+    jaw: float
+    brow: float
+    lip: float
+    lip_colour: float
+    lash: float
+    cheek: float
+    eye: tuple[float, float, float]
+    eye_size: float
+    nose: float
+    shade: float
+    nose_length: float
+    gaze: float
+    opening: float
+    yaw: float
+
+
+#: edition -> its look.  The first is what the 32-pixel networks were trained on; in the second every factor shows at 64 pixels.
+LOOKS = {1: Look(head_width=0.05, jaw=0.05, brow=0.012, lip=0.012, lip_colour=0.22, lash=0.004, cheek=0.0,
+                 eye=(0.125, 0.075, 0.066), eye_size=0.20, nose=0.28, shade=1.0, nose_length=0.0, gaze=0.045, opening=0.085, yaw=0.13),
+         2: Look(head_width=0.10, jaw=0.13, brow=0.020, lip=0.026, lip_colour=0.42, lash=0.012, cheek=0.5,
+                 eye=(0.150, 0.100, 0.088), eye_size=0.34, nose=0.55, shade=1.8, nose_length=0.055, gaze=0.085, opening=0.150, yaw=0.13)}
+
+
 class _Canvas:
     """A colour and a soft segmentation under one painter's algorithm."""
 
-    def __init__(self, x: Tensor, y: Tensor, batch: int, soft: float):
-        self.x, self.y, self.soft = x, y, soft
+    def __init__(self, x: Tensor, y: Tensor, batch: int, soft: float, look: Look):
+        self.x, self.y, self.soft, self.look = x, y, soft, look
         self.colour = x.new_zeros(batch, 3, *x.shape[-2:])
         self.classes = x.new_zeros(batch, len(CLASSES), *x.shape[-2:])
 
@@ -45,11 +83,10 @@ class _Canvas:
 
     def paint(self, alpha: Tensor, colour: Tensor, label: int | None) -> None:
         """Lay `colour` over the picture with opacity `alpha`; `label` None leaves the segmentation alone."""
-        self.colour = self.colour + alpha[:, None] * (colour - self.colour)
+        self.colour = torch.lerp(self.colour, colour.expand_as(self.colour), alpha[:, None])
         if label is not None:
-            target = torch.zeros_like(self.classes)
-            target[:, label] = 1
-            self.classes = self.classes + alpha[:, None] * (target - self.classes)
+            self.classes = self.classes * (1 - alpha)[:, None]
+            self.classes[:, label] += alpha
 
 
 def _ellipse(x: Tensor, y: Tensor, rx, ry) -> Tensor:
@@ -79,8 +116,8 @@ def _hue(h: Tensor, light: Tensor, saturation: float) -> Tensor:
     return (light.flatten()[:, None] + saturation * wave)[:, :, None, None].clamp(0, 1)
 
 
-def render(factors: pd.DataFrame, resolution: int, *, device: torch.device | str = "cpu", supersample: int = 2
-           ) -> Rendered:
+def render(factors: pd.DataFrame, resolution: int, *, device: torch.device | str = "cpu", supersample: int = 2,
+           look: Look = LOOKS[1]) -> Rendered:
     """Draw one portrait per row of a factor table.
 
     Args:
@@ -88,6 +125,7 @@ def render(factors: pd.DataFrame, resolution: int, *, device: torch.device | str
         resolution: side R of the pictures in pixels.
         device: where to draw.
         supersample: pictures are drawn at `supersample` R and averaged down.
+        look: how far the factors show, one of `LOOKS`.
     Returns:
         Rendered(images (B, 3, R, R) in [-1, 1], masks (B, R, R)).
     Raises:
@@ -98,7 +136,7 @@ def render(factors: pd.DataFrame, resolution: int, *, device: torch.device | str
     size = resolution * supersample
     axis = ((torch.arange(size, device=device, dtype=torch.float32) + 0.5) / size * 2 - 1) * _ZOOM
     y, x = torch.meshgrid(axis + 0.05, axis, indexing="ij")
-    canvas = _Canvas(x[None], y[None], len(factors), soft=0.9 / resolution)
+    canvas = _Canvas(x[None], y[None], len(factors), soft=0.9 / resolution, look=look)
     head = _head_shape(canvas, f)
     _draw_backdrop(canvas, f, head)
     _draw_head(canvas, f, head)
@@ -116,8 +154,8 @@ def render(factors: pd.DataFrame, resolution: int, *, device: torch.device | str
 
 def _head_shape(c: _Canvas, f: dict) -> dict:
     """Geometry and colours that several parts share."""
-    jaw = 0.05 * f["gender"]
-    rx = 0.60 + 0.05 * f["head_width"] + 0.01 * f["gender"]
+    jaw = c.look.jaw * f["gender"]
+    rx = 0.60 + c.look.head_width * f["head_width"] + 0.01 * f["gender"]
     # below the middle the face narrows towards the chin, less for a masculine jaw
     narrowing = 1 - (0.22 - jaw) * (c.y - 0.02).clamp(min=0) ** 1.5
     skin = _palette(_SKIN, f["skin"])
@@ -128,7 +166,7 @@ def _head_shape(c: _Canvas, f: dict) -> dict:
     grey = ((f["age"] - 0.45) / 0.4).clamp(0, 1)[:, None]
     hair = torch.lerp(hair, hair.new_tensor([0.72, 0.72, 0.74])[None, :, None, None], 0.9 * grey)
     # features slide with the turn of the head; the far side is foreshortened a little
-    u = (c.x - 0.13 * f["yaw"]) * (1 + 0.10 * f["yaw"] * torch.sign(c.x))
+    u = (c.x - c.look.yaw * f["yaw"]) * (1 + 0.10 * f["yaw"] * torch.sign(c.x))
     phase = 2 * torch.pi * f["texture"]
     frizz = f["curl"] * 0.05 * (torch.sin(17 * c.x + phase) * torch.sin(15 * c.y - phase)
                                 + 0.6 * torch.sin(29 * c.x - 2 * phase) * torch.sin(27 * c.y + phase))
@@ -175,7 +213,7 @@ def _draw_head(c: _Canvas, f: dict, head: dict) -> None:
     spot = 0.13 * torch.exp(-((nx - 0.36 * f["light"]) ** 2 + (ny + 0.42) ** 2) / 0.03)
     blush = torch.exp(-(((head["u"].abs() - 0.34) / 0.16) ** 2 + ((c.y - 0.24) / 0.13) ** 2))
     red = head["skin"].new_tensor([0.10, -0.03, -0.03])[None, :, None, None]
-    colour = head["skin"] * (0.50 + 0.54 * lambert)[:, None] + spot[:, None] + red * (blush * (1 - 0.7 * f["skin"]))[:, None]
+    colour = head["skin"] * (0.50 + 0.54 * lambert)[:, None] + spot[:, None] + red * (blush * (1 - 0.7 * f["skin"]) * (1 - c.look.cheek * f["gender"]))[:, None]
     c.paint(c.cover(head["sdf"]), colour.clamp(0, 1), SKIN)
 
 
@@ -195,15 +233,19 @@ def _draw_wrinkles(c: _Canvas, f: dict, head: dict) -> None:
 
 
 def _draw_nose(c: _Canvas, f: dict, head: dict) -> None:
-    """A shadow on the side away from the light, a lit tip, two nostrils."""
-    u, size = head["u"], 1 + 0.28 * f["nose"]
+    """A shadow on the side away from the light, wings, a lit tip, two nostrils."""
+    u, size, shade = head["u"], 1 + c.look.nose * f["nose"], c.look.shade
+    y = c.y - c.look.nose_length * f["nose"]
     away = torch.where(f["light"] > 0, -1.0, 1.0)
-    ridge = _stroke(c.y - 0.10, u - away * 0.055 * size, 0.17, 0.022, 0.03 * away * (c.y + 0.05) / 0.3)
-    c.paint(c.cover(ridge, 1.5) * 0.30, head["skin"] * 0.45, None)
-    tip = torch.exp(-(((u - 0.1 * 0.13 * f["yaw"]) / (0.075 * size)) ** 2 + ((c.y - 0.26) / 0.06) ** 2))
-    c.paint(0.35 * tip, (head["skin"] * 1.25).clamp(0, 1), None)
+    ridge = _stroke(c.y - 0.10, u - away * 0.055 * size, 0.17, 0.022 * size ** (shade - 1), 0.03 * away * (c.y + 0.05) / 0.3)
+    c.paint(c.cover(ridge, 1.5) * (0.30 * shade), head["skin"] * 0.45, None)
     for side in (-1, 1):
-        nostril = _ellipse(u - side * 0.062 * size, c.y - 0.315, 0.042 * size, 0.022 + 0 * size)
+        wing = _ellipse(u - side * 0.105 * size, y - 0.275, 0.040 * size, 0.050 * size)
+        c.paint(c.cover(wing, 2) * (0.6 * (shade - 1)), head["skin"] * 0.50, None)
+    tip = torch.exp(-(((u - 0.1 * c.look.yaw * f["yaw"]) / (0.075 * size)) ** 2 + ((y - 0.26) / 0.06) ** 2))
+    c.paint(0.35 * shade * tip, (head["skin"] * 1.25).clamp(0, 1), None)
+    for side in (-1, 1):
+        nostril = _ellipse(u - side * 0.062 * size, y - 0.315, 0.042 * size, 0.022 + 0 * size)
         c.paint(c.cover(nostril) * 0.75, head["skin"] * 0.34, None)
 
 
@@ -225,11 +267,11 @@ def _draw_mouth(c: _Canvas, f: dict, head: dict) -> None:
     bend = 0.17 * smile
     curve = 0.535 + 0.4 * bend - bend * (u / half) ** 2
     profile = (1 - (u / half) ** 2).clamp(min=0).sqrt()
-    gap = (0.012 + 0.085 * opening + 0.035 * smile.clamp(min=0)) * profile
-    lip = 0.052 - 0.012 * f["gender"]
+    gap = (0.012 + c.look.opening * opening + 0.035 * smile.clamp(min=0)) * profile
+    lip = 0.052 - c.look.lip * f["gender"]
     lips = _stroke(u, c.y - 0.2 * gap, half, gap + lip * (0.35 + 0.65 * profile), curve)
     pink = torch.lerp(head["skin"] * 0.62, head["skin"].new_tensor([0.66, 0.24, 0.24])[None, :, None, None],
-                      (0.50 - 0.22 * f["gender"])[:, None])
+                      (0.50 - c.look.lip_colour * f["gender"])[:, None])
     c.paint(c.cover(lips), pink, MOUTH)
     inner = _stroke(u, c.y - 0.2 * gap, half * 0.93, gap, curve)
     c.paint(c.cover(inner, 0.7), pink.new_tensor([0.20, 0.06, 0.06])[None, :, None, None].expand_as(pink), MOUTH)
@@ -242,7 +284,8 @@ def _draw_mouth(c: _Canvas, f: dict, head: dict) -> None:
 
 def _draw_eyes(c: _Canvas, f: dict, head: dict) -> None:
     """Whites, irises that follow the gaze, lids, lashes and brows."""
-    u, scale = head["u"], 1 + 0.20 * f["eye_size"]
+    u, scale = head["u"], 1 + c.look.eye_size * f["eye_size"]
+    wide, high, radius = c.look.eye
     squint = 1 - 0.22 * f["smile"].clamp(min=0) - 0.15 * f["brow_tilt"].clamp(min=0)
     iris = _palette(_IRIS, f["eye_colour"])
     black = iris.new_tensor([0.05, 0.04, 0.04])[None, :, None, None].expand_as(iris)
@@ -251,20 +294,20 @@ def _draw_eyes(c: _Canvas, f: dict, head: dict) -> None:
         ex, ey = u - side * 0.27, c.y + 0.02
         socket = torch.exp(-((ex / 0.19) ** 2 + ((ey + 0.03) / 0.12) ** 2))
         c.paint(0.25 * socket, head["skin"] * 0.55, None)
-        eye = _ellipse(ex, ey, 0.125 * scale, 0.075 * scale * squint)
+        eye = _ellipse(ex, ey, wide * scale, high * scale * squint)
         c.paint(c.cover(eye), white, EYES)
-        gx = ex - 0.045 * f["gaze"]
+        gx = ex - c.look.gaze * f["gaze"]
         inside = c.cover(eye, 0.8)
-        c.paint(inside * c.cover(_ellipse(gx, ey, 0.066 * scale, 0.066 * scale)), iris, EYES)
-        c.paint(inside * c.cover(_ellipse(gx, ey, 0.03 * scale, 0.03 * scale)), black, EYES)
+        c.paint(inside * c.cover(_ellipse(gx, ey, radius * scale, radius * scale)), iris, EYES)
+        c.paint(inside * c.cover(_ellipse(gx, ey, radius * scale / 2.2, radius * scale / 2.2)), black, EYES)
         c.paint(0.8 * inside * c.cover(_ellipse(gx + 0.02, ey + 0.025, 0.016, 0.016)), white, EYES)
-        lid = _stroke(ex, ey, 0.13 * scale, 0.016 - 0.004 * f["gender"],
-                      -(0.078 * scale * squint) * (1 - (ex / (0.15 * scale)) ** 2))
+        lid = _stroke(ex, ey, (wide + 0.005) * scale, 0.016 - c.look.lash * f["gender"],
+                      -((high + 0.003) * scale * squint) * (1 - (ex / ((wide + 0.025) * scale)) ** 2))
         c.paint(c.cover(lid) * 0.9, black, EYES)
         # +1 pulls the inner end down (angry), -1 lifts it (worried); `side * ex` grows outwards
         slope = -0.55 * f["brow_tilt"] * side * ex
-        brow = _stroke(ex, c.y, 0.16, 0.028 + 0.012 * f["gender"],
-                       -0.205 - 0.02 * f["eye_size"] + 0.025 * f["brow_tilt"] + slope + 1.2 * ex ** 2)
+        brow = _stroke(ex, c.y, 0.16, 0.028 + c.look.brow * f["gender"],
+                       -0.130 - high - 0.02 * f["eye_size"] + 0.025 * f["brow_tilt"] + slope + 1.2 * ex ** 2)
         c.paint(c.cover(brow) * 0.92, head["hair"] * 0.62, EYES)
 
 

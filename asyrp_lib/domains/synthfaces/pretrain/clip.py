@@ -73,7 +73,7 @@ def pretrain_clip(resolution: int, budget: Budget, folder: Path, export: Path, *
 
     Args:
         resolution: side of the domain's pictures; `REDUCED` of all batches are reduced to it before CLIP enlarges them.
-        budget: time, batch, rate.
+        budget: images, batch, rate.
         folder: run folder with the resumable state.
         export: weights file.
         faces: training faces.
@@ -100,7 +100,8 @@ def pretrain_clip(resolution: int, budget: Budget, folder: Path, export: Path, *
         a, b, scale, named = model(pictures, tokens[index, wording])
         return contrast(a.float(), b.float(), scale.float()) + NAMING * F.mse_loss(named.float(), table[index])
 
-    towers, info = train_network(_Towers(clip).to(device), loss_of, faces, budget, folder)
+    towers, info = train_network(_Towers(clip).to(device), loss_of, faces, budget, folder,
+                                 identity={"network": "clip", "resolution": resolution, "faces": faces, **CONFIG})
     card = {**info, "faces": faces, "resolution": resolution, "audit_faces": audit,
             "zero_shot": zero_shot(towers.clip, resolution, audit, device)}
     save_clip(towers.clip, export, CONFIG, card)

@@ -1,4 +1,4 @@
-"""One training loop for the shipped networks: time budget, EMA, bf16, resume after a kill at any moment."""
+"""One training loop for the shipped networks: EMA, bf16, resume after a kill at any moment."""
 import copy
 import json
 import time
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ....device import has_bf16
 from ....errors import TrainingError
 from ....store.files import atomic_write
 
@@ -19,76 +20,80 @@ class Budget:
     """How long and how fast to train.
 
     Attributes:
-        minutes: wall-clock budget over all sessions; a run that was stopped continues until it is used up.
+        images: to be seen over all sessions; a run that was stopped goes on until then, a larger number carries it further.
         batch: images per step.
         lr: peak learning rate of AdamW.
-        weight_decay: of AdamW.
+        betas, weight_decay: of AdamW.
         ema: decay of the weights' moving average, 0 for none.
-        warmup: steps of linear warm-up; over the last third of the budget the rate falls linearly to zero.
-        compile: run the network through `torch.compile`.
+        warmup: steps of linear warm-up; over the last third of the images the rate falls linearly to zero.
         seed: of the batches and of all noise.
     """
 
-    minutes: float
+    images: int
     batch: int = 64
     lr: float = 4e-4
+    betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     ema: float = 0.999
     warmup: int = 200
-    compile: bool = True
     seed: int = 0
 
 
 def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.Generator], Tensor], size: int,
-                  budget: Budget, folder: Path, *, save_every: float = 120.0,
+                  budget: Budget, folder: Path, *, identity: dict, save_every: float = 120.0,
                   before: dict | None = None, on_save: Callable[[nn.Module, dict], None] | None = None
                   ) -> tuple[nn.Module, dict]:
-    """Minimise `loss_of` over random batches of indices until the time budget is used up.
+    """Minimise `loss_of` over random batches of indices until the budget of images is used up.
 
     The folder keeps `state.pt` (weights, EMA, optimiser, generator, counters; written atomically) and `losses.csv`;
-    when `state.pt` is there, training continues from it, and a larger budget carries a finished run on.
+    when `state.pt` is there, training continues from it.
 
     Args:
         model: the network, on its device; trained in place.
-        loss_of: (model, indices (B,) int64, CPU generator) -> scalar loss, called under bf16 autocast.
+        loss_of: (model, indices (B,) int64, CPU generator) -> scalar loss, called under bf16 autocast where the device multiplies in bf16.
         size: indices are drawn from 0 … size - 1.
         budget: see `Budget`.
         folder: run folder, made if missing.
+        identity: what is trained on what, expressible in JSON; a state of another identity or batch is refused.
         save_every: seconds between checkpoints.
         before: counters (steps, images, seconds, loss) of the training that `model` already had, None for a new one.
         on_save: called with (averaged model, info) after every checkpoint, for previews and exports.
     Returns:
         (the averaged model in eval mode, info: steps, images, seconds, loss).
     Raises:
-        TrainingError: the loss became NaN or infinite; the last checkpoint stays as it was.
+        TrainingError: the loss became NaN or infinite (the last checkpoint stays as it was), or the state is of another run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=budget.lr, weight_decay=budget.weight_decay)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=budget.lr, betas=budget.betas, weight_decay=budget.weight_decay)
     generator = torch.Generator().manual_seed(budget.seed)
     info = before or {"steps": 0, "images": 0, "seconds": 0.0, "loss": float("nan")}
-    state_file = folder / "state.pt"
+    identity = identity | {key: value for key, value in asdict(budget).items() if key != "images"}
+    own_steps, state_file = 0, folder / "state.pt"  # own: of this optimiser, which begins anew after exported weights
     if state_file.exists():
         state = torch.load(state_file, map_location=device, weights_only=True)
+        if state["identity"] != json.dumps(identity):
+            raise TrainingError(f"{state_file} belongs to another run ({state['identity']}); expected {json.dumps(identity)}; "
+                                "give another folder or delete it.")
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"].cpu())
-        info = state["info"]
-    run = torch.compile(model) if budget.compile else model
-    total, earlier = budget.minutes * 60, info["seconds"]
+        info, own_steps = state["info"], state["own_steps"]
+    half = has_bf16(device)  # where bf16 is only emulated a step takes fourteen times as long, and compiling gains nothing
+    run = torch.compile(model) if half else model
+    earlier, smooth = info["seconds"], info["loss"]
     started = saved = time.monotonic()
-    smooth = None
-    bar = tqdm(total=round(total), initial=round(earlier), unit="s", desc=folder.name)
+    bar = tqdm(total=budget.images, initial=info["images"], unit="image", desc=folder.name)
     model.train()
-    while info["seconds"] < total:
-        left = 1 - info["seconds"] / total
-        rate = budget.lr * min(1.0, (info["steps"] + 1) / budget.warmup, 3 * left)
+    while info["images"] < budget.images:
+        left = 1 - info["images"] / budget.images
+        rate = budget.lr * min(1.0, (own_steps + 1) / budget.warmup, 3 * left)
         for group in optimiser.param_groups:
             group["lr"] = rate
         index = torch.randint(0, size, (budget.batch,), generator=generator)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             loss = loss_of(run, index.to(device), generator)
         value = loss.item()
         if not torch.isfinite(loss):
@@ -99,24 +104,24 @@ def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         _follow(average, model, min(budget.ema, (1 + info["steps"]) / (10 + info["steps"])))
-        smooth = value if smooth is None else 0.98 * smooth + 0.02 * value
+        smooth = value if smooth != smooth else 0.98 * smooth + 0.02 * value
         now = time.monotonic()
         info = {"steps": info["steps"] + 1, "images": info["images"] + budget.batch,
                 "seconds": earlier + now - started, "loss": smooth}
-        bar.n = min(round(info["seconds"]), bar.total)
-        bar.set_postfix(loss=f"{smooth:.4f}", images=info["images"], refresh=False)
-        bar.update(0)
-        if now - saved > save_every or info["seconds"] >= total:
+        own_steps += 1
+        bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
+        bar.update(budget.batch)
+        if now - saved > save_every or info["images"] >= budget.images:
             saved = now
             with atomic_write(state_file) as temporary:
                 torch.save({"model": model.state_dict(), "average": average.state_dict(), "info": info,
+                            "identity": json.dumps(identity), "own_steps": own_steps,
                             "optimiser": optimiser.state_dict(), "generator": generator.get_state()}, temporary)
             with open(folder / "losses.csv", "a") as log:
                 log.write(f"{info['steps']},{info['images']},{info['seconds']:.0f},{smooth:.5f}\n")
             if on_save:
                 on_save(average, info)
     bar.close()
-    (folder / "budget.json").write_text(json.dumps(asdict(budget), indent=1))
     return average, info
 
 

@@ -19,7 +19,7 @@ def pretrain_oracle(resolution: int, budget: Budget, folder: Path, export: Path,
 
     Args:
         resolution: side of the pictures.
-        budget: time, batch, rate.
+        budget: images, batch, rate.
         folder: run folder with the resumable state.
         export: weights file.
         faces: training faces.
@@ -40,7 +40,8 @@ def pretrain_oracle(resolution: int, budget: Budget, folder: Path, export: Path,
         images = disturb(from_bytes(data.images[index]), generator)
         return F.mse_loss(model(images).float(), target[index])
 
-    oracle, info = train_network(oracle, loss_of, faces, budget, folder)
+    oracle, info = train_network(oracle, loss_of, faces, budget, folder,
+                                    identity={"network": "oracle", "resolution": resolution, "faces": faces})
     held = render_split("audit", audit, resolution, device=device)
     truth = (held.factors[list(ORACLE_FACTORS)].to_numpy() - oracle.mean.cpu().numpy()) / oracle.std.cpu().numpy()
 
@@ -62,7 +63,7 @@ def pretrain_segmenter(resolution: int, budget: Budget, folder: Path, export: Pa
 
     Args:
         resolution: side of the pictures.
-        budget: time, batch, rate.
+        budget: images, batch, rate.
         folder: run folder with the resumable state.
         export: weights file.
         faces: training faces.
@@ -79,7 +80,8 @@ def pretrain_segmenter(resolution: int, budget: Budget, folder: Path, export: Pa
         images = disturb(from_bytes(data.images[index]), generator, geometry=False)
         return F.cross_entropy(model(images).float(), data.masks[index].long())
 
-    segmenter, info = train_network(segmenter, loss_of, faces, budget, folder)
+    segmenter, info = train_network(segmenter, loss_of, faces, budget, folder,
+                                    identity={"network": "segmenter", "resolution": resolution, "faces": faces})
     held = render_split("audit", audit, resolution, device=device)
     found = torch.cat([segmenter.segment(from_bytes(part)) for part in held.images.split(256)]).cpu().numpy()
     truth = held.masks.cpu().numpy()
