@@ -1,12 +1,17 @@
 """How nbval compares notebooks: what differs between machines is not compared, and no cell is excused."""
+
 import pytest
 
 
 def pytest_collectstart(collector):
     """Leave error streams, HTML and SVG twins, and widgets out of the comparison."""
     if hasattr(collector, "skip_compare"):
-        collector.skip_compare += ("stderr", "text/html", "image/svg+xml",
-                                   "application/vnd.jupyter.widget-view+json")
+        collector.skip_compare += (
+            "stderr",
+            "text/html",
+            "image/svg+xml",
+            "application/vnd.jupyter.widget-view+json",
+        )
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: after pytest has marked it as xfail

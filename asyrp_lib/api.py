@@ -1,19 +1,23 @@
 """The caller's view: a domain in, pictures out.  Each function here is a few lines over the engine."""
-from typing import Mapping
+
+from collections.abc import Mapping
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from .deltas import ConvDelta
+from .domains.domain import Domain, t_edit_of
 from .domains.edits import Edit
 from .method import process, train
-from .method.interval import t_edit_from_curve
+from .method.process import generate, per_time_mean
 from .store.cache import cached, digest
 from .store.images import check_images
 
 
-def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = None, progress: bool = True) -> Tensor:
+def invert(
+    domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = None, progress: bool = True
+) -> Tensor:
     """Bring pictures to noise by deterministic DDIM, cached by content.
 
     Args:
@@ -32,14 +36,33 @@ def invert(domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = Non
     check_images(x_0, domain.resolution)
     x_0 = x_0.to(domain.unet.device)
     unet = domain.unet
-    settings = {"steps": steps, "schedule": digest(unet.schedule.alphas_cumprod), "predicts": unet.prediction_type,
-                "unet": unet.unet_config}
-    return cached("invert", x_0, unet, settings,
-                  lambda: process.invert(unet, x_0, steps=steps, batch_size=batch_size, progress=progress))
+    settings = {
+        "steps": steps,
+        "schedule": digest(unet.schedule.alphas_cumprod),
+        "predicts": unet.prediction_type,
+        "unet": unet.unet_config,
+    }
+    return cached(
+        "invert",
+        x_0,
+        unet,
+        settings,
+        lambda: process.invert(unet, x_0, steps=steps, batch_size=batch_size, progress=progress),
+    )
 
 
-def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 40, t_edit: int | None = None,
-         t_boost: int = 0, seeds=None, batch_size: int | None = None, progress: bool = True) -> Tensor:
+def edit(
+    domain,
+    x_T: Tensor,
+    edits: Mapping[nn.Module, float],
+    *,
+    steps: int = 40,
+    t_edit: int | None = None,
+    t_boost: int = 0,
+    seeds=None,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Tensor:
     """Generate from x_T with the asymmetric reverse process; no edits, or strength 0, give plain generation.
 
     Args:
@@ -59,23 +82,54 @@ def edit(domain, x_T: Tensor, edits: Mapping[nn.Module, float], *, steps: int = 
     Source: Asyrp Sec. 3-4, Eq. 5-12.
     """
     check_images(x_T, domain.resolution)
-    return process.edit(domain.unet, x_T.to(domain.unet.device), edits, steps=steps, t_edit=t_edit,
-                      t_boost=t_boost, seeds=seeds, batch_size=batch_size, progress=progress)
+    return process.edit(
+        domain.unet,
+        x_T.to(domain.unet.device),
+        edits,
+        steps=steps,
+        t_edit=t_edit,
+        t_boost=t_boost,
+        seeds=seeds,
+        batch_size=batch_size,
+        progress=progress,
+    )
 
 
-def t_edit_of(domain, edit: Edit) -> int:
-    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the prompts' cosine.
+def edit_photo(
+    domain: Domain,
+    path,
+    edits: Mapping[str, float],
+    *,
+    steps: int = 40,
+    resize: bool | None = None,
+    align: bool = False,
+    progress: bool = True,
+    **settings,
+) -> Tensor:
+    """Invert one's own image and generate it again, edited: `edit_photo(domain, "me.jpg", {"smiling": 1.0})`.
 
-    Source: Asyrp Sec. 4: smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
+    Args:
+        path, resize, align: see `Domain.photo`.
+        edits, steps, settings: see `edit`.
+    Returns:
+        (1, 3, R, R), about in [-1, 1].
     """
-    if edit.t_edit is not None:
-        return edit.t_edit
-    cosine = domain.clip.prompt_cosine(edit.source, edit.target)
-    return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)
+    deltas = {domain.delta(name): strength for name, strength in edits.items()}
+    x_T = invert(domain, domain.photo(path, resize=resize, align=align), steps=steps, progress=progress)
+    return edit(domain, x_T, deltas, steps=steps, progress=progress, **settings)
 
 
-def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None, *, images: int = 32,
-                x_T: Tensor | None = None, folder=None, progress: bool = True, on_epoch=None) -> tuple[nn.Module, pd.DataFrame]:
+def train_delta(
+    domain,
+    edit: Edit,
+    settings: train.TrainSettings | None = None,
+    *,
+    images: int = 32,
+    x_T: Tensor | None = None,
+    folder=None,
+    progress: bool = True,
+    on_epoch=None,
+) -> tuple[nn.Module, pd.DataFrame]:
     """Train a conv f_t for an edit on the domain's training images.
 
     Args:
@@ -95,8 +149,9 @@ def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None,
     Source: Asyrp Sec. 3.2-3.3.
     """
     if settings is None:
-        settings = train.TrainSettings(t_edit=t_edit_of(domain, edit), lambda_clip=edit.lambda_clip,
-                                       lambda_recon=edit.lambda_recon)
+        settings = train.TrainSettings(
+            t_edit=t_edit_of(domain, edit), lambda_clip=edit.lambda_clip, lambda_recon=edit.lambda_recon
+        )
     if x_T is None:
         x_0 = domain.images("train", images)
         x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
@@ -106,6 +161,17 @@ def train_delta(domain, edit: Edit, settings: train.TrainSettings | None = None,
         torch.manual_seed(settings.seed)
         delta = ConvDelta(domain.unet.h_channels, domain.unet.temb_dim)
     delta.name = edit.name
-    history = train.train_delta(domain.unet, domain.clip, delta, x_0, x_T, edit.source, edit.target, settings,
-                                folder=folder, progress=progress, on_epoch=on_epoch)
+    history = train.train_delta(
+        domain.unet,
+        domain.clip,
+        delta,
+        x_0,
+        x_T,
+        edit.source,
+        edit.target,
+        settings,
+        folder=folder,
+        progress=progress,
+        on_epoch=on_epoch,
+    )
     return delta, history

@@ -1,4 +1,5 @@
 """Where to compute; chosen once and handed on."""
+
 import os
 
 import torch
@@ -21,11 +22,15 @@ def pick_device(name: str | None = None) -> torch.device:
         return torch.device(next(kind for kind, present in there.items() if present))
     kind = asked.partition(":")[0]
     if kind not in there:
-        raise UnknownNameError(f"No device is called {asked!r}; expected one of {', '.join(sorted(there))}; "
-                               "change the argument or $ASYRP_DEVICE.")
+        raise UnknownNameError(
+            f"No device is called {asked!r}; expected one of {', '.join(sorted(there))}; "
+            "change the argument or $ASYRP_DEVICE."
+        )
     if not there[kind]:
-        raise AsyrpError(f"The device {asked!r} was asked for, but torch finds none on this machine; "
-                         "use 'cpu' or install a torch built for it.")
+        raise AsyrpError(
+            f"The device {asked!r} was asked for, but torch finds none on this machine; "
+            "use 'cpu' or install a torch built for it."
+        )
     return torch.device(asked)
 
 

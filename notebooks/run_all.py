@@ -3,6 +3,7 @@
 On the embedded domain the notebooks are rewritten in place (each only after it ran to its end); on another
 domain executed copies go to runs/<domain>/, their figures to runs/<domain>/figures/, and the stored ones stay.
 """
+
 import argparse
 import os
 import re
@@ -50,18 +51,28 @@ def inject(notebook, **values) -> None:
     source = notebook.cells[at].source
     names = {line.split("=")[0].strip() for line in source.splitlines() if "=" in line}
     if unknown := values.keys() - names:
-        raise NotebookError(f"the `parameters` cell has no {', '.join(sorted(unknown))}; expected one; add it")
-    code = nbformat.v4.new_code_cell("\n".join(f"{name} = {value!r}" for name, value in values.items()),
-                                     id="injected-parameters", metadata={"tags": ["injected-parameters"]})
-    note = nbformat.v4.new_markdown_cell(f"*A run with other parameters: numbers and findings in the text, above all under **Result**, "
-                                         f"are those of `{EMBEDDED}`; what is printed and drawn is this run's.*", id="injected-note")
-    notebook.cells[at + 1:at + 1] = [note, code]
+        raise NotebookError(
+            f"the `parameters` cell has no {', '.join(sorted(unknown))}; expected one; add it"
+        )
+    code = nbformat.v4.new_code_cell(
+        "\n".join(f"{name} = {value!r}" for name, value in values.items()),
+        id="injected-parameters",
+        metadata={"tags": ["injected-parameters"]},
+    )
+    note = nbformat.v4.new_markdown_cell(
+        f"*A run with other parameters: numbers and findings in the text, above all under **Result**, "
+        f"are those of `{EMBEDDED}`; what is printed and drawn is this run's.*",
+        id="injected-note",
+    )
+    notebook.cells[at + 1 : at + 1] = [note, code]
 
 
 def tidy(notebook) -> None:
     """Keep what belongs in a repository: no widget state, no times, no error streams, one kernel name."""
-    notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-                         "language_info": {"name": "python"}}
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type != "code":
@@ -79,9 +90,15 @@ def tidy(notebook) -> None:
 
 def claims(notebook) -> list[str]:
     """The printed lines that state a claim and that nbval compares."""
-    return [line for cell in notebook.cells if cell.cell_type == "code" and not UNCHECKED & tags(cell)
-            for output in cell.outputs if output.output_type == "stream" and output.name == "stdout"
-            for line in output.text.splitlines() if CLAIM.search(line)]
+    return [
+        line
+        for cell in notebook.cells
+        if cell.cell_type == "code" and not UNCHECKED & tags(cell)
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+        for line in output.text.splitlines()
+        if CLAIM.search(line)
+    ]
 
 
 def execute(path: Path, domain: str, out: Path, *, cell_timeout: int = 1800) -> tuple[float, list[str]]:
@@ -102,10 +119,13 @@ def execute(path: Path, domain: str, out: Path, *, cell_timeout: int = 1800) -> 
         if domain != EMBEDDED:
             inject(notebook, DOMAIN=domain)
         client = NotebookClient(
-            notebook, timeout=cell_timeout, kernel_name="python3",
+            notebook,
+            timeout=cell_timeout,
+            kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             on_cell_start=lambda cell, cell_index: current.update(index=cell_index),
-            extra_arguments=["--IPKernelApp.log_level=40"])  # notices would break the line of progress
+            extra_arguments=["--IPKernelApp.log_level=40"],
+        )  # notices would break the line of progress
         started = time.perf_counter()
         client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError, NotebookError) as error:
@@ -118,7 +138,7 @@ def execute(path: Path, domain: str, out: Path, *, cell_timeout: int = 1800) -> 
             what = f"it ran for more than {cell_timeout} s"
         where = ""
         if current:
-            number = sum(cell.cell_type == "code" for cell in notebook.cells[:current["index"] + 1])
+            number = sum(cell.cell_type == "code" for cell in notebook.cells[: current["index"] + 1])
             first_line = notebook.cells[current["index"]].source.split("\n")[0]
             where = f", cell [{number}] ({first_line})"
         raise NotebookError(f"{path.name}{where}: {what}; the stored notebook was left as it was.") from error
@@ -140,8 +160,12 @@ def choose(only: list[str], domain: str) -> list[Path]:
         if not any(path.name.startswith(name) for path in paths):
             known = ", ".join(p.stem for p in paths) or "none"
             raise NotebookError(f"No notebook begins with {name!r}; known are {known}.")
-    return [path for path in paths if (not only or path.name.startswith(tuple(only)))
-            and (domain == EMBEDDED or path.name < ABOUT_EMBEDDED)]
+    return [
+        path
+        for path in paths
+        if (not only or path.name.startswith(tuple(only)))
+        and (domain == EMBEDDED or path.name < ABOUT_EMBEDDED)
+    ]
 
 
 def main() -> int:
@@ -182,8 +206,10 @@ def main() -> int:
     if broken:
         print("\nThese claims do not hold here:", *broken, sep="\n  ")
     if failed:
-        print(f"\nThese notebooks failed (why: see above): {', '.join(failed)}; run them again with: "
-              f"python notebooks/run_all.py --domain {options.domain} --only {' '.join(name.split('_')[0] for name in failed)}")
+        print(
+            f"\nThese notebooks failed (why: see above): {', '.join(failed)}; run them again with: "
+            f"python notebooks/run_all.py --domain {options.domain} --only {' '.join(name.split('_')[0] for name in failed)}"
+        )
     return 1 if failed else 0
 
 

@@ -1,4 +1,5 @@
 """Small models that many tests share."""
+
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +18,17 @@ GOLDEN = Path(__file__).parent / "golden"
 def tiny_unet(seed: int = 0, **changes) -> UNet2DModel:
     """An untrained U-Net of two levels with an 8 x 8 bottleneck for 16-px pictures."""
     torch.manual_seed(seed)
-    settings = {"sample_size": 16, "in_channels": 3, "out_channels": 3, "layers_per_block": 1, "block_out_channels": (32, 32),
-                "down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
-                "norm_num_groups": 8, "attention_head_dim": 16}
+    settings = {
+        "sample_size": 16,
+        "in_channels": 3,
+        "out_channels": 3,
+        "layers_per_block": 1,
+        "block_out_channels": (32, 32),
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        "norm_num_groups": 8,
+        "attention_head_dim": 16,
+    }
     return UNet2DModel(**{**settings, **changes})
 
 
@@ -32,9 +41,13 @@ def unet() -> HSpaceUNet:
 @pytest.fixture
 def golden():
     """Golden tensors and facts of one family: golden("ddpm") -> namespace(tensors, facts)."""
+
     def load(family: str) -> SimpleNamespace:
-        return SimpleNamespace(tensors=load_file(GOLDEN / f"{family}_tiny.safetensors"),
-                               facts=json.loads((GOLDEN / f"{family}_tiny.json").read_text()))
+        return SimpleNamespace(
+            tensors=load_file(GOLDEN / f"{family}_tiny.safetensors"),
+            facts=json.loads((GOLDEN / f"{family}_tiny.json").read_text()),
+        )
+
     return load
 
 
@@ -45,8 +58,10 @@ class ToyClip(torch.nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(5)
         self.register_buffer("mean", torch.zeros(3, 1, 1))
-        self.register_buffer("weight", torch.randn(3 * resolution ** 2, dim, generator=generator))
-        self.register_buffer("target", torch.nn.functional.normalize(torch.randn(dim, generator=generator), dim=0))
+        self.register_buffer("weight", torch.randn(3 * resolution**2, dim, generator=generator))
+        self.register_buffer(
+            "target", torch.nn.functional.normalize(torch.randn(dim, generator=generator), dim=0)
+        )
 
     def encode_images(self, images):
         return images.flatten(1) @ self.weight
@@ -68,13 +83,18 @@ def toy_clip() -> ToyClip:
 def golden_unet(golden):
     """The golden network of a family through the public converter."""
     from asyrp_lib.backbones.convert import load_ddpm_checkpoint, load_openai_checkpoint
+
     convert = {"ddpm": load_ddpm_checkpoint, "iddpm": load_openai_checkpoint}
 
     def load(family: str) -> HSpaceUNet:
         g = golden(family)
-        state = {name.removeprefix("weights."): tensor.float() for name, tensor in g.tensors.items()
-                 if name.startswith("weights.") and not name.startswith("weights.layer_")}
+        state = {
+            name.removeprefix("weights."): tensor.float()
+            for name, tensor in g.tensors.items()
+            if name.startswith("weights.") and not name.startswith("weights.layer_")
+        }
         return HSpaceUNet(convert[family](state, g.facts["config"]), NoiseSchedule.linear())
+
     return load
 
 
@@ -86,9 +106,13 @@ def golden_delta(golden):
 
     def load(family: str, layer: int = 0):
         prefix = f"weights.layer_{layer}."
-        state = {name.removeprefix(prefix): tensor.float() for name, tensor in golden(family).tensors.items()
-                 if name.startswith(prefix)}
+        state = {
+            name.removeprefix(prefix): tensor.float()
+            for name, tensor in golden(family).tensors.items()
+            if name.startswith(prefix)
+        }
         delta = {"ddpm": ConvDelta, "iddpm": PreNormConvDelta}[family](64, 128)
         load_strictly(delta, state, "golden")
         return delta
+
     return load

@@ -94,9 +94,26 @@ def ddpm(w, x, t, *, ch, ch_mult, num_res_blocks, attn_resolutions, norm_num_gro
 # --- iDDPM, P2, ADM: Dhariwal & Nichol 2021 --------------------------------------------------------------
 
 
-def adm(w, x, t, y=None, *, num_channels, channel_mult, num_res_blocks, attention_ds, num_head_channels=None, num_heads=1,
-        use_new_attention_order=False, resblock_updown=True, use_scale_shift_norm=True, out_channels=6, num_classes=None,
-        norm_num_groups=32, **_):
+def adm(
+    w,
+    x,
+    t,
+    y=None,
+    *,
+    num_channels,
+    channel_mult,
+    num_res_blocks,
+    attention_ds,
+    num_head_channels=None,
+    num_heads=1,
+    use_new_attention_order=False,
+    resblock_updown=True,
+    use_scale_shift_norm=True,
+    out_channels=6,
+    num_classes=None,
+    norm_num_groups=32,
+    **_,
+):
     """(ε with the variance channels behind it, h)."""
 
     def norm(name, x):
@@ -105,7 +122,9 @@ def adm(w, x, t, y=None, *, num_channels, channel_mult, num_res_blocks, attentio
     def block(name, x, out, resample=lambda x: x):
         h = w.conv(f"{name}.in_layers.2", resample(F.silu(norm(f"{name}.in_layers.0", x))), out)
         x = resample(x)
-        time = w.linear(f"{name}.emb_layers.1", F.silu(emb), out * (2 if use_scale_shift_norm else 1))[:, :, None, None]
+        time = w.linear(f"{name}.emb_layers.1", F.silu(emb), out * (2 if use_scale_shift_norm else 1))[
+            :, :, None, None
+        ]
         if use_scale_shift_norm:
             h = norm(f"{name}.out_layers.0", h) * (1 + time[:, :out]) + time[:, out:]
         else:
@@ -128,7 +147,9 @@ def adm(w, x, t, y=None, *, num_channels, channel_mult, num_res_blocks, attentio
         h = F.conv1d(torch.cat(done, 1), w(f"{name}.proj_out.weight", n, n, 1), w(f"{name}.proj_out.bias", n))
         return x + h.reshape(x.shape)
 
-    frequency = torch.exp(-math.log(10000) * torch.arange(num_channels // 2) / (num_channels // 2)).to(x.device)
+    frequency = torch.exp(-math.log(10000) * torch.arange(num_channels // 2) / (num_channels // 2)).to(
+        x.device
+    )
     angle = t[:, None] * frequency
     emb = w.linear("time_embed.0", torch.cat([angle.cos(), angle.sin()], 1), 4 * num_channels)
     emb = w.linear("time_embed.2", F.silu(emb), 4 * num_channels)

@@ -1,4 +1,5 @@
 """Faces of own photos: eyes and mouth land where CelebA-HQ has them, however the face stands in the photo."""
+
 import sys
 from types import SimpleNamespace
 
@@ -36,8 +37,17 @@ def middle(picture: Image.Image, channel: int) -> np.ndarray:
     return (np.array([xs.mean(), ys.mean()]) + 0.5) / picture.width
 
 
-@pytest.mark.parametrize("degrees, scale, centre", [(0, 1, (200, 150)), (30, 1, (200, 150)), (-75, 0.6, (120, 200)), (180, 1, (210, 160)),
-                                                    (10, 4, (200, 100)), (0, 1, (30, 40))])
+@pytest.mark.parametrize(
+    "degrees, scale, centre",
+    [
+        (0, 1, (200, 150)),
+        (30, 1, (200, 150)),
+        (-75, 0.6, (120, 200)),
+        (180, 1, (210, 160)),
+        (10, 4, (200, 100)),
+        (0, 1, (30, 40)),
+    ],
+)
 def test_eyes_and_mouth_land_in_the_same_place_upright(degrees, scale, centre):
     size = (1200, 1200) if scale == 4 else (420, 330)
     centre = (600, 500) if scale == 4 else centre
@@ -65,12 +75,20 @@ def test_the_largest_face_is_taken_and_none_is_one_sentence(tmp_path, monkeypatc
         def shape(pixels, face):
             asked.append(face.area())
             return SimpleNamespace(parts=lambda: [SimpleNamespace(x=x, y=y) for x, y in points])
+
         return shape
 
     found = [SimpleNamespace(area=lambda a=a: a) for a in (3, 9, 5)]
-    monkeypatch.setitem(sys.modules, "dlib", SimpleNamespace(get_frontal_face_detector=lambda: lambda pixels, times: found,
-                                                             shape_predictor=predictor))
-    monkeypatch.setitem(sys.modules, "face_recognition_models", SimpleNamespace(pose_predictor_model_location=lambda: "model"))
+    monkeypatch.setitem(
+        sys.modules,
+        "dlib",
+        SimpleNamespace(
+            get_frontal_face_detector=lambda: lambda pixels, times: found, shape_predictor=predictor
+        ),
+    )
+    monkeypatch.setitem(
+        sys.modules, "face_recognition_models", SimpleNamespace(pose_predictor_model_location=lambda: "model")
+    )
     assert np.allclose(middle(align_face(tmp_path / "photo.png", 128), 0), [0.5, 0.5 - 4.5 / 162], atol=0.01)
     assert asked == [9]
     found.clear()

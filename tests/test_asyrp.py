@@ -210,7 +210,8 @@ def test_strengths_of_any_sign_scale_the_shift(model):
 def test_several_edits_are_each_scaled_by_one_over_root_n(model):
     a, b, c = (0.3 * randn(64, 8, 8, seed=s) for s in range(3))
     edits = {
-        GlobalDelta(shift, t_edit=0, train_steps=5): strength for shift, strength in ((a, 1.0), (b, -2.0), (c, 0.5))
+        GlobalDelta(shift, t_edit=0, train_steps=5): strength
+        for shift, strength in ((a, 1.0), (b, -2.0), (c, 0.5))
     }
     one = GlobalDelta((a - 2 * b + 0.5 * c) / 3**0.5, t_edit=0, train_steps=5)
     assert close(edit(model, X_T, edits, steps=5, **QUIET), edit(model, X_T, {one: 1.0}, steps=5, **QUIET))

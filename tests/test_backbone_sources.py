@@ -25,7 +25,10 @@ X = randn(2, 3, 16, 16, seed=3)
 
 def folder_of(root, layout, old_pickle=False):
     """A network in diffusers format: a pipeline's folder, or everything side by side as the Hub's DDPMs have it."""
-    unet, scheduler = tiny_unet(), DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction")
+    unet, scheduler = (
+        tiny_unet(),
+        DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction"),
+    )
     pipeline = layout == "pipeline"
     unet.save_pretrained(root / "unet" if pipeline else root, safe_serialization=not old_pickle)
     scheduler.save_pretrained(root / "scheduler" if pipeline else root)
@@ -49,7 +52,14 @@ def test_settings_are_for_official_files_only(tmp_path):
 
 
 def test_a_network_that_a_folder_cannot_express_is_refused(tmp_path):
-    config = dict(image_size=16, num_channels=32, channel_mult=(1, 2), num_res_blocks=1, attention_ds=(1, 2), num_heads=2)
+    config = dict(
+        image_size=16,
+        num_channels=32,
+        channel_mult=(1, 2),
+        num_res_blocks=1,
+        attention_ds=(1, 2),
+        num_heads=2,
+    )
     weights = Weights()
     adm(weights, X, torch.tensor([1, 2]), **config)
     unet = convert_state(weights, image_size=16, num_heads=2)
@@ -58,8 +68,14 @@ def test_a_network_that_a_folder_cannot_express_is_refused(tmp_path):
         load_backbone(tmp_path)
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"out_channels": 5}, "gives 5 channels for 3"), ({"class_embed_type": "timestep"}, "embeds classes by 'timestep'")], ids=str)
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"out_channels": 5}, "gives 5 channels for 3"),
+        ({"class_embed_type": "timestep"}, "embeds classes by 'timestep'"),
+    ],
+    ids=str,
+)
 def test_networks_of_another_kind_are_refused(changes, sentence):
     with pytest.raises(WeightsError, match=sentence):
         HSpaceUNet(tiny_unet(**changes), NoiseSchedule.linear())
@@ -86,7 +102,9 @@ def test_a_cached_hub_network_loads_without_a_connection(offline, layout):
 
 
 def test_a_hub_network_that_is_not_cached_is_one_sentence_without_a_connection(offline):
-    with pytest.raises(OfflineError, match="google/ddpm-celebahq-256 is neither in the Hub's cache nor could it be fetched") as caught:
+    with pytest.raises(
+        OfflineError, match="google/ddpm-celebahq-256 is neither in the Hub's cache nor could it be fetched"
+    ) as caught:
         load_backbone("google/ddpm-celebahq-256")
     assert "\n" not in str(caught.value)
 
@@ -140,7 +158,9 @@ def test_a_bound_label_is_that_of_every_picture(conditional, label):
     bound = conditional.for_class(label)
     assert torch.equal(bound(X, 500), want) and bound.unet is conditional.unet
     assert torch.equal(conditional.decode(conditional.encode(X, 500, torch.tensor([label] * 2))), want)
-    assert torch.equal(bound.encode(X, 500, torch.tensor([1, 3])).emb, conditional.encode(X, 500, torch.tensor([1, 3])).emb)
+    assert torch.equal(
+        bound.encode(X, 500, torch.tensor([1, 3])).emb, conditional.encode(X, 500, torch.tensor([1, 3])).emb
+    )
 
 
 def test_inversion_and_editing_run_on_a_bound_network_and_the_class_matters(conditional):
@@ -156,11 +176,18 @@ def test_inversion_and_editing_run_on_a_bound_network_and_the_class_matters(cond
 
 def test_without_a_label_one_sentence_says_what_to_do(conditional):
     for run in (lambda: conditional(X, 500), lambda: invert(conditional, X, steps=3, progress=False)):
-        with pytest.raises(AsyrpError, match=r"one of 5 classes and got none; expected a label; bind one with for_class\(label\)"):
+        with pytest.raises(
+            AsyrpError,
+            match=r"one of 5 classes and got none; expected a label; bind one with for_class\(label\)",
+        ):
             run()
 
 
-@pytest.mark.parametrize("labels", [torch.tensor([1, 5]), torch.tensor(-1), torch.tensor([1, 2, 3]), torch.tensor([1.0, 2.0])], ids=str)
+@pytest.mark.parametrize(
+    "labels",
+    [torch.tensor([1, 5]), torch.tensor(-1), torch.tensor([1, 2, 3]), torch.tensor([1.0, 2.0])],
+    ids=str,
+)
 def test_labels_that_the_network_does_not_know_are_refused(conditional, labels):
     with pytest.raises(AsyrpError, match="do not fit 2 pictures; expected whole numbers from 0 to 4"):
         conditional.encode(X, 500, labels)
@@ -177,5 +204,7 @@ def test_a_bound_label_is_saved_and_tells_cached_results_apart(conditional, tmp_
     bound.save(tmp_path / "net.safetensors", {})
     again = load_backbone(tmp_path / "net.safetensors")
     assert torch.equal(again(X, 500), bound(X, 500))
-    assert torch.equal(load_backbone(tmp_path / "net.safetensors", class_label=1)(X, 500), conditional.for_class(1)(X, 500))
+    assert torch.equal(
+        load_backbone(tmp_path / "net.safetensors", class_label=1)(X, 500), conditional.for_class(1)(X, 500)
+    )
     assert len({digest(*conditional.for_class(label).state_dict().values()) for label in range(5)}) == 5

@@ -1,4 +1,5 @@
 """The slider panel in a real browser: JupyterLab on loopback, the slider moved, the picture seen to change."""
+
 import shutil
 import socket
 import subprocess
@@ -9,7 +10,9 @@ import urllib.request
 import nbformat
 import pytest
 
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 CELL = """import asyrp_lib as al
 domain = al.load_domain("synthfaces", device="cpu")
 x_T = al.invert(domain, domain.images("test", 1), steps=12, progress=False)
@@ -28,9 +31,22 @@ def lab(tmp_path):
         port = free.getsockname()[1]
     log = open(tmp_path / "lab.log", "w")
     server = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-         "--IdentityProvider.token=panel", f"--ServerApp.root_dir={tmp_path}", "--LabApp.news_url=None",
-         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"], stdout=log, stderr=subprocess.STDOUT)
+        [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--allow-root",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--IdentityProvider.token=panel",
+            f"--ServerApp.root_dir={tmp_path}",
+            "--LabApp.news_url=None",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        ],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(120):
@@ -47,22 +63,32 @@ def lab(tmp_path):
         server.wait(timeout=20)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: the panel was not tried in a browser")
+@pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium on this machine: the panel was not tried in a browser"
+)
 def test_moving_the_slider_in_jupyterlab_changes_the_picture(lab, tmp_path):
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the panel was not tried in a browser")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: the panel was not tried in a browser"
+    )
     with playwright.sync_playwright() as engine:
-        browser = engine.chromium.launch(executable_path=BROWSER, args=[
-            "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"])
+        browser = engine.chromium.launch(
+            executable_path=BROWSER,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+        )
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(lab)
-        page.get_by_text("| Idle").wait_for(timeout=120_000)  # a cell that is run before the kernel answers can get lost
+        page.get_by_text("| Idle").wait_for(
+            timeout=120_000
+        )  # a cell that is run before the kernel answers can get lost
         page.locator(".jp-Notebook .jp-CodeCell").first.click()
         page.keyboard.press("Shift+Enter")
         handle = page.locator(".noUi-handle").first
         try:
             handle.wait_for(timeout=120_000)
         except playwright.TimeoutError:
-            pytest.fail("no slider appeared; the page says: " + page.locator(".jp-Notebook").inner_text()[-1500:])
+            pytest.fail(
+                "no slider appeared; the page says: " + page.locator(".jp-Notebook").inner_text()[-1500:]
+            )
         picture = page.locator(".widget-image").nth(1)
         picture.wait_for()
         page.wait_for_timeout(1000)

@@ -1,4 +1,5 @@
 """Picture sets: each kind is read in one order, split as the original splits it, and what is no picture is named."""
+
 import io
 import zipfile
 
@@ -18,7 +19,7 @@ def picture(shade: int, size=(12, 8), form: str = "PNG") -> bytes:
     pixels = np.full((size[1], size[0], 3), 255, np.uint8)
     side = min(size)
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
-    pixels[top:top + side, left:left + side] = shade
+    pixels[top : top + side, left : left + side] = shade
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, form, **({"lossless": True} if form == "WEBP" else {}))
     return stream.getvalue()
@@ -60,16 +61,27 @@ def test_the_last_pictures_are_held_out_but_never_most_of_them(tmp_path):
 
 
 def test_folders_called_train_and_val_are_the_splits(tmp_path):
-    fill(tmp_path, {"raw_images/train/images/0.png": 1, "raw_images/val/images/1.png": 2, "raw_images/test/images/2.png": 3})
+    fill(
+        tmp_path,
+        {
+            "raw_images/train/images/0.png": 1,
+            "raw_images/val/images/1.png": 2,
+            "raw_images/test/images/2.png": 3,
+        },
+    )
     assert shades(PictureFolder(tmp_path).read("test", 1, 0, 4)) == [3]
     (tmp_path / "raw_images/test/images/2.png").unlink()
-    assert shades(PictureFolder(tmp_path).read("test", 1, 0, 4)) == [2], "without a test split, val is the test split"
+    assert shades(PictureFolder(tmp_path).read("test", 1, 0, 4)) == [2], (
+        "without a test split, val is the test split"
+    )
     assert shades(PictureFolder(tmp_path).read("train", 1, 0, 4)) == [1]
 
 
 def test_attribute_lists_of_the_original_are_the_splits_in_their_order(tmp_path):
     fill(tmp_path, {f"{i}.png": i for i in range(5)})
-    (tmp_path / "train_attr_list.txt").write_text("3.png 0 0 4 3 \n1.png 5 0 0 1 2 \nmissing.png 0 0 0 0 0 \n")
+    (tmp_path / "train_attr_list.txt").write_text(
+        "3.png 0 0 4 3 \n1.png 5 0 0 1 2 \nmissing.png 0 0 0 0 0 \n"
+    )
     (tmp_path / "val_attr_list.txt").write_text("4.png 0 0 0 0 1 \n")
     assert shades(PictureFolder(tmp_path).read("train", 2, 0, 4)) == [3, 1]
     assert shades(PictureFolder(tmp_path).read("test", 1, 0, 4)) == [4]
@@ -92,7 +104,10 @@ def test_a_zip_of_the_study_is_read_without_unpacking_and_only_the_dogs(tmp_path
 
 
 def lsun(folder, category: str, split: str, contents: list[bytes]) -> None:
-    with lmdb.open(str(folder / f"{category}_{split}_lmdb"), map_size=1 << 20) as env, env.begin(write=True) as entries:
+    with (
+        lmdb.open(str(folder / f"{category}_{split}_lmdb"), map_size=1 << 20) as env,
+        env.begin(write=True) as entries,
+    ):
         for i, content in enumerate(contents):
             entries.put(f"{i:040x}".encode(), content)
 

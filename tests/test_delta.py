@@ -162,11 +162,15 @@ def test_an_export_in_the_official_format_reads_back_as_the_same_tensors(tmp_pat
         again = load_official_delta(tmp_path / "x.pth", name="smiling", t_edit=513, train_steps=50)
         assert type(again) is layout and again.config == delta.config
         assert list(again.state_dict()) == list(delta.state_dict())
-        assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in delta.state_dict().items())
+        assert all(
+            torch.equal(tensor, again.state_dict()[name]) for name, tensor in delta.state_dict().items()
+        )
         assert (again.name, again.t_edit, again.train_steps) == ("smiling", 513, 50)
 
 
-def test_every_official_file_at_hand_loads_and_is_exported_with_the_same_names_shapes_types_and_numbers(tmp_path):
+def test_every_official_file_at_hand_loads_and_is_exported_with_the_same_names_shapes_types_and_numbers(
+    tmp_path,
+):
     files = sorted(official_folder("ASYRP_OFFICIAL_DELTAS", "official_deltas").glob("*.pth"))
     assert files
     for file in files:
@@ -174,10 +178,16 @@ def test_every_official_file_at_hand_loads_and_is_exported_with_the_same_names_s
         export_official_delta(tmp_path / "x.pth", load_official_delta(file))
         got = torch.load(tmp_path / "x.pth", weights_only=True)
         assert set(got) == {"0"} and list(got["0"]) == list(want)
-        assert all(got["0"][name].dtype == t.dtype and torch.equal(got["0"][name], t) for name, t in want.items())
+        assert all(
+            got["0"][name].dtype == t.dtype and torch.equal(got["0"][name], t) for name, t in want.items()
+        )
 
 
-@pytest.mark.parametrize("delta", [GlobalDelta(randn(64, 8, 8)), PreNormConvDelta(64, 128, groups=16)], ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize(
+    "delta",
+    [GlobalDelta(randn(64, 8, 8)), PreNormConvDelta(64, 128, groups=16)],
+    ids=lambda d: type(d).__name__,
+)
 def test_what_the_official_code_could_not_build_is_not_exported(tmp_path, delta):
     with pytest.raises(WeightsError, match="has no official format.*keep it with save_delta"):
         export_official_delta(tmp_path / "x.pth", delta)
@@ -199,7 +209,10 @@ def test_whichever_tensor_of_a_published_file_is_wrong_it_is_the_one_named(tmp_p
 
 def test_a_file_of_several_blocks_or_of_a_bare_shift_is_refused(tmp_path):
     state = ConvDelta(64, 128).state_dict()
-    for content, sentence in (({"0": state, "1": state}, "several delta blocks"), ({"0": randn(64, 8, 8)}, "is no official f_t")):
+    for content, sentence in (
+        ({"0": state, "1": state}, "several delta blocks"),
+        ({"0": randn(64, 8, 8)}, "is no official f_t"),
+    ):
         torch.save(content, tmp_path / "x.pth")
         with pytest.raises(WeightsError, match=sentence):
             load_official_delta(tmp_path / "x.pth")

@@ -1,7 +1,7 @@
 """Quality boosting: the measure of fine detail, and the runs on a toy domain."""
+
 import pytest
 import torch
-from toy_domain import toy  # noqa: F401: a fixture
 
 from asyrp_lib.experiments import boosting
 
@@ -22,13 +22,20 @@ def test_slow_waves_do_not_count():
 def test_noise_has_three_quarters_of_its_energy_in_the_upper_half():
     noise = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     high = 1 - (33 / 64) ** 2  # frequencies -1/4 … 1/4 are 33 of 64
-    assert float((boosting.fine_energy(noise) / noise.square().mean((1, 2, 3))).mean()) == pytest.approx(high, rel=0.02)
+    assert float((boosting.fine_energy(noise) / noise.square().mean((1, 2, 3))).mean()) == pytest.approx(
+        high, rel=0.02
+    )
 
 
 def test_every_picture_is_made_with_and_without_boosting(toy):
     found = boosting.measure(toy, n=4, names=("green",), reference=8, progress=False)
     assert list(found["runs"]) == ["reconstruction", "green"]
-    assert list(found["runs"]["green"]) == ["0", "150", "300"] and "scores" not in found["runs"]["reconstruction"]["0"]
+    assert (
+        list(found["runs"]["green"]) == ["0", "150", "300"]
+        and "scores" not in found["runs"]["reconstruction"]["0"]
+    )
     assert found["runs"]["green"]["0"]["scores"]["aimed"]["mean"] > 0
-    boosted, not_boosted = (found["runs"]["reconstruction"][t]["distance_to_original"]["mean"] for t in ("300", "0"))
+    boosted, not_boosted = (
+        found["runs"]["reconstruction"][t]["distance_to_original"]["mean"] for t in ("300", "0")
+    )
     assert boosted > not_boosted

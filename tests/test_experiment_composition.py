@@ -1,7 +1,7 @@
 """Composition: the shares of shifts that add up exactly, and the ratio behind them."""
+
 import numpy as np
 import pytest
-from toy_domain import toy  # noqa: F401: a fixture
 
 from asyrp_lib.domains.edits import Edit
 from asyrp_lib.experiments import composition
@@ -27,14 +27,18 @@ def test_the_ratio_is_that_of_the_means_and_not_the_mean_of_ratios():
 
 
 def test_shifts_that_add_up_keep_one_over_root_n_by_the_rule_and_all_by_the_sum(coloured):
-    found = composition.measure(coloured, n=3, groups=(("red", "green"), ("red", "green", "blue"), ("red", "grey")), progress=False)
+    found = composition.measure(
+        coloured, n=3, groups=(("red", "green"), ("red", "green", "blue"), ("red", "grey")), progress=False
+    )
     assert list(found["groups"]) == ["red + green", "red + green + blue"]
     for group, n in (("red + green", 2), ("red + green + blue", 3)):
-        for rule, want in (("1/√n", n ** -0.5), ("sum", 1)):
+        for rule, want in (("1/√n", n**-0.5), ("sum", 1)):
             edits = found["groups"][group][rule]["edits"]
             assert len(edits) == n
             for row in edits.values():
-                assert row["share"]["mean"] == pytest.approx(want, rel=1e-3) and row["expected"] == pytest.approx(want, rel=1e-3)
+                assert row["share"]["mean"] == pytest.approx(want, rel=1e-3) and row[
+                    "expected"
+                ] == pytest.approx(want, rel=1e-3)
     assert found["singles"]["red"]["green"]["aimed"]["mean"] == pytest.approx(0, abs=1e-4)
 
 

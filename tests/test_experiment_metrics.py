@@ -1,9 +1,9 @@
 """Scores beside the truth: rank correlations, the Fréchet distance's interval and bias, and the published S_dir."""
+
 import json
 
 import numpy as np
 import pytest
-from toy_domain import toy  # noqa: F401: a fixture
 
 from asyrp_lib.experiments import metrics
 from asyrp_lib.measure.frechet import frechet_bias, frechet_summary
@@ -15,11 +15,16 @@ RNG = np.random.default_rng(0)
 
 def test_a_rank_correlation_of_any_rising_function_is_one():
     x = RNG.normal(size=20)
-    assert metrics.rank_correlation(x, np.exp(x))["rho"] == 1 and metrics.rank_correlation(x, -x ** 3)["rho"] == -1
+    assert (
+        metrics.rank_correlation(x, np.exp(x))["rho"] == 1
+        and metrics.rank_correlation(x, -(x**3))["rho"] == -1
+    )
 
 
 def test_the_interval_covers_no_correlation_about_nineteen_times_in_twenty():
-    inside = [(r := metrics.rank_correlation(*RNG.normal(size=(2, 64))))["low"] < 0 < r["high"] for _ in range(400)]
+    inside = [
+        (r := metrics.rank_correlation(*RNG.normal(size=(2, 64))))["low"] < 0 < r["high"] for _ in range(400)
+    ]
     assert 0.91 < np.mean(inside) < 0.99
 
 
@@ -33,7 +38,13 @@ def test_the_interval_of_a_frechet_distance_lies_around_its_value():
 
 def test_pairs_are_resampled_together():
     a = RNG.normal(size=(40, 5))
-    assert frechet_summary(a, a + 1, paired=True, resamples=20) | {"n": 0} == {"value": 5, "std": 0, "low": 5, "high": 5, "n": 0}
+    assert frechet_summary(a, a + 1, paired=True, resamples=20) | {"n": 0} == {
+        "value": 5,
+        "std": 0,
+        "low": 5,
+        "high": 5,
+        "n": 0,
+    }
     assert frechet_summary(a, a + 1, resamples=20)["std"] > 0.1
 
 

@@ -1,9 +1,9 @@
 """Which edits an experiment takes: its usual ones, in any domain; or those it was told."""
+
 import json
 from pathlib import Path
 
 import pytest
-from toy_domain import toy  # noqa: F401: a fixture
 
 from asyrp_lib import cli
 from asyrp_lib.errors import DomainError, OfflineError, UnknownNameError
@@ -13,7 +13,9 @@ from asyrp_lib.experiments import EXPERIMENTS, composition, measure
 def test_a_domain_without_the_wished_edits_gives_its_own_in_domain_ones_first(toy):
     assert list(toy.trained_like(["smiling"])) == ["green"]
     assert list(toy.trained_like(["smiling", "blue", "old"])) == ["blue", "green", "red"]
-    assert list(toy.trained_like(["red", "blue", "smiling", "old", "tanned"])) == ["red", "blue", "green"], "grey has no f_t"
+    assert list(toy.trained_like(["red", "blue", "smiling", "old", "tanned"])) == ["red", "blue", "green"], (
+        "grey has no f_t"
+    )
 
 
 @pytest.mark.parametrize("name", ["linearity", "composition", "boosting"])
@@ -33,7 +35,9 @@ def test_compositions_are_two_pairs_and_a_triple_or_what_the_domain_has(toy):
 
 
 def test_a_setting_that_an_experiment_does_not_have_is_named(toy):
-    with pytest.raises(UnknownNameError, match="'linearity' has no setting colour; known are n, names, strengths"):
+    with pytest.raises(
+        UnknownNameError, match="'linearity' has no setting colour; known are n, names, strengths"
+    ):
         measure(toy, "linearity", colour=1)
 
 
@@ -59,7 +63,9 @@ def test_a_setting_that_is_no_json_is_one_sentence(command, capsys):
     assert "expected NAME=JSON" in capsys.readouterr().err
 
 
-def test_all_leaves_out_what_the_domain_cannot_do_and_missing_takes_what_is_left(command, monkeypatch, capsys):
+def test_all_leaves_out_what_the_domain_cannot_do_and_missing_takes_what_is_left(
+    command, monkeypatch, capsys
+):
     def store(domain, name, **settings):
         if name == "unseen":
             raise DomainError("no unseen edit")
@@ -76,11 +82,18 @@ def test_all_leaves_out_what_the_domain_cannot_do_and_missing_takes_what_is_left
     assert command("all") == 0 and ran == rest
     said = capsys.readouterr().err
     assert "left out unseen: no unseen edit\nleft out reach: no true targets\n" in said
-    monkeypatch.setattr("asyrp_lib.experiments.result_file", lambda domain, name: Path("/" if name in rest[2:] else "/no such file"))
+    monkeypatch.setattr(
+        "asyrp_lib.experiments.result_file",
+        lambda domain, name: Path("/" if name in rest[2:] else "/no such file"),
+    )
     ran.clear()
     assert command("missing") == 0 and ran == rest[:2]
     assert command("unseen") == 2, "what was asked for by name is not left out"
     offline.append(True)
-    assert command("missing") == 2 and "error: no CLIP" in capsys.readouterr().err, "what a network would cure is no reason to leave it out"
+    assert command("missing") == 2 and "error: no CLIP" in capsys.readouterr().err, (
+        "what a network would cure is no reason to leave it out"
+    )
     nothing.append(True)
-    assert command("all") == 2 and "error: no true targets" in capsys.readouterr().err, "nothing at all was done"
+    assert command("all") == 2 and "error: no true targets" in capsys.readouterr().err, (
+        "nothing at all was done"
+    )

@@ -1,7 +1,7 @@
 """Reach: an f_t that is shown its target comes nearer to it, in the interval it was trained in."""
+
 import pytest
 import torch
-from toy_domain import toy  # noqa: F401: a fixture
 from toys import IdealGaussian, randn
 
 from asyrp_lib.errors import DomainError
@@ -24,8 +24,17 @@ def test_an_f_t_that_is_shown_its_target_reaches_it_on_pictures_that_it_never_sa
     x_T, unseen = randn(8, 32, 4, 4, seed=1), randn(3, 32, 4, 4, seed=2)
     targets = process.generate(unet, x_T, progress=False) + brighter
     plain = process.generate(unet, unseen, progress=False)
-    far = {epochs: float(reach.absolute_error(process.edit(unet, unseen, {reach.taught(unet, x_T, targets, 400, epochs): 1.0}, progress=False),
-                                              plain + brighter).mean()) for epochs in (0, 10)}
+    far = {
+        epochs: float(
+            reach.absolute_error(
+                process.edit(
+                    unet, unseen, {reach.taught(unet, x_T, targets, 400, epochs): 1.0}, progress=False
+                ),
+                plain + brighter,
+            ).mean()
+        )
+        for epochs in (0, 10)
+    }
     assert far[0] == pytest.approx(brighter, abs=1e-4), "an f_t that was shown nothing does nothing"
     assert far[10] < 0.5 * far[0]
 

@@ -1,7 +1,7 @@
 """Unseen edits: the arithmetic of "closer to the target", and the whole measurement on a toy domain."""
+
 import pytest
 import torch
-from toy_domain import toy  # noqa: F401: a fixture
 
 from asyrp_lib.errors import DomainError
 from asyrp_lib.experiments import unseen
@@ -17,7 +17,11 @@ def test_the_gain_is_one_at_the_target_zero_at_the_start_and_negative_beyond():
 def test_approach_counts_the_pictures_that_came_closer():
     edited = torch.stack([0.5 * TARGET[0], -0.5 * TARGET[0], TARGET[0], PLAIN[0]])
     found = unseen.approach(unseen.absolute_error, PLAIN, edited, TARGET)
-    assert found["closer"] == 2 and found["before"] == 1 and found["after"] == pytest.approx((0.5 + 1.5 + 0 + 1) / 4)
+    assert (
+        found["closer"] == 2
+        and found["before"] == 1
+        and found["after"] == pytest.approx((0.5 + 1.5 + 0 + 1) / 4)
+    )
     assert found["gain"]["mean"] == pytest.approx(found["before"] - found["after"])
 
 
@@ -32,7 +36,10 @@ def test_every_edit_meets_every_target_and_every_picture_has_one_nearest(toy):
 
 def test_an_edit_that_draws_its_target_is_nearest_to_it(toy):
     found = unseen.measure(toy, n=3, strengths=(1.0,), steps=40, progress=False)
-    assert found["nearest"]["error"]["1"]["red"]["red"] == 3 and found["closer"]["red"]["1"]["distance"]["closer"] == 3
+    assert (
+        found["nearest"]["error"]["1"]["red"]["red"] == 3
+        and found["closer"]["red"]["1"]["distance"]["closer"] == 3
+    )
 
 
 def test_a_domain_without_truth_still_gets_its_scores(toy):

@@ -1,4 +1,5 @@
 """Fetching: what is cut off is resumed, what is wrong is refused, what is there is not fetched again."""
+
 import hashlib
 import json
 import threading
@@ -51,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) - start))
         self.send_header("ETag", server.etag)
         self.end_headers()
-        part = body[start:][:server.cut.pop(0) if server.cut else None]
+        part = body[start:][: server.cut.pop(0) if server.cut else None]
         self.wfile.write(part)
         server.sent.append(len(part))
         self.close_connection = True
@@ -177,7 +178,12 @@ def test_another_file_fetched_in_place_of_a_deleted_one_is_refused_too(server, t
 def test_a_file_brought_by_hand_is_recorded_and_held_to_it(tmp_path):
     by_browser = Remote("net.pt", pages=("https://example.org/a",), megabytes=374)
     line = fetch_file(by_browser, tmp_path, "toy")
-    assert line.startswith("by hand") and "https://example.org/a" in line and str(tmp_path) in line and "374 MB" in line
+    assert (
+        line.startswith("by hand")
+        and "https://example.org/a" in line
+        and str(tmp_path) in line
+        and "374 MB" in line
+    )
     small = Remote("net.pt", pages=("https://example.org/a",))
     (tmp_path / "net.pt").write_bytes(b"weights")
     assert fetch_file(small, tmp_path, "toy").startswith("there")
@@ -205,15 +211,22 @@ def test_no_server_and_a_missing_file_are_one_sentence(server, tmp_path):
     with pytest.raises(OfflineError, match="404"):
         get(server, tmp_path)
     gone = Remote("file.pt", "http://127.0.0.1:9/file.pt", ("https://example.org/page",))
-    with pytest.raises(OfflineError, match=r"nothing has come yet; run again with a network, or get it with a browser from https://ex"):
+    with pytest.raises(
+        OfflineError,
+        match=r"nothing has come yet; run again with a network, or get it with a browser from https://ex",
+    ):
         fetch_file(gone, tmp_path, "toy")
     assert names(tmp_path) == set()
 
 
 def test_the_command_fetches_a_domain_and_says_what_a_browser_must_do(server, tmp_path, monkeypatch, capsys):
     from dataclasses import replace
+
     monkeypatch.setenv("ASYRP_WEIGHTS", str(tmp_path))
-    network = (Remote("file.pt", server.url), Remote("other.pt", pages=("https://example.org/x",), megabytes=1))
+    network = (
+        Remote("file.pt", server.url),
+        Remote("other.pt", pages=("https://example.org/x",), megabytes=1),
+    )
     monkeypatch.setitem(ROWS, "celeba_hq", replace(ROWS["celeba_hq"], network=network, directions={}))
     assert main(["fetch", "celeba_hq"]) == 0
     printed = capsys.readouterr().out

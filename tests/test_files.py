@@ -1,4 +1,5 @@
 """Files and results: either the old one or the new one, never half of one; and every result says what made it."""
+
 import json
 import signal
 import subprocess
@@ -26,10 +27,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_process_killed_between_write_and_replace_leaves_the_old_file(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    program = ("import os, signal, sys\nfrom asyrp_lib.store.files import atomic_write\n"
-               "with atomic_write(sys.argv[1]) as temporary:\n"
-               "    temporary.write_text('new')\n"
-               "    os.kill(os.getpid(), signal.SIGKILL)\n")
+    program = (
+        "import os, signal, sys\nfrom asyrp_lib.store.files import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('new')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
     killed = subprocess.run([sys.executable, "-c", program, str(target)])
     assert killed.returncode == -signal.SIGKILL
     assert target.read_text() == "old"
@@ -52,9 +55,14 @@ def test_weights_round_trip_with_their_configuration(tmp_path):
     assert all(torch.equal(state[k], v) for k, v in layer.state_dict().items())
 
 
-@pytest.mark.parametrize("change, sentence", [
-    (lambda s: s.pop("bias"), "lacks the tensor 'bias'"), (lambda s: s.update(extra=torch.zeros(1)), "tensor 'extra'"),
-    (lambda s: s.update(weight=torch.zeros(3, 3)), r"'weight' has shape \(3, 3\), expected \(2, 3\)")])
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda s: s.pop("bias"), "lacks the tensor 'bias'"),
+        (lambda s: s.update(extra=torch.zeros(1)), "tensor 'extra'"),
+        (lambda s: s.update(weight=torch.zeros(3, 3)), r"'weight' has shape \(3, 3\), expected \(2, 3\)"),
+    ],
+)
 def test_a_missing_extra_or_misshapen_tensor_is_named(change, sentence):
     layer = torch.nn.Linear(3, 2)
     state = {k: v.clone() for k, v in layer.state_dict().items()}

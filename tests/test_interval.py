@@ -5,7 +5,12 @@ import torch
 from toys import GOLDEN, IdealGaussian, official_folder, randn, tiny_model
 
 from asyrp_lib.errors import AsyrpError, GridError
-from asyrp_lib.method.interval import perceptual_curves, read_official_curve, t_boost_from_curve, t_edit_from_curve
+from asyrp_lib.method.interval import (
+    perceptual_curves,
+    read_official_curve,
+    t_boost_from_curve,
+    t_edit_from_curve,
+)
 
 T, D = [0, 100, 200, 300], [0.0, 0.2, 0.33, 1.2]
 

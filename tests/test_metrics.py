@@ -1,4 +1,5 @@
 """Scores: exact values where they are known."""
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from asyrp_lib.measure.scores import frechet_distance, inception, leakage_table,
 
 def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
     from scipy.linalg import sqrtm
+
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(50, 6)), rng.normal(size=(40, 6)) @ np.diag([1, 2, 3, 1, 1, 1]) + 0.5
     sa, sb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
@@ -37,6 +39,7 @@ def test_segmentation_consistency_counts_only_classes_that_appear():
 def test_fid_without_inception_weights_says_so_in_one_sentence(monkeypatch, tmp_path):
     def no_network(*_, **__):
         raise OSError("no route")
+
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr("urllib.request.urlopen", no_network)
     with pytest.raises(OfflineError, match="FD-CLIP"):
@@ -53,5 +56,6 @@ def test_a_calibrated_perceptual_distance_puts_x_T_where_lpips_does():
 
 def test_the_leakage_table_averages_over_pictures():
     import pandas as pd
+
     shifts = {"smiling": pd.DataFrame({"smile": [1.0, 3.0], "age": [0.0, 0.0]})}
     assert leakage_table(shifts, ["smile", "age"]).loc["smiling"].tolist() == [2.0, 0.0]

@@ -1,4 +1,5 @@
 """Interpolation and mixing: another picture's h as an edit."""
+
 import pytest
 import torch
 from toys import randn, tiny_model
@@ -29,15 +30,25 @@ def test_slerp_of_a_vector_with_itself_is_itself():
 
 def test_a_picture_that_guides_itself_stays_as_it_is():
     unet, x_T = tiny_model(), randn(1, 3, 16, 16)
-    same = edit(unet, x_T, {guided(unet, x_T, 1.0, steps=6, t_edit=300, progress=False): 1.0}, steps=6, progress=False)
+    same = edit(
+        unet, x_T, {guided(unet, x_T, 1.0, steps=6, t_edit=300, progress=False): 1.0}, steps=6, progress=False
+    )
     assert far(same, generate(unet, x_T, steps=6, progress=False)) < 1e-5
 
 
 def test_share_0_changes_nothing_and_share_1_does():
     unet, x_T, guide = tiny_model(), randn(2, 3, 16, 16), randn(1, 3, 16, 16, seed=1)
     plain = generate(unet, x_T, steps=6, progress=False)
-    mixed = [edit(unet, x_T, {guided(unet, guide, share, steps=6, t_edit=300, progress=False): 1.0}, steps=6, progress=False)
-             for share in (0.0, 1.0)]
+    mixed = [
+        edit(
+            unet,
+            x_T,
+            {guided(unet, guide, share, steps=6, t_edit=300, progress=False): 1.0},
+            steps=6,
+            progress=False,
+        )
+        for share in (0.0, 1.0)
+    ]
     assert far(mixed[0], plain) < 1e-5 and far(mixed[1], plain) > 1e-3
 
 
@@ -54,4 +65,11 @@ def test_wrong_guides_are_refused_in_one_sentence():
     with pytest.raises(ImageError, match="one picture, got 2"):
         guided(unet, two, steps=6, progress=False)
     with pytest.raises(GridError, match="no h at t = 199"):
-        edit(unet, two, {guided(unet, two[:1], steps=6, t_edit=300, progress=False): 1.0}, steps=6, t_edit=100, progress=False)
+        edit(
+            unet,
+            two,
+            {guided(unet, two[:1], steps=6, t_edit=300, progress=False): 1.0},
+            steps=6,
+            t_edit=100,
+            progress=False,
+        )

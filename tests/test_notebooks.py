@@ -1,4 +1,5 @@
 """Hygiene of the notebooks as they are stored: without it nbval could pass while checking nothing."""
+
 import ast
 import json
 import re
@@ -40,7 +41,9 @@ def test_the_name_has_a_number_and_a_slug_and_the_index_lists_it(path):
 
 def test_the_title_cell_asks_a_question_and_names_the_paper(notebook):
     title = "".join(notebook["cells"][0]["source"])
-    assert title.startswith("# ") and "**Question.**" in title and "**Paper.**" in title and "| claim |" in title
+    assert (
+        title.startswith("# ") and "**Question.**" in title and "**Paper.**" in title and "| claim |" in title
+    )
 
 
 def test_every_code_cell_was_run_once_in_order(notebook):
@@ -54,8 +57,13 @@ def test_no_error_and_no_error_stream_is_stored(notebook):
 
 
 def test_claims_are_printed_and_compared(notebook):
-    printed = "".join("".join(output.get("text", "")) for cell in code(notebook) if not tags(cell) & UNCHECKED
-                      for output in cell["outputs"] if output["output_type"] == "stream")
+    printed = "".join(
+        "".join(output.get("text", ""))
+        for cell in code(notebook)
+        if not tags(cell) & UNCHECKED
+        for output in cell["outputs"]
+        if output["output_type"] == "stream"
+    )
     assert printed.count("True") + printed.count(" of ") >= 2, "a notebook must check at least two claims"
     assert "False" not in printed, "a stored claim does not hold"
 
@@ -81,8 +89,10 @@ def test_there_is_one_parameters_cell_of_plain_literals(path, notebook):
 
 
 def test_metadata_is_normal_and_no_widget_state_is_stored(notebook):
-    assert notebook["metadata"] == {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-                                    "language_info": {"name": "python"}}
+    assert notebook["metadata"] == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
     ids = [cell["id"] for cell in notebook["cells"]]
     assert all(re.fullmatch(r"[\w-]{1,64}", name) for name in ids) and len(set(ids)) == len(ids)
     assert not any("execution" in cell["metadata"] for cell in notebook["cells"]), "times of a run are stored"
@@ -97,6 +107,11 @@ def test_no_path_of_a_machine_and_no_megabytes(path):
 def test_only_the_parameters_name_an_edit_so_that_another_domain_can_run_it(path, notebook):
     """What is asked for by a fixed name fails on a church; `Domain.trained_like` takes the names in the parameters for wishes."""
     if path.name < "90":  # those are about the embedded domain
-        asked = [line for cell in code(notebook) if "parameters" not in tags(cell) for line in "".join(cell["source"]).splitlines()
-                 if re.search(r"""\.(delta|edit_named|trained)\(\[?["']""", line)]
+        asked = [
+            line
+            for cell in code(notebook)
+            if "parameters" not in tags(cell)
+            for line in "".join(cell["source"]).splitlines()
+            if re.search(r"""\.(delta|edit_named|trained)\(\[?["']""", line)
+        ]
         assert not asked

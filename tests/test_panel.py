@@ -1,4 +1,5 @@
 """The slider panel, headless: values in, pictures out."""
+
 import pytest
 import torch
 
@@ -15,9 +16,14 @@ class Domain:
 @pytest.fixture
 def panel(unet):
     from asyrp_lib.deltas import GlobalDelta
+
     torch.manual_seed(0)
-    deltas = {name: GlobalDelta(torch.randn(unet.h_channels, 8, 8), t_edit=300) for name in ("smiling", "old")}
-    return Panel(Domain(unet), torch.randn(1, 3, 16, 16), deltas, strengths=(-1.0, 0.0, 1.0), steps=4, progress=False)
+    deltas = {
+        name: GlobalDelta(torch.randn(unet.h_channels, 8, 8), t_edit=300) for name in ("smiling", "old")
+    }
+    return Panel(
+        Domain(unet), torch.randn(1, 3, 16, 16), deltas, strengths=(-1.0, 0.0, 1.0), steps=4, progress=False
+    )
 
 
 def test_moving_a_slider_changes_the_picture_and_reset_brings_it_back(panel):

@@ -1,4 +1,5 @@
 """The paper's own domains: rows that are complete and true, loading that is strict, and one sentence for what is missing."""
+
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 from PIL import Image
+from toys import tiny_unet
 
 import asyrp_lib as al
 from asyrp_lib.backbones.convert import ddpm_arguments, openai_arguments
@@ -21,7 +23,6 @@ from asyrp_lib.domains.photos.registry import ALEXNET, ROWS, Remote
 from asyrp_lib.errors import DomainError, GridError, OfflineError, WeightsError
 from asyrp_lib.measure import lpips
 from asyrp_lib.method.interval import t_edit_from_curve
-from toys import tiny_unet
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = pytest.mark.parametrize("entry", ROWS.values(), ids=lambda entry: entry.name)
@@ -29,13 +30,28 @@ EVERY = pytest.mark.parametrize("entry", ROWS.values(), ids=lambda entry: entry.
 
 @EVERY
 def test_a_row_says_where_everything_comes_from(entry):
-    assert entry.title and entry.paper and entry.licence and entry.pictures.licence and entry.edits and entry.pictures.files
+    assert (
+        entry.title
+        and entry.paper
+        and entry.licence
+        and entry.pictures.licence
+        and entry.edits
+        and entry.pictures.files
+    )
     for file in (*entry.network, *entry.directions.values(), *entry.pictures.files):
         assert file.url or file.pages, f"{file.name} comes from nowhere"
-        assert all(link.startswith(("https://", "http://dl.yf.io/")) for link in (file.url, *file.pages) if link)
+        assert all(
+            link.startswith(("https://", "http://dl.yf.io/")) for link in (file.url, *file.pages) if link
+        )
     assert all(file.megabytes for file in entry.network if not file.name.endswith(".json"))
     for name, edit in entry.edits.items():
-        assert name == edit.name and edit.source and edit.target and 0.8 <= edit.lambda_clip <= 1.2 and edit.lambda_recon == 3
+        assert (
+            name == edit.name
+            and edit.source
+            and edit.target
+            and 0.8 <= edit.lambda_clip <= 1.2
+            and edit.lambda_recon == 3
+        )
     assert entry.directions.keys() <= entry.edits.keys(), "an f_t of no edit"
     assert entry.curve and entry.t_boost or entry.note, "neither a curve nor a word about it"
 
@@ -48,7 +64,9 @@ def test_the_network_of_a_row_is_the_one_that_was_published(entry):
     with torch.device("meta"):  # shapes only
         unet = UNet2DModel(**arguments)
     assert sum(p.numel() for p in unet.parameters()) == entry.parameters
-    assert unet.config.sample_size == 256 and unet.config.block_out_channels[-1] == (1024 if entry.name == "imagenet" else 512)
+    assert unet.config.sample_size == 256 and unet.config.block_out_channels[-1] == (
+        1024 if entry.name == "imagenet" else 512
+    )
     assert abs(4 * entry.parameters / 1e6 / entry.network[0].megabytes - 1) < 0.01
 
 
@@ -57,7 +75,11 @@ def test_texts_lambda_and_t_edit_of_faces_are_those_of_the_study():
     for printed in table:
         edit = FACES[printed["edit"]]
         assert (edit.source, edit.target, edit.lambda_clip, edit.t_edit) == (
-            printed["source_text"], printed["target_text"], printed["lambda_clip"], printed["t_edit"])
+            printed["source_text"],
+            printed["target_text"],
+            printed["lambda_clip"],
+            printed["t_edit"],
+        )
         assert edit.in_domain == (printed["domain"] == "IN")
     assert sum(edit.t_edit is not None for edit in FACES.values()) == len(table) == 13
 
@@ -69,7 +91,10 @@ def test_t_edit_and_t_boost_are_those_that_the_original_code_chooses():
     for case in golden:
         if case["lpips_edit_th"] == 0.33 and case["add_noise_from_xt"]:
             curve = published_curve(case["dataset"])
-            assert t_edit_from_curve(curve["t"].tolist(), curve["P_t"].tolist(), round(case["cosine"], 6)) == case["t_edit"]
+            assert (
+                t_edit_from_curve(curve["t"].tolist(), curve["P_t"].tolist(), round(case["cosine"], 6))
+                == case["t_edit"]
+            )
             assert rows[case["dataset"]].t_boost == case["t_addnoise"]
             checked += 1
     assert checked == 25
@@ -102,11 +127,16 @@ def home(tmp_path, monkeypatch, golden):
     monkeypatch.setattr(paper, "load_open_clip", lambda: pytest.fail("nobody asked for CLIP"))
     for name, family in (("celeba_hq", "ddpm"), ("afhq_dog", "iddpm")):
         g, network = golden(family), Remote("tiny.pt", pages=("https://example.org",))
-        state = {key.removeprefix("weights."): tensor.float() for key, tensor in g.tensors.items()
-                 if key.startswith("weights.") and not key.startswith("weights.layer_")}
+        state = {
+            key.removeprefix("weights."): tensor.float()
+            for key, tensor in g.tensors.items()
+            if key.startswith("weights.") and not key.startswith("weights.layer_")
+        }
         (tmp_path / "weights" / name).mkdir(parents=True)
         torch.save(state, tmp_path / "weights" / name / "tiny.pt")
-        monkeypatch.setitem(ROWS, name, replace(ROWS[name], config=g.facts["config"], network=(network,), directions={}))
+        monkeypatch.setitem(
+            ROWS, name, replace(ROWS[name], config=g.facts["config"], network=(network,), directions={})
+        )
     return tmp_path
 
 
@@ -137,11 +167,24 @@ def test_own_photo_is_edited_by_one_command_and_in_two_lines(home, capsys):
     delta = ConvDelta(64, 128, name="smiling", t_edit=500)
     torch.nn.init.normal_(delta.conv2.weight)
     save_delta(home / "data" / "directions" / "celeba_hq" / "smiling.safetensors", delta, {})
-    command = ["edit", str(home / "photo.jpg"), "--domain", "celeba_hq", "--edit", "smiling", "--strength", "1.0", "--steps", "4"]
+    command = [
+        "edit",
+        str(home / "photo.jpg"),
+        "--domain",
+        "celeba_hq",
+        "--edit",
+        "smiling",
+        "--strength",
+        "1.0",
+        "--steps",
+        "4",
+    ]
     assert main(["--device", "cpu", *command, "--out", str(home / "out.png")]) == 0
 
     domain = al.load_domain("celeba_hq", device="cpu")
-    al.write_image(home / "two_lines.png", domain.edit_photo(home / "photo.jpg", {"smiling": 1.0}, steps=4)[0])
+    al.write_image(
+        home / "two_lines.png", domain.edit_photo(home / "photo.jpg", {"smiling": 1.0}, steps=4)[0]
+    )
     assert (home / "two_lines.png").read_bytes() == (home / "out.png").read_bytes()
     with Image.open(home / "out.png") as written:
         assert written.size == (32, 32)
@@ -160,13 +203,26 @@ def official(home, name: str, file: str) -> Remote:
 
 def test_an_official_f_t_serves_until_one_is_trained_here(home, monkeypatch):
     remote = official(home, "celeba_hq", "s.pth")
-    monkeypatch.setitem(ROWS, "celeba_hq", replace(ROWS["celeba_hq"], directions={
-        "smiling": remote, "makeup": official(home, "celeba_hq", "m.pth"), "sad": Remote("unfetched.pth", "https://example.org")}))
+    monkeypatch.setitem(
+        ROWS,
+        "celeba_hq",
+        replace(
+            ROWS["celeba_hq"],
+            directions={
+                "smiling": remote,
+                "makeup": official(home, "celeba_hq", "m.pth"),
+                "sad": Remote("unfetched.pth", "https://example.org"),
+            },
+        ),
+    )
     domain = al.load_domain("celeba_hq", device="cpu")
     assert (domain.delta("smiling").t_edit, domain.delta("smiling").train_steps) == (513, 40)
     with pytest.raises(OfflineError, match="python -m asyrp_lib fetch celeba_hq$"):
         domain.delta("sad")
-    with pytest.raises(WeightsError, match="none was published .*; train it: python -m asyrp_lib train 'elf' --domain celeba_hq"):
+    with pytest.raises(
+        WeightsError,
+        match="none was published .*; train it: python -m asyrp_lib train 'elf' --domain celeba_hq",
+    ):
         domain.delta("elf")
     with pytest.raises(al.UnknownNameError, match="known are smiling"):
         domain.delta("wink")
@@ -192,10 +248,23 @@ def test_a_domain_without_a_curve_says_how_to_get_one_and_takes_one_measured_her
     with pytest.raises(GridError, match="python -m asyrp_lib curve --domain ffhq$"):
         al.load_domain("celeba_hq", device="cpu").curve
     (home / "data" / "results").mkdir(parents=True)
-    (home / "data" / "results" / "ffhq_curve.json").write_text(json.dumps(
-        {"data": {"curve": {"t": [0, 9], "x_t": [0.0, 1.5], "P_t": [0.0, 0.7]}, "t_boost": 9, "scale": 2.5}}))
+    (home / "data" / "results" / "ffhq_curve.json").write_text(
+        json.dumps(
+            {
+                "data": {
+                    "curve": {"t": [0, 9], "x_t": [0.0, 1.5], "P_t": [0.0, 0.7]},
+                    "t_boost": 9,
+                    "scale": 2.5,
+                }
+            }
+        )
+    )
     domain = al.load_domain("celeba_hq", device="cpu")
-    assert isinstance(domain.curve, pd.DataFrame) and domain.curve["P_t"].tolist() == [0.0, 0.7] and domain.t_boost == 9
+    assert (
+        isinstance(domain.curve, pd.DataFrame)
+        and domain.curve["P_t"].tolist() == [0.0, 0.7]
+        and domain.t_boost == 9
+    )
     with pytest.warns(UserWarning, match="LPIPS is not at hand"):
         assert domain.distance.scale == 2.5
 
@@ -203,8 +272,14 @@ def test_a_domain_without_a_curve_says_how_to_get_one_and_takes_one_measured_her
 def test_the_hub_layout_is_read_from_the_files_that_fetch_gets(home, monkeypatch):
     files = ROWS["celeba_hq_hub"].network
     tiny_unet().save_pretrained(home / "weights" / "celeba_hq_hub", safe_serialization=False)
-    (home / "weights" / "celeba_hq_hub" / "scheduler_config.json").write_text(json.dumps({"beta_start": 1e-4, "beta_end": 0.02}))
-    monkeypatch.setitem(ROWS, "celeba_hq_hub", replace(ROWS["celeba_hq_hub"], network=tuple(replace(f, megabytes=0) for f in files)))
+    (home / "weights" / "celeba_hq_hub" / "scheduler_config.json").write_text(
+        json.dumps({"beta_start": 1e-4, "beta_end": 0.02})
+    )
+    monkeypatch.setitem(
+        ROWS,
+        "celeba_hq_hub",
+        replace(ROWS["celeba_hq_hub"], network=tuple(replace(f, megabytes=0) for f in files)),
+    )
     domain = al.load_domain("celeba_hq_hub", device="cpu")
     assert torch.equal(domain.unet.unet.conv_in.weight, tiny_unet().conv_in.weight)
     assert repr(domain) == "PaperDomain('celeba_hq_hub', 16 px)", "showing a domain must not load its parts"
@@ -213,12 +288,16 @@ def test_the_hub_layout_is_read_from_the_files_that_fetch_gets(home, monkeypatch
 
 def test_pictures_are_asked_for_only_when_they_are_needed(home):
     domain = al.load_domain("afhq_dog", device="cpu")
-    with pytest.raises(OfflineError, match=r"no pictures at .*afhq; .*says: python -m asyrp_lib fetch afhq_dog$"):
+    with pytest.raises(
+        OfflineError, match=r"no pictures at .*afhq; .*says: python -m asyrp_lib fetch afhq_dog$"
+    ):
         domain.images("test", 1)
     folder = home / "datasets" / "afhq" / "train"
     folder.mkdir(parents=True)
     for name in ("cat_1", "dog_2"):
-        Image.new("RGB", (50, 40), (255, 255, 255) if "dog" in name else (0, 0, 0)).save(folder / f"{name}.png")
+        Image.new("RGB", (50, 40), (255, 255, 255) if "dog" in name else (0, 0, 0)).save(
+            folder / f"{name}.png"
+        )
     assert (domain.images("train", 1) == 1).all(), "the cat was taken"
 
 
@@ -233,21 +312,53 @@ def test_any_folder_in_diffusers_format_is_a_domain_that_can_be_edited(tmp_path,
     assert not domain.edits
     with pytest.raises(DomainError, match="no f_t of smiling"):
         domain.trained_like(["smiling"])
-    save_delta(domain.direction_file("wink"), ConvDelta(64, 128, name="wink", t_edit=500), {"source": "face", "target": "winking face"})
-    save_delta(domain.direction_file("old one"), ConvDelta(64, 128, name="old one", t_edit=500), {})  # says no texts
+    save_delta(
+        domain.direction_file("wink"),
+        ConvDelta(64, 128, name="wink", t_edit=500),
+        {"source": "face", "target": "winking face"},
+    )
+    save_delta(
+        domain.direction_file("old one"), ConvDelta(64, 128, name="old one", t_edit=500), {}
+    )  # says no texts
     texts = {"source": "face", "target": "winking face"}
-    save_delta(domain.direction_file("wink from noise"), ConvDelta(64, 128, name="wink", t_edit=500), texts)  # not an edit of its own
+    save_delta(
+        domain.direction_file("wink from noise"), ConvDelta(64, 128, name="wink", t_edit=500), texts
+    )  # not an edit of its own
     domain = al.load_domain(str(tmp_path / "mine"), device="cpu")
-    assert list(domain.trained_like(["smiling"])) == ["wink"] == list(domain.edits) and domain.edits["wink"].target == "winking face"
+    assert (
+        list(domain.trained_like(["smiling"])) == ["wink"] == list(domain.edits)
+        and domain.edits["wink"].target == "winking face"
+    )
     out = tmp_path / "out.png"
-    assert main(["--device", "cpu", "edit", "test:0", "--domain", str(tmp_path / "mine"), "--edit", "wink", "--steps", "3", "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "--device",
+                "cpu",
+                "edit",
+                "test:0",
+                "--domain",
+                str(tmp_path / "mine"),
+                "--edit",
+                "wink",
+                "--steps",
+                "3",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert out.exists()
 
 
-@pytest.mark.filterwarnings("ignore:.*pretrained:UserWarning", "ignore:Arguments other than a weight enum:UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*pretrained:UserWarning", "ignore:Arguments other than a weight enum:UserWarning"
+)
 def test_lpips_is_the_original_one_where_it_is_at_hand(tmp_path, monkeypatch, unet):
     import lpips as package
     from torchvision.models import alexnet
+
     torch.manual_seed(0)
     state = alexnet(weights=None).state_dict()
     (tmp_path / "lpips").mkdir()
@@ -261,12 +372,31 @@ def test_lpips_is_the_original_one_where_it_is_at_hand(tmp_path, monkeypatch, un
     assert isinstance(ours, lpips.LpipsDistance)
 
     theirs = package.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    layers = [layer for slice_ in (theirs.net.slice1, theirs.net.slice2, theirs.net.slice3, theirs.net.slice4, theirs.net.slice5)
-              for layer in slice_ if hasattr(layer, "weight")]
-    for layer, number in zip(layers, (0, 3, 6, 8, 10), strict=True):  # AlexNet's five convolutions, by torchvision's numbers
-        layer.weight.data, layer.bias.data = state[f"features.{number}.weight"], state[f"features.{number}.bias"]
+    layers = [
+        layer
+        for slice_ in (
+            theirs.net.slice1,
+            theirs.net.slice2,
+            theirs.net.slice3,
+            theirs.net.slice4,
+            theirs.net.slice5,
+        )
+        for layer in slice_
+        if hasattr(layer, "weight")
+    ]
+    for layer, number in zip(
+        layers, (0, 3, 6, 8, 10), strict=True
+    ):  # AlexNet's five convolutions, by torchvision's numbers
+        layer.weight.data, layer.bias.data = (
+            state[f"features.{number}.weight"],
+            state[f"features.{number}.bias"],
+        )
     a, b = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    assert torch.equal(ours(a, b), theirs.eval()(a, b).flatten().detach()) and (ours(a, b) > 0).all() and (ours(a, a) == 0).all()
+    assert (
+        torch.equal(ours(a, b), theirs.eval()(a, b).flatten().detach())
+        and (ours(a, b) > 0).all()
+        and (ours(a, a) == 0).all()
+    )
 
 
 def test_without_lpips_our_own_distance_serves_and_says_so(tmp_path, monkeypatch, unet):

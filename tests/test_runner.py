@@ -1,4 +1,5 @@
 """`make run` and `make test` on toy notebooks: what is stored, what fails, and that nothing is excused."""
+
 import importlib.util
 import shutil
 import subprocess
@@ -53,13 +54,19 @@ def nbval(folder: Path, name: str, *options: str) -> subprocess.CompletedProcess
 
 
 def test_a_run_stores_tidy_outputs_and_counts_the_compared_lines(runner, monkeypatch, capsys):
-    path = write(runner.HERE, "00_toy.ipynb", ('DOMAIN = "synthfaces"', ["parameters"]), (NOISY, []),
-                 ("print(DOMAIN)", ["nbval-ignore-output"]))
+    path = write(
+        runner.HERE,
+        "00_toy.ipynb",
+        ('DOMAIN = "synthfaces"', ["parameters"]),
+        (NOISY, []),
+        ("print(DOMAIN)", ["nbval-ignore-output"]),
+    )
     assert run(runner, monkeypatch) == 0
     assert capsys.readouterr().out.splitlines()[-1].split()[-1] == "2"
     stored = nbformat.read(path, as_version=4)
     assert [output.text for output in stored.cells[1].outputs] == [
-        "a title is no claim\none: True\nmoves most in 2 of 3 edits\n"]
+        "a title is no claim\none: True\nmoves most in 2 of 3 edits\n"
+    ]
     assert [cell.id for cell in stored.cells] == ["cell-0", "cell-1", "cell-2"]
     assert [cell.execution_count for cell in stored.cells] == [1, 2, 3]
     assert "widgets" not in stored.metadata and stored.metadata.kernelspec.display_name == "Python 3"
@@ -69,9 +76,13 @@ def test_a_run_stores_tidy_outputs_and_counts_the_compared_lines(runner, monkeyp
     assert nbval(runner.HERE, path.name).returncode == 0
 
 
-@pytest.mark.parametrize("cell, sentence", [
-    ("1 / 0", "02_toy.ipynb, cell [2] (1 / 0): ZeroDivisionError: division by zero"),
-    ("import os; os._exit(1)", "02_toy.ipynb, cell [2] (import os; os._exit(1)): Kernel died")])
+@pytest.mark.parametrize(
+    "cell, sentence",
+    [
+        ("1 / 0", "02_toy.ipynb, cell [2] (1 / 0): ZeroDivisionError: division by zero"),
+        ("import os; os._exit(1)", "02_toy.ipynb, cell [2] (import os; os._exit(1)): Kernel died"),
+    ],
+)
 def test_a_failing_cell_is_named_and_the_stored_notebook_stays(runner, monkeypatch, capsys, cell, sentence):
     path = write(runner.HERE, "02_toy.ipynb", ("print(1)", []), (cell, []))
     before = path.read_bytes()
@@ -81,11 +92,17 @@ def test_a_failing_cell_is_named_and_the_stored_notebook_stays(runner, monkeypat
 
 
 def test_a_failing_notebook_does_not_keep_the_others_from_running(runner, monkeypatch, capsys):
-    write(runner.HERE, "01_broken.ipynb", ("from asyrp_lib.errors import OfflineError; raise OfflineError('Get it.')", []))
+    write(
+        runner.HERE,
+        "01_broken.ipynb",
+        ("from asyrp_lib.errors import OfflineError; raise OfflineError('Get it.')", []),
+    )
     write(runner.HERE, "02_whole.ipynb", ('print("one: True")', []))
     assert run(runner, monkeypatch) == 1
     said = capsys.readouterr()
-    assert "OfflineError: Get it." in said.err and "Traceback" not in said.err, "a sentence that says what to do needs no traceback"
+    assert "OfflineError: Get it." in said.err and "Traceback" not in said.err, (
+        "a sentence that says what to do needs no traceback"
+    )
     assert "02_whole" in said.out and said.out.splitlines()[-1].endswith("--domain synthfaces --only 01")
 
 

@@ -1,4 +1,5 @@
 """The embedded domain: what the renderer, the captions and the shipped networks promise."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +8,8 @@ import torch
 import asyrp_lib as al
 from asyrp_lib.domains.synthfaces import NETWORKS, weights_file
 from asyrp_lib.domains.synthfaces.captions import caption
-from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
 from asyrp_lib.domains.synthfaces.faces import from_bytes, render_split, to_bytes
+from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
 from asyrp_lib.domains.synthfaces.render import CLASSES, EYES, MOUTH, render
 from asyrp_lib.domains.synthfaces.styles import STYLES
 
@@ -20,7 +21,16 @@ def domain():
 
 def neutral(**changes) -> pd.DataFrame:
     row = sample_factors(1, 11).iloc[0].copy()
-    row[["smile", "mouth_open", "brow_tilt", "age", "beard", "bald", "glasses", "yaw"]] = [0, 0, 0, 0.2, 0, 0, 0, 0]
+    row[["smile", "mouth_open", "brow_tilt", "age", "beard", "bald", "glasses", "yaw"]] = [
+        0,
+        0,
+        0,
+        0.2,
+        0,
+        0,
+        0,
+        0,
+    ]
     for name, value in changes.items():
         row[name] = value
     return pd.DataFrame([row])
@@ -46,7 +56,11 @@ def test_splits_are_disjoint_in_seed():
 @pytest.mark.parametrize("resolution", [16, 32, 64])
 def test_pictures_and_masks_have_the_resolution_asked_for(resolution):
     drawn = render(sample_factors(2, 1), resolution)
-    assert drawn.images.shape == (2, 3, resolution, resolution) and drawn.masks.shape == (2, resolution, resolution)
+    assert drawn.images.shape == (2, 3, resolution, resolution) and drawn.masks.shape == (
+        2,
+        resolution,
+        resolution,
+    )
     assert drawn.images.min() >= -1 and drawn.images.max() <= 1
     assert drawn.masks.max() < len(CLASSES)
 
@@ -56,6 +70,7 @@ def test_a_smile_lifts_the_corners_of_the_mouth():
         mask = render(neutral(smile=smile), 64).masks[0] == MOUTH
         columns = mask.any(0).nonzero().flatten()
         return mask[:, columns[0]].nonzero().float().mean() - mask[:, 32].nonzero().float().mean()
+
     assert lowest_corner(1.0) < lowest_corner(0.0) < lowest_corner(-1.0)
 
 
@@ -86,9 +101,12 @@ def test_every_style_changes_the_picture_and_keeps_its_range():
 
 
 def test_unknown_names_are_answered_with_the_known_ones(domain):
-    for call, known in ((lambda: al.load_domain("celebb"), "synthfaces"), (lambda: domain.edit_named("wink"), "smiling"),
-                        (lambda: domain.images("tset", 1), "test"),
-                        (lambda: render(sample_factors(1, 0).assign(wings=1), 16), "smile")):
+    for call, known in (
+        (lambda: al.load_domain("celebb"), "synthfaces"),
+        (lambda: domain.edit_named("wink"), "smiling"),
+        (lambda: domain.images("tset", 1), "test"),
+        (lambda: render(sample_factors(1, 0).assign(wings=1), 16), "smile"),
+    ):
         with pytest.raises(al.UnknownNameError) as caught:
             call()
         assert known in str(caught.value)
@@ -97,6 +115,7 @@ def test_unknown_names_are_answered_with_the_known_ones(domain):
 @pytest.mark.parametrize("network", NETWORKS)
 def test_a_truncated_shipped_file_is_refused_in_one_sentence(network, tmp_path):
     from asyrp_lib.store.weights import read_weights
+
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(weights_file(network).read_bytes()[:5000])
     with pytest.raises(al.WeightsError, match="damaged"):
@@ -105,6 +124,7 @@ def test_a_truncated_shipped_file_is_refused_in_one_sentence(network, tmp_path):
 
 def test_weights_of_another_network_are_refused_by_the_name_of_a_tensor():
     from asyrp_lib.domains.synthfaces.networks import load_segmenter
+
     with pytest.raises(al.WeightsError, match="lacks the tensor"):
         load_segmenter(weights_file("oracle"))
     with pytest.raises(al.WeightsError, match="no U-Net"):
@@ -121,7 +141,9 @@ def test_inversion_and_generation_bring_a_face_back(domain):
 def test_a_trained_direction_moves_its_factor_and_negative_strength_moves_it_back(domain):
     x_T = al.invert(domain, domain.images("test", 8), progress=False)
     sad = domain.delta("sad")
-    smile = lambda strength: domain.oracle.read(al.edit(domain, x_T, {sad: strength}, progress=False))["smile"].mean()
+    smile = lambda strength: domain.oracle.read(al.edit(domain, x_T, {sad: strength}, progress=False))[
+        "smile"
+    ].mean()
     assert smile(1.0) + 0.5 < smile(0.0) < smile(-1.0)
 
 
@@ -143,4 +165,6 @@ def test_pictures_of_another_size_are_refused_with_the_offer_to_resize(domain):
     with pytest.raises(al.ImageError, match="resize"):
         al.invert(domain, torch.zeros(1, 3, 20, 20), progress=False)
     with pytest.raises(al.ImageError, match="NaN"):
-        al.invert(domain, torch.full((1, 3, domain.resolution, domain.resolution), float("nan")), progress=False)
+        al.invert(
+            domain, torch.full((1, 3, domain.resolution, domain.resolution), float("nan")), progress=False
+        )

@@ -1,4 +1,5 @@
 """Training of f_t: golden numbers of the original code, resumption, and what must not change."""
+
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -31,8 +32,19 @@ def fresh(unet):
 
 def run(unet, clip, settings=SETTINGS, folder=None, **options):
     delta = fresh(unet)
-    history = train_delta(unet, clip, delta, pictures(), noise(), "face", "smile", settings, folder=folder, progress=False,
-                          **options)
+    history = train_delta(
+        unet,
+        clip,
+        delta,
+        pictures(),
+        noise(),
+        "face",
+        "smile",
+        settings,
+        folder=folder,
+        progress=False,
+        **options,
+    )
     return delta, history
 
 
@@ -94,9 +106,13 @@ def test_a_picture_along_the_text_direction_costs_nothing():
     direction = torch.tensor([1.0, 0, 0])
     reference, moved = torch.tensor([[0.0, 1, 0]]), torch.tensor([[1.0, 1e-6, 0]])
     opposite = torch.tensor([[-1.0, 1e-6, 0]])
-    assert directional_distance(reference, moved, direction) < directional_distance(reference, opposite, direction)
+    assert directional_distance(reference, moved, direction) < directional_distance(
+        reference, opposite, direction
+    )
     assert float(clip_loss(torch.tensor(0.0))) == 0
-    assert float(directional_distance(reference, reference, direction)) == 1  # no direction: neither good nor bad
+    assert (
+        float(directional_distance(reference, reference, direction)) == 1
+    )  # no direction: neither good nor bad
 
 
 class GoldenClip(Clip):
@@ -105,11 +121,14 @@ class GoldenClip(Clip):
     def __init__(self, tensors):
         def encode_image(x):
             return torch.nn.functional.avg_pool2d(x, 32).flatten(1) @ tensors["train.clip.image_proj"]
+
         super().__init__(SimpleNamespace(encode_image=encode_image), None, image_size=224)
         self.tensors = tensors
 
     def text_direction(self, source, target):
-        return mean_direction(self.tensors["train.clip.text_features_src"], self.tensors["train.clip.text_features_trg"])
+        return mean_direction(
+            self.tensors["train.clip.text_features_src"], self.tensors["train.clip.text_features_trg"]
+        )
 
     def prompt_cosine(self, source, target):
         a, b = self.tensors["train.clip.prompt_features"]
@@ -122,11 +141,30 @@ def test_training_reproduces_the_golden_losses_and_weights(family, golden, golde
     unet, delta, clip = golden_unet(family), golden_delta(family), GoldenClip(g.tensors)
     want = g.facts["train"]
     assert clip.prompt_cosine("", "") == pytest.approx(want["cosine"], rel=1e-5)
-    torch.testing.assert_close(clip.text_direction("", ""), g.tensors["train.clip.text_direction"][0], atol=1e-5, rtol=1e-4)
-    settings = TrainSettings(steps=6, t_edit=399, lambda_clip=want["clip_loss_w"], lambda_recon=want["l1_loss_w"], optimiser="sgd",
-                             lr=want["lr"], epochs=1, batch_size=1)
-    history = train_delta(unet, clip, delta, g.tensors["in.image"], g.tensors["loop.inversion.x"][-1], "face", "smiling face",
-                          settings, progress=False)
+    torch.testing.assert_close(
+        clip.text_direction("", ""), g.tensors["train.clip.text_direction"][0], atol=1e-5, rtol=1e-4
+    )
+    settings = TrainSettings(
+        steps=6,
+        t_edit=399,
+        lambda_clip=want["clip_loss_w"],
+        lambda_recon=want["l1_loss_w"],
+        optimiser="sgd",
+        lr=want["lr"],
+        epochs=1,
+        batch_size=1,
+    )
+    history = train_delta(
+        unet,
+        clip,
+        delta,
+        g.tensors["in.image"],
+        g.tensors["loop.inversion.x"][-1],
+        "face",
+        "smiling face",
+        settings,
+        progress=False,
+    )
     for row, step in zip(history.itertuples(), want["steps"], strict=True):
         assert row.t == step["t"]
         assert row.clip == pytest.approx(step["clip_log"], rel=1e-4)
@@ -141,7 +179,9 @@ def test_training_reproduces_the_golden_losses_and_weights(family, golden, golde
 
 def test_training_from_noise_takes_the_generated_pictures_for_originals_and_needs_no_others(unet, toy_clip):
     domain = SimpleNamespace(unet=unet, clip=toy_clip)  # no images
-    _, history = api.train_delta(domain, Edit("smile", "face", "smile"), SETTINGS, x_T=noise(), progress=False)
+    _, history = api.train_delta(
+        domain, Edit("smile", "face", "smile"), SETTINGS, x_T=noise(), progress=False
+    )
     torch.manual_seed(SETTINGS.seed)
     delta = ConvDelta(unet.h_channels, unet.temb_dim)
     x_0 = generate(unet, noise(), steps=SETTINGS.steps, progress=False)

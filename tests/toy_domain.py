@@ -1,17 +1,18 @@
 """A domain of 4-px Gaussian pictures with a known ε, whose edits add a colour: the experiments' arithmetic in milliseconds."""
+
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
-from conftest import ToyClip
 from toys import IdealGaussian, randn
 
 from asyrp_lib.deltas import GlobalDelta
 from asyrp_lib.domains.domain import Domain
 from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import WeightsError
+from conftest import ToyClip
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
 
@@ -45,10 +46,23 @@ def toy(monkeypatch, tmp_path) -> ToyDomain:
     def images(split: str, n: int, first: int) -> torch.Tensor:
         return 0.3 + 0.2 * randn(first + n, 3, 4, 4, seed=len(split))[first:]
 
-    edits = [Edit("green", "face", "green face", factor="green"), Edit("grey", "face", "grey face", factor="green"),
-             *(Edit(name, "face", f"{name} face", in_domain=False) for name in ("red", "blue"))]
+    edits = [
+        Edit("green", "face", "green face", factor="green"),
+        Edit("grey", "face", "grey face", factor="green"),
+        *(Edit(name, "face", f"{name} face", in_domain=False) for name in ("red", "blue")),
+    ]
     read = lambda x: pd.DataFrame(x.mean((2, 3)).double().numpy(), columns=list(COLOURS))
-    return ToyDomain("toy", unet, images, ToyClip(4), {edit.name: edit for edit in edits},
-                     lambda a, b: (a - b).square().mean((1, 2, 3)), Path("nowhere"), t_boost=300,
-                     oracle=SimpleNamespace(read=read), segmenter=lambda x: (x.mean(1) > 0.3).long(), classes=("dark", "bright"),
-                     target_source=lambda edit, split, n, first: brighter(images(split, n, first), edit))
+    return ToyDomain(
+        "toy",
+        unet,
+        images,
+        ToyClip(4),
+        {edit.name: edit for edit in edits},
+        lambda a, b: (a - b).square().mean((1, 2, 3)),
+        Path("nowhere"),
+        t_boost=300,
+        oracle=SimpleNamespace(read=read),
+        segmenter=lambda x: (x.mean(1) > 0.3).long(),
+        classes=("dark", "bright"),
+        target_source=lambda edit, split, n, first: brighter(images(split, n, first), edit),
+    )

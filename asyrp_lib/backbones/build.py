@@ -1,5 +1,7 @@
 """Building a `UNet2DModel`, also where the original families allow more than its arguments can say."""
-from typing import Any, Mapping
+
+from collections.abc import Mapping
+from typing import Any
 
 from diffusers import UNet2DModel
 from diffusers.models.attention_processor import Attention
@@ -46,6 +48,11 @@ def build_unet(config: Mapping[str, Any]) -> UNet2DModel:
 
 def _like(block: ResnetBlock2D, in_channels: int) -> ResnetBlock2D:
     """The same residual block for another number of input channels."""
-    return ResnetBlock2D(in_channels=in_channels, out_channels=block.out_channels, groups=block.norm1.num_groups,
-                         temb_channels=block.time_emb_proj.in_features, eps=block.norm1.eps,
-                         time_embedding_norm=block.time_embedding_norm)
+    return ResnetBlock2D(
+        in_channels=in_channels,
+        out_channels=block.out_channels,
+        groups=block.norm1.num_groups,
+        temb_channels=block.time_emb_proj.in_features,
+        eps=block.norm1.eps,
+        time_embedding_norm=block.time_embedding_norm,
+    )

@@ -3,6 +3,7 @@
 `python -m asyrp_lib.backbones.fullsize` measures each in a process of its own, through the public loader, from an official
 file that it makes up, and writes `data/results/fullsize_<device>.json`.
 """
+
 import argparse
 import json
 import subprocess
@@ -23,14 +24,32 @@ from .convert import ddpm_arguments, ddpm_name, openai_arguments, openai_name
 from .convert.openai import OpenAIConfig
 from .load import load_backbone
 
-_P2 = {"image_size": 256, "num_channels": 128, "channel_mult": (1, 1, 2, 2, 4, 4), "num_res_blocks": 1, "attention_ds": (16,),
-       "num_head_channels": 64}
+_P2 = {
+    "image_size": 256,
+    "num_channels": 128,
+    "channel_mult": (1, 1, 2, 2, 4, 4),
+    "num_res_blocks": 1,
+    "attention_ds": (16,),
+    "num_head_channels": 64,
+}
 _ADM = {**_P2, "num_channels": 256, "num_res_blocks": 2, "attention_ds": (8, 16, 32)}
 
 #: name -> (family, settings) of the networks the paper uses.
-FULL_SIZE = {"celeba_hq_ddpm": ("ddpm", {"image_size": 256, "ch": 128, "ch_mult": (1, 1, 2, 2, 4, 4), "num_res_blocks": 2,
-                                         "attn_resolutions": (16,)}),
-             "p2": ("openai", _P2), "imagenet_adm": ("openai", _ADM), "imagenet_adm_cond": ("openai", {**_ADM, "num_classes": 1000})}
+FULL_SIZE = {
+    "celeba_hq_ddpm": (
+        "ddpm",
+        {
+            "image_size": 256,
+            "ch": 128,
+            "ch_mult": (1, 1, 2, 2, 4, 4),
+            "num_res_blocks": 2,
+            "attn_resolutions": (16,),
+        },
+    ),
+    "p2": ("openai", _P2),
+    "imagenet_adm": ("openai", _ADM),
+    "imagenet_adm_cond": ("openai", {**_ADM, "num_classes": 1000}),
+}
 
 
 def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
@@ -52,7 +71,9 @@ def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
 def write_random(name: str, path: Path, seed: int = 0) -> None:
     """Write an official file of one of `FULL_SIZE` with small random numbers in it, atomically."""
     generator = torch.Generator().manual_seed(seed)
-    state = {key: 0.02 * torch.randn(shape, generator=generator) for key, shape in official_shapes(name).items()}
+    state = {
+        key: 0.02 * torch.randn(shape, generator=generator) for key, shape in official_shapes(name).items()
+    }
     with atomic_write(path) as temporary:
         torch.save(state, temporary)
 
@@ -82,13 +103,21 @@ def measure(path: Path, device: torch.device) -> dict:
         row["encode_s"] = lap()
         eps = model.decode(z)
         row["decode_s"] = lap()
-    return {**row, "h": list(z.h.shape), "eps": list(eps.shape), "finite": bool(eps.isfinite().all()),
-            "peak_before_mib": round(before), "peak_mib": round(peak_megabytes(device))}
+    return {
+        **row,
+        "h": list(z.h.shape),
+        "eps": list(eps.shape),
+        "finite": bool(eps.isfinite().all()),
+        "peak_before_mib": round(before),
+        "peak_mib": round(peak_megabytes(device)),
+    }
 
 
 def main() -> None:
     """Measure all of `FULL_SIZE`, or with --file one file, in this process."""
-    parser = argparse.ArgumentParser(prog="python -m asyrp_lib.backbones.fullsize", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m asyrp_lib.backbones.fullsize", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--device", help="cuda, mps or cpu; default: the best there is")
     parser.add_argument("--file", help="measure this official file only, and print its row as JSON")
     args = parser.parse_args()
@@ -101,11 +130,25 @@ def main() -> None:
         for name in FULL_SIZE:
             file = Path(folder) / f"{name}.pt"
             write_random(name, file)
-            command = [sys.executable, "-m", "asyrp_lib.backbones.fullsize", "--device", device.type, "--file", str(file)]
-            rows[name] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+            command = [
+                sys.executable,
+                "-m",
+                "asyrp_lib.backbones.fullsize",
+                "--device",
+                device.type,
+                "--file",
+                str(file),
+            ]
+            rows[name] = json.loads(
+                subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+            )
             file.unlink()
-            print(f"{name:<18}" + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True)
-    print(f"wrote {save_result(f'fullsize_{device.type}', rows, {'batch': 1, 't': 500, 'seed': 0}, started=started)}")
+            print(
+                f"{name:<18}" + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True
+            )
+    print(
+        f"wrote {save_result(f'fullsize_{device.type}', rows, {'batch': 1, 't': 500, 'seed': 0}, started=started)}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """Networks of the Hugging Face Hub, as folders."""
+
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -25,12 +26,20 @@ def hub_folder(repo: str, revision: str | None = None) -> Path:
         try:
             folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
         except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-            raise WeightsError(f"The Hub has no repository {repo!r}{f' at {revision!r}' if revision else ''} "
-                               f"({type(error).__name__}); expected owner/name, e.g. google/ddpm-celebahq-256; check it.") from error
-        except Exception as error:  # no route, no name, no answer, offline mode: each library below has its own
-            raise OfflineError(f"{repo} is neither in the Hub's cache nor could it be fetched ({type(error).__name__}); expected "
-                               "one of both; connect once, or give the path of a folder.") from error
+            raise WeightsError(
+                f"The Hub has no repository {repo!r}{f' at {revision!r}' if revision else ''} "
+                f"({type(error).__name__}); expected owner/name, e.g. google/ddpm-celebahq-256; check it."
+            ) from error
+        except (
+            Exception
+        ) as error:  # no route, no name, no answer, offline mode: each library below has its own
+            raise OfflineError(
+                f"{repo} is neither in the Hub's cache nor could it be fetched ({type(error).__name__}); expected "
+                "one of both; connect once, or give the path of a folder."
+            ) from error
         if any(list((folder / place).glob(f"diffusion_pytorch_model*.{suffix}*")) for place in ("", "unet")):
             return folder
-    raise WeightsError(f"The repository {repo} holds no U-Net in diffusers format; expected config.json with "
-                       "diffusion_pytorch_model, or the same under unet/; choose another.")
+    raise WeightsError(
+        f"The repository {repo} holds no U-Net in diffusers format; expected config.json with "
+        "diffusion_pytorch_model, or the same under unet/; choose another."
+    )

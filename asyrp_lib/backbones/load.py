@@ -1,4 +1,5 @@
 """One loader for every backbone: an official file, a file of this suite, a diffusers folder, a Hub id."""
+
 import os
 import re
 from pathlib import Path
@@ -14,8 +15,14 @@ from .hub import hub_folder
 SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 
 
-def load_backbone(source: str | os.PathLike, *, family: str | None = None, class_label: int | None = None,
-                  revision: str | None = None, **settings: Any) -> HSpaceUNet:
+def load_backbone(
+    source: str | os.PathLike,
+    *,
+    family: str | None = None,
+    class_label: int | None = None,
+    revision: str | None = None,
+    **settings: Any,
+) -> HSpaceUNet:
     """A frozen diffusion network, ready for the engine.
 
     Args:
@@ -38,12 +45,16 @@ def load_backbone(source: str | os.PathLike, *, family: str | None = None, class
         return HSpaceUNet(unet, NoiseSchedule.linear(), class_label=class_label)
     on_hub = is_hub_id(source)
     if not path.exists() and not on_hub:
-        raise WeightsError(f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a Hub id "
-                           "such as google/ddpm-celebahq-256; check the path.")
+        raise WeightsError(
+            f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a Hub id "
+            "such as google/ddpm-celebahq-256; check the path."
+        )
     told = [*(["family"] if family else []), *settings]
     if told:
-        raise WeightsError(f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official "
-                           "checkpoint files only; leave them out.")
+        raise WeightsError(
+            f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official "
+            "checkpoint files only; leave them out."
+        )
     model = HSpaceUNet.from_pretrained(hub_folder(str(source), revision) if on_hub else path)
     return model if class_label is None else model.for_class(class_label)
 
@@ -51,4 +62,8 @@ def load_backbone(source: str | os.PathLike, *, family: str | None = None, class
 def is_hub_id(source: str | os.PathLike) -> bool:
     """Whether something is written like "owner/name" and is no path that exists, nor the name of a checkpoint file."""
     path = Path(source)
-    return bool(not path.exists() and path.suffix not in SUFFIXES and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source)))
+    return bool(
+        not path.exists()
+        and path.suffix not in SUFFIXES
+        and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source))
+    )

@@ -1,4 +1,5 @@
 """Δh_t: what shifts h."""
+
 from .base import Delta, combine, load_delta, save_delta
 from .conv import OFFICIAL_GROUPS, ConvDelta, PreNormConvDelta, export_official_delta, load_official_delta
 from .fixed import GlobalDelta, PerTimeDelta

@@ -3,6 +3,7 @@
 All of them are called as delta(h, temb, t) -> Δh and know two numbers of their training: `t_edit`, the start of their
 editing interval, and `train_steps`, the length S_train of their time grid.
 """
+
 import os
 
 import torch
@@ -21,8 +22,7 @@ class Delta(nn.Module):
         train_steps: S_train; with S steps at test time Δh is multiplied by S_train / S.
     """
 
-    def __init__(self, name: str = "", t_edit: int | None = None,
-                 train_steps: int = 40):
+    def __init__(self, name: str = "", t_edit: int | None = None, train_steps: int = 40):
         super().__init__()
         self.name, self.t_edit, self.train_steps = name, t_edit, train_steps
 
@@ -62,16 +62,25 @@ def combine(edits: dict[Delta, float | Tensor], h: Tensor, temb: Tensor, t: int,
     total = torch.zeros_like(h)
     for delta, strength in edits.items():
         scale = torch.as_tensor(strength) * (delta.train_steps / steps / len(edits) ** 0.5)
-        if scale.any():  # an edit at 0 is not computed, but counts in n: pushing one slider must not rescale the others
+        if (
+            scale.any()
+        ):  # an edit at 0 is not computed, but counts in n: pushing one slider must not rescale the others
             total = total + scale.reshape(-1, 1, 1, 1).to(h) * delta(h, temb, t)
     return total
 
 
 def save_delta(path: str | os.PathLike, delta: Delta, card: dict) -> None:
     """Write a Δh with its kind, configuration and card (settings, provenance) to a safetensors file, atomically."""
-    save_weights(path, delta.state_dict(), {"delta": type(delta).__name__, "config": delta.config, "card": card,
-                                            "about": {"name": delta.name, "t_edit": delta.t_edit,
-                                                      "train_steps": delta.train_steps}})
+    save_weights(
+        path,
+        delta.state_dict(),
+        {
+            "delta": type(delta).__name__,
+            "config": delta.config,
+            "card": card,
+            "about": {"name": delta.name, "t_edit": delta.t_edit, "train_steps": delta.train_steps},
+        },
+    )
 
 
 def load_delta(path: str | os.PathLike) -> Delta:
@@ -84,7 +93,9 @@ def load_delta(path: str | os.PathLike) -> Delta:
     kind, about = config.get("delta"), config.get("about", {})
     buffers = {"PerTimeDelta": {"shifts"}, "GlobalDelta": {"shift"}}
     if kind in buffers and set(state) != buffers[kind]:
-        raise WeightsError(f"{path} has the tensors {sorted(state)}, expected {sorted(buffers[kind])} of a {kind}; check the file.")
+        raise WeightsError(
+            f"{path} has the tensors {sorted(state)}, expected {sorted(buffers[kind])} of a {kind}; check the file."
+        )
     if kind in ("ConvDelta", "PreNormConvDelta"):
         delta = KINDS[kind](**config["config"], **about)
         load_strictly(delta, state, path)

@@ -1,4 +1,5 @@
 """The convolutional f_t of the paper and of the official code, and the official files of both."""
+
 import os
 from statistics import mode
 
@@ -59,11 +60,14 @@ class PreNormConvDelta(Delta):
     def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
         super().__init__(**about)
         self.config = {"channels": channels, "temb_dim": temb_dim, "groups": groups}
-        self.in_layers = nn.Sequential(nn.GroupNorm(groups, channels), nn.SiLU(), nn.Conv2d(channels, channels, 1))
+        self.in_layers = nn.Sequential(
+            nn.GroupNorm(groups, channels), nn.SiLU(), nn.Conv2d(channels, channels, 1)
+        )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(temb_dim, channels))
         # the numbers of the official checkpoints leave one place for a dropout
-        self.out_layers = nn.Sequential(nn.GroupNorm(groups, channels), nn.SiLU(), nn.Identity(),
-                                        nn.Conv2d(channels, channels, 1))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(groups, channels), nn.SiLU(), nn.Identity(), nn.Conv2d(channels, channels, 1)
+        )
         nn.init.zeros_(self.out_layers[3].weight)
         nn.init.zeros_(self.out_layers[3].bias)
 
@@ -92,17 +96,26 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
         state = dict(entries["0"])
         sizes = [tensor.shape[0] for tensor in state.values() if tensor.ndim]
     except Exception as error:  # pickle, zip, key and OS errors alike mean: not such a file
-        raise WeightsError(f"{path} is no official f_t checkpoint ({type(error).__name__}); expected a .pth file with an entry '0'; "
-                           "fetch it again.") from error
+        raise WeightsError(
+            f"{path} is no official f_t checkpoint ({type(error).__name__}); expected a .pth file with an entry '0'; "
+            "fetch it again."
+        ) from error
     if "1" in entries:
-        raise WeightsError(f"{path} holds several delta blocks; expected one, the entry '0'; save each to a file of its own.")
-    layouts = {ConvDelta: ("conv1.", "temb_proj.", "norm2.", "conv2."), PreNormConvDelta: ("in_layers.", "emb_layers.", "out_layers.")}
+        raise WeightsError(
+            f"{path} holds several delta blocks; expected one, the entry '0'; save each to a file of its own."
+        )
+    layouts = {
+        ConvDelta: ("conv1.", "temb_proj.", "norm2.", "conv2."),
+        PreNormConvDelta: ("in_layers.", "emb_layers.", "out_layers."),
+    }
     found = {kind: sum(name.startswith(parts) for name in state) for kind, parts in layouts.items()}
     kind = max(found, key=found.get)
     channels = mode(sizes or [0])  # one wrong tensor does not decide
     if not found[kind] or channels % OFFICIAL_GROUPS:
-        raise WeightsError(f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM, iDDPM or "
-                           "ADM family; check the file.")
+        raise WeightsError(
+            f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM, iDDPM or "
+            "ADM family; check the file."
+        )
     time = state.get("temb_proj.weight" if kind is ConvDelta else "emb_layers.1.weight")
     delta = kind(channels, time.shape[-1] if time is not None and time.ndim else channels, **about)
     load_strictly(delta, state, path)
@@ -122,7 +135,12 @@ def export_official_delta(path: str | os.PathLike, delta: Delta) -> None:
         WeightsError: another kind of Δh, or another number of groups than the official code builds.
     """
     if not isinstance(delta, (ConvDelta, PreNormConvDelta)) or delta.config["groups"] != OFFICIAL_GROUPS:
-        raise WeightsError(f"A {type(delta).__name__}{delta.config} has no official format; expected a ConvDelta or a PreNormConvDelta "
-                           f"with {OFFICIAL_GROUPS} groups; keep it with save_delta.")
+        raise WeightsError(
+            f"A {type(delta).__name__}{delta.config} has no official format; expected a ConvDelta or a PreNormConvDelta "
+            f"with {OFFICIAL_GROUPS} groups; keep it with save_delta."
+        )
     with atomic_write(path) as temporary:
-        torch.save({"0": {name: tensor.detach().cpu().clone() for name, tensor in delta.state_dict().items()}}, temporary)
+        torch.save(
+            {"0": {name: tensor.detach().cpu().clone() for name, tensor in delta.state_dict().items()}},
+            temporary,
+        )

@@ -1,4 +1,5 @@
 """Averages of f_t over images and over time: shifts that look at no h."""
+
 from torch import Tensor
 
 from .base import KINDS, Delta

@@ -1,4 +1,5 @@
 """Between images and what the U-Net sees: CLIP, distances and scores see images, the walk sees what `encode` gives."""
+
 from dataclasses import dataclass
 
 import torch.nn.functional as F

@@ -1,19 +1,22 @@
 """A domain: what an experiment needs and nothing else."""
+
 import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 from torch import Tensor, nn
 
-from ..api import edit, invert
 from ..deltas import load_delta
 from ..errors import DomainError, OfflineError, UnknownNameError, WeightsError
 from ..measure.perceptual import PerceptualDistance
 from ..method.clip import Clip
 from ..method.hspace import HSpaceUNet
+from ..method.interval import t_edit_from_curve
 from ..method.process import sample_noise
 from ..store.images import read_image, to_tensor
 from .edits import Edit
@@ -79,30 +82,17 @@ class Domain:
         """
         if align:
             from .photos.align import align_face
+
             return to_tensor(align_face(path, self.resolution))[None]
         return read_image(path, self.resolution, resize=self.crops_photos if resize is None else resize)
 
-    def edit_photo(self, path: str | os.PathLike, edits: Mapping[str, float], *, steps: int = 40, resize: bool | None = None,
-                   align: bool = False, progress: bool = True, **settings) -> Tensor:
-        """Invert one's own picture and generate it again, edited: `domain.edit_photo("me.jpg", {"smiling": 1.0})`.
-
-        Args:
-            path, resize, align: see `photo`.
-            edits: name of an edit -> strength.
-            steps: of inversion and generation.
-            progress: show progress bars.
-            settings: t_edit, t_boost, seeds, batch_size; see `api.edit`.
-        Returns:
-            (1, 3, R, R), about in [-1, 1].
-        Raises:
-            UnknownNameError, OfflineError, WeightsError: see `delta`.
-            ImageError, AsyrpError: see `photo`.
-            GridError: see `api.edit`.
-        Source: Asyrp Sec. 2 (inversion), Sec. 3 (asymmetric reverse process).
-        """
-        deltas = {self.delta(name): strength for name, strength in edits.items()}
-        x_T = invert(self, self.photo(path, resize=resize, align=align), steps=steps, progress=progress)
-        return edit(self, x_T, deltas, steps=steps, progress=progress, **settings)
+    def edit_photo(self, path: str | os.PathLike, edits, **settings) -> Tensor:
+        """Deprecated: use `asyrp_lib.edit_photo(domain, path, edits)`."""
+        warnings.warn(
+            "domain.edit_photo is now asyrp_lib.edit_photo(domain, ...)", DeprecationWarning, stacklevel=2
+        )
+        api = import_module("asyrp_lib.api")  # by name: the house has no arrow upwards
+        return api.edit_photo(self, path, edits, **settings)
 
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
         """The same pictures as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's device.
@@ -111,8 +101,10 @@ class Domain:
             DomainError: the domain cannot draw them.
         """
         if self.target_source is None:
-            raise DomainError(f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text means; "
-                               "use synthfaces.")
+            raise DomainError(
+                f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text means; "
+                "use synthfaces."
+            )
         return self.target_source(edit, split, n, first).to(self.unet.device)
 
     def factors(self, split: str = "test", n: int = 8, *, first: int = 0) -> pd.DataFrame:
@@ -122,8 +114,10 @@ class Domain:
             DomainError: the domain's truth is not known.
         """
         if self.factor_source is None:
-            raise DomainError(f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
-                               "use synthfaces.")
+            raise DomainError(
+                f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
+                "use synthfaces."
+            )
         return self.factor_source(split, n, first)
 
     def edit_named(self, name: str) -> Edit:
@@ -133,7 +127,9 @@ class Domain:
             UnknownNameError: lists the known ones.
         """
         if name not in self.edits:
-            raise UnknownNameError(f"Unknown edit {name!r} in the domain {self.name!r}; known are {', '.join(self.edits)}.")
+            raise UnknownNameError(
+                f"Unknown edit {name!r} in the domain {self.name!r}; known are {', '.join(self.edits)}."
+            )
         return self.edits[name]
 
     def delta(self, name: str) -> nn.Module:
@@ -162,8 +158,10 @@ class Domain:
             with suppress(UnknownNameError, WeightsError, OfflineError):
                 found[name] = self.delta(name)
         if not found:
-            raise DomainError(f"The domain {self.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least one; "
-                               f"train it: python -m asyrp_lib train <edit> --domain {self.name}")
+            raise DomainError(
+                f"The domain {self.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least one; "
+                f"train it: python -m asyrp_lib train <edit> --domain {self.name}"
+            )
         return found
 
     def trained_like(self, wished: Sequence[str]) -> dict[str, nn.Module]:
@@ -186,3 +184,14 @@ class Domain:
     def seeded_noise(self, n: int, *, first: int = 0) -> Tensor:
         """x_T (n, 3, R, R) of standard normal noise, picture i from seed `first + i`."""
         return sample_noise(range(first, first + n), (3, self.resolution, self.resolution), self.unet.device)
+
+
+def t_edit_of(domain: Domain, edit: Edit) -> int:
+    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the prompts' cosine.
+
+    Source: Asyrp Sec. 4: smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
+    """
+    if edit.t_edit is not None:
+        return edit.t_edit
+    cosine = domain.clip.prompt_cosine(edit.source, edit.target)
+    return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)

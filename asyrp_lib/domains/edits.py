@@ -1,4 +1,5 @@
 """What an edit is: two texts, its settings, and (where the world is known) the factor it should move."""
+
 from dataclasses import dataclass
 
 

@@ -1,4 +1,5 @@
 """The paper's claims as measurements: one module for each, whose `measure` answers with the numbers that a notebook shows."""
+
 import inspect
 import time
 from importlib import import_module
@@ -34,7 +35,9 @@ def measure(domain, name: str, /, **settings) -> dict:
     """
     known = _defaults(name)
     if unknown := settings.keys() - known.keys() - {"progress"}:
-        raise UnknownNameError(f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are {', '.join(known)}.")
+        raise UnknownNameError(
+            f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are {', '.join(known)}."
+        )
     return _module(name).measure(domain, **settings)
 
 
@@ -42,7 +45,9 @@ def store(domain, name: str, /, **settings) -> Path:
     """Run one experiment and write `data/results/<domain>_<name>.json` with all its settings."""
     started = time.monotonic()
     data = measure(domain, name, **settings)
-    return save_result(f"{domain.name}_{name}", data, {"domain": domain.name, **_defaults(name), **settings}, started=started)
+    return save_result(
+        f"{domain.name}_{name}", data, {"domain": domain.name, **_defaults(name), **settings}, started=started
+    )
 
 
 def result_file(domain, name: str) -> Path:
@@ -56,7 +61,9 @@ def stored(domain, name: str) -> dict:
     Raises:
         WeightsError: it is missing; names the command that makes it.
     """
-    return load_result(f"{domain.name}_{name}", f"python -m asyrp_lib experiment {name} --domain {domain.name}")
+    return load_result(
+        f"{domain.name}_{name}", f"python -m asyrp_lib experiment {name} --domain {domain.name}"
+    )
 
 
 def _module(name: str):

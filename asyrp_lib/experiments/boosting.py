@@ -1,5 +1,6 @@
 """Quality boosting: does noise in the last steps make pictures more real, and what does it cost?  (Asyrp Sec. 3.4, Fig. 11)"""
-from typing import Sequence
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,8 +13,9 @@ from ..measure.scores import clip_features
 from ..measure.stats import summary
 
 
-def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, reference: int = 512,
-            progress: bool = True) -> dict:
+def measure(
+    domain, *, n: int = 64, names: Sequence[str] | None = None, reference: int = 512, progress: bool = True
+) -> dict:
     """Reconstruct and edit test pictures with quality boosting below `domain.t_boost`, below half of it, and without.
 
     Args:
@@ -34,17 +36,25 @@ def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, referenc
     """
     deltas, x_0 = chosen(domain, names, ("smiling", "old")), domain.images("test", n)
     real = clip_features(domain.clip, domain.images("train", reference))
-    found = {"t_boost": domain.t_boost, "runs": {},
-             "real": {"fine": summary(fine_energy(x_0).cpu()), "fd": frechet_summary(clip_features(domain.clip, x_0), real)}}
+    found = {
+        "t_boost": domain.t_boost,
+        "runs": {},
+        "real": {
+            "fine": summary(fine_energy(x_0).cpu()),
+            "fd": frechet_summary(clip_features(domain.clip, x_0), real),
+        },
+    }
     x_T = invert(domain, x_0, progress=progress)
     starts, plain = sorted({0, domain.t_boost // 2, domain.t_boost}), None
     runs = [(name, start) for name in ("reconstruction", *deltas) for start in starts]
     for name, start in tqdm(runs, desc="boosting", unit="run", disable=not progress):
         made = edit(domain, x_T, {deltas[name]: 1.0} if name in deltas else {}, t_boost=start, progress=False)
         plain = made if plain is None else plain  # the first run: neither edited nor boosted
-        row = {"distance_to_original": summary(domain.distance(x_0, made).cpu()),
-               "fine": summary((fine_energy(made) / fine_energy(x_0)).cpu()),
-               "fd": frechet_summary(clip_features(domain.clip, made), real)}
+        row = {
+            "distance_to_original": summary(domain.distance(x_0, made).cpu()),
+            "fine": summary((fine_energy(made) / fine_energy(x_0)).cpu()),
+            "fd": frechet_summary(clip_features(domain.clip, made), real),
+        }
         if name in deltas:
             row["scores"] = summaries(scores(domain, domain.edits[name], x_0, plain, made))
         found["runs"].setdefault(name, {})[str(start)] = row

@@ -1,5 +1,6 @@
 """Composition: what is left of each edit when several Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8; study Fig. 10)"""
-from typing import Sequence
+
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
@@ -9,7 +10,9 @@ from ..measure.judge import scores, summaries
 from ..measure.stats import ratio_of_means
 
 
-def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = None, progress: bool = True) -> dict:
+def measure(
+    domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = None, progress: bool = True
+) -> dict:
     """Edit test pictures with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
 
     Args:
@@ -27,7 +30,10 @@ def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = Non
     Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
     """
     groups = usual_groups(domain) if groups is None else groups
-    deltas, x_0 = domain.trained(dict.fromkeys(name for group in groups for name in group)), domain.images("test", n)
+    deltas, x_0 = (
+        domain.trained(dict.fromkeys(name for group in groups for name in group)),
+        domain.images("test", n),
+    )
     groups = [group for group in groups if set(group) <= set(deltas)]
     x_T = invert(domain, x_0, progress=progress)
     plain = edit(domain, x_T, {}, progress=False)
@@ -39,7 +45,9 @@ def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = Non
             edited = edit(domain, x_T, {deltas[name]: strength for name in group}, progress=False)
             if rule == "alone":
                 alone[group[0]] = {name: read(name, edited) for name in deltas}
-                found["singles"][group[0]] = {name: summaries(table) for name, table in alone[group[0]].items()}
+                found["singles"][group[0]] = {
+                    name: summaries(table) for name, table in alone[group[0]].items()
+                }
                 continue
             row = {"strength": round(strength, 4), "edits": {}}
             for name in group:
@@ -47,9 +55,15 @@ def measure(domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = Non
                 row["edits"][name] = summaries(table)
                 if "aimed" in table:
                     single = alone[name][name]["aimed"]
-                    added = sum(alone[other][name]["aimed"].mean() for other in group) * strength / len(group) ** 0.5
-                    row["edits"][name] |= {"share": ratio_of_means(table["aimed"], single),
-                                           "expected": round(float(added / single.mean()), 4)}
+                    added = (
+                        sum(alone[other][name]["aimed"].mean() for other in group)
+                        * strength
+                        / len(group) ** 0.5
+                    )
+                    row["edits"][name] |= {
+                        "share": ratio_of_means(table["aimed"], single),
+                        "expected": round(float(added / single.mean()), 4),
+                    }
             found["groups"].setdefault(" + ".join(group), {})[rule] = row
     return found
 
@@ -64,11 +78,17 @@ def usual_groups(domain) -> list[tuple[str, ...]]:
     """
     a, *rest = domain.trained_like(("smiling", "tanned", "curly hair", "old", "glasses"))
     if not rest:
-        raise DomainError(f"The domain {domain.name!r} has an f_t of {a!r} only; expected two to compose; train another: "
-                           f"python -m asyrp_lib train <edit> --domain {domain.name}")
-    return [*((a, b) for b in rest[:2]), *([tuple(rest[2:])] if rest[3:] else []), *([(a, *rest[:2])] if rest[1:] else [])]
+        raise DomainError(
+            f"The domain {domain.name!r} has an f_t of {a!r} only; expected two to compose; train another: "
+            f"python -m asyrp_lib train <edit> --domain {domain.name}"
+        )
+    return [
+        *((a, b) for b in rest[:2]),
+        *([tuple(rest[2:])] if rest[3:] else []),
+        *([(a, *rest[:2])] if rest[1:] else []),
+    ]
 
 
 def rules(n: int) -> dict[str, float]:
     """The strength of each of n edits, before `deltas.combine` divides by √n: 1 is the paper's rule, √n undoes it."""
-    return {"1/√n": 1.0, "sum": n ** 0.5}
+    return {"1/√n": 1.0, "sum": n**0.5}

@@ -1,6 +1,7 @@
 """Consistency: is Δh_t the same for all pictures and all times, so that its mean edits as well?  (Asyrp Sec. 5.4, Fig. 10)"""
+
 from collections import defaultdict
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,15 @@ from ..measure.stats import ratio_of_means
 from ..method.process import global_mean, per_time_mean
 
 
-def measure(domain, *, n: int = 32, names: Sequence[str] | None = None, n_train: int = 32,
-            counts: Sequence[int] = (1, 4, 16), progress: bool = True) -> dict:
+def measure(
+    domain,
+    *,
+    n: int = 32,
+    names: Sequence[str] | None = None,
+    n_train: int = 32,
+    counts: Sequence[int] = (1, 4, 16),
+    progress: bool = True,
+) -> dict:
     """Replace f_t by its mean over training pictures, and by its mean over pictures and times, and edit test pictures with it.
 
     Args:
@@ -53,7 +61,10 @@ def measure(domain, *, n: int = 32, names: Sequence[str] | None = None, n_train:
 def means(domain, x_T: Tensor, delta: nn.Module, counts: Sequence[int] = ()) -> dict[str, Delta]:
     """Δh_t^mean and Δh^global over pictures x_T (N, 3, R, R), and Δh^global over the first k of them for k in `counts`."""
     mean = per_time_mean(domain.unet, x_T, delta, progress=False)
-    fewer = {f"global of {k}": global_mean(per_time_mean(domain.unet, x_T[:k], delta, progress=False)) for k in counts}
+    fewer = {
+        f"global of {k}": global_mean(per_time_mean(domain.unet, x_T[:k], delta, progress=False))
+        for k in counts
+    }
     return {"mean": mean, "global": global_mean(mean), **fewer}
 
 
@@ -99,6 +110,12 @@ def alignment(seen: dict[int, Tensor]) -> dict:
     norms = shifts.norm(dim=2)
     unit, n = shifts / norms[..., None], shifts.shape[1]
     images = (unit.sum(1).square().sum(1) - n) / (n * (n - 1))  # Σ_{i≠j} u_i·u_j over the number of pairs
-    rounded = lambda x: [[round(float(v), 4) for v in row] for row in x] if x.ndim == 2 else [round(float(v), 4) for v in x]
-    return {"times": times, "images": rounded(images), "cosines": rounded(torch.einsum("snd,tnd->st", unit, unit) / n),
-            "norms": rounded(norms.mean(1))}
+    rounded = lambda x: (
+        [[round(float(v), 4) for v in row] for row in x] if x.ndim == 2 else [round(float(v), 4) for v in x]
+    )
+    return {
+        "times": times,
+        "images": rounded(images),
+        "cosines": rounded(torch.einsum("snd,tnd->st", unit, unit) / n),
+        "norms": rounded(norms.mean(1)),
+    }

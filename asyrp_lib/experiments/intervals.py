@@ -1,5 +1,6 @@
 """The editing interval and the number of steps: what do t_edit and S do to an edit?  (Asyrp Sec. 4, Fig. 11 and 17)"""
-from typing import Sequence
+
+from collections.abc import Sequence
 
 from torch import Tensor
 from tqdm import tqdm
@@ -8,9 +9,18 @@ from ..api import edit, invert
 from ..measure.judge import chosen, per_picture, scores, summaries
 
 
-def measure(domain, *, n: int = 16, names: Sequence[str] | None = None,
-            t_edits: Sequence[int] = (200, 300, 400, 500, 600, 700, 800), grids: Sequence[int] = (20, 40, 100, 250),
-            n_grids: int = 8, long_grid: int = 1000, n_long: int = 4, progress: bool = True) -> dict:
+def measure(
+    domain,
+    *,
+    n: int = 16,
+    names: Sequence[str] | None = None,
+    t_edits: Sequence[int] = (200, 300, 400, 500, 600, 700, 800),
+    grids: Sequence[int] = (20, 40, 100, 250),
+    n_grids: int = 8,
+    long_grid: int = 1000,
+    n_long: int = 4,
+    progress: bool = True,
+) -> dict:
     """Run trained f_t with later starts of the interval, and on finer and coarser grids than they were trained on.
 
     Args:
@@ -32,7 +42,11 @@ def measure(domain, *, n: int = 16, names: Sequence[str] | None = None,
         DomainError: none of the edits is trained.
     """
     deltas, x_0 = chosen(domain, names, ("smiling", "old")), domain.images("test", n)
-    found = {"own": {name: delta.t_edit for name, delta in deltas.items()}, "t_edit": {}, "steps": {name: {} for name in deltas}}
+    found = {
+        "own": {name: delta.t_edit for name, delta in deltas.items()},
+        "t_edit": {},
+        "steps": {name: {} for name in deltas},
+    }
     x_T = invert(domain, x_0, progress=progress)
     plain = edit(domain, x_T, {}, progress=False)
     for name, delta in deltas.items():
@@ -40,11 +54,15 @@ def measure(domain, *, n: int = 16, names: Sequence[str] | None = None,
         found["t_edit"][name] = {}
         for t_edit in tqdm(starts, desc=f"{name}: t_edit", unit="run", disable=not progress):
             edited = edit(domain, x_T, {delta: 1.0}, t_edit=t_edit, progress=False)
-            found["t_edit"][name][str(t_edit)] = summaries(scores(domain, domain.edits[name], x_0, plain, edited))
+            found["t_edit"][name][str(t_edit)] = summaries(
+                scores(domain, domain.edits[name], x_0, plain, edited)
+            )
     for steps in grids:
-        _on_grid(domain, deltas, x_0[:min(n, n_grids)], steps, found["steps"], progress)
+        _on_grid(domain, deltas, x_0[: min(n, n_grids)], steps, found["steps"], progress)
     if n_long:
-        _on_grid(domain, dict([next(iter(deltas.items()))]), x_0[:n_long], long_grid, found["steps"], progress)
+        _on_grid(
+            domain, dict([next(iter(deltas.items()))]), x_0[:n_long], long_grid, found["steps"], progress
+        )
     return found
 
 
@@ -66,4 +84,6 @@ def _on_grid(domain, deltas: dict, x_0: Tensor, steps: int, found: dict, progres
         for rule, strength in strengths_on(steps, delta.train_steps).items():
             edited = edit(domain, x_T, {delta: strength}, steps=steps, progress=progress)
             table = scores(domain, domain.edits[name], x_0, plain, edited)
-            found[name][str(steps)][rule] = summaries(table) | {"images": per_picture(table, ("S_dir", "aimed"))}
+            found[name][str(steps)][rule] = summaries(table) | {
+                "images": per_picture(table, ("S_dir", "aimed"))
+            }

@@ -1,5 +1,6 @@
 """Linearity: does the picture follow the strength of Δh_t in proportion, and where does that end?  (Asyrp Sec. 5.2, Fig. 7)"""
-from typing import Sequence
+
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -13,8 +14,14 @@ SHORTFALL = 0.25
 OUTSIDE = 0.05
 
 
-def measure(domain, *, n: int = 32, names: Sequence[str] | None = None,
-            strengths: Sequence[float] = (-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3), progress: bool = True) -> dict:
+def measure(
+    domain,
+    *,
+    n: int = 32,
+    names: Sequence[str] | None = None,
+    strengths: Sequence[float] = (-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3),
+    progress: bool = True,
+) -> dict:
     """Edit test pictures at many strengths, also negative ones and ones beyond 1, which f_t was never trained for.
 
     Args:
@@ -38,7 +45,9 @@ def measure(domain, *, n: int = 32, names: Sequence[str] | None = None,
     x_T = invert(domain, x_0, progress=progress)
     plain = edit(domain, x_T, {}, progress=False)
     apart, tables = float(domain.distance(x_0, x_0.roll(1, 0)).mean()), {name: {} for name in deltas}
-    for name, s in tqdm([(name, s) for name in deltas for s in strengths], desc="linearity", unit="run", disable=not progress):
+    for name, s in tqdm(
+        [(name, s) for name in deltas for s in strengths], desc="linearity", unit="run", disable=not progress
+    ):
         edited = edit(domain, x_T, {deltas[name]: s}, progress=False)
         tables[name][s] = scores(domain, domain.edits[name], x_0, plain, edited)
         tables[name][s]["outside"] = (edited.abs() > 1).double().mean((1, 2, 3)).cpu().numpy()
@@ -47,13 +56,23 @@ def measure(domain, *, n: int = 32, names: Sequence[str] | None = None,
         row = {"strengths": {f"{s:g}": summaries(table) for s, table in runs.items()}}
         if "aimed" in runs[0.0]:
             aimed = np.stack([runs[s]["aimed"] for s in strengths])
-            distance, outside = ([float(runs[s][column].mean()) for s in strengths] for column in ("distance", "outside"))
+            distance, outside = (
+                [float(runs[s][column].mean()) for s in strengths] for column in ("distance", "outside")
+            )
             trusted = np.abs(strengths) <= 1
-            row |= {"images": {f"{s:g}": per_picture(table, ["aimed"])["aimed"] for s, table in runs.items()},
-                    "fit": line(np.array(strengths)[trusted], aimed[trusted].mean(1)),
-                    "faces": [round(correlation(np.array(strengths)[trusted], face), 4) for face in aimed[trusted].T],
-                    "breaks": {side: break_point(sign * np.array(strengths), sign * aimed.mean(1), distance, outside, apart)
-                               for side, sign in (("+", 1), ("-", -1))}}
+            row |= {
+                "images": {f"{s:g}": per_picture(table, ["aimed"])["aimed"] for s, table in runs.items()},
+                "fit": line(np.array(strengths)[trusted], aimed[trusted].mean(1)),
+                "faces": [
+                    round(correlation(np.array(strengths)[trusted], face), 4) for face in aimed[trusted].T
+                ],
+                "breaks": {
+                    side: break_point(
+                        sign * np.array(strengths), sign * aimed.mean(1), distance, outside, apart
+                    )
+                    for side, sign in (("+", 1), ("-", -1))
+                },
+            }
         found["edits"][name] = row
     return found
 
@@ -77,8 +96,13 @@ def correlation(strengths: Sequence[float], shifts: Sequence[float]) -> float:
     return float(np.corrcoef(strengths, shifts)[0, 1]) if np.std(shifts) > 0 else 0.0
 
 
-def break_point(strengths: Sequence[float], shifts: Sequence[float], distance: Sequence[float], outside: Sequence[float],
-                apart: float) -> dict:
+def break_point(
+    strengths: Sequence[float],
+    shifts: Sequence[float],
+    distance: Sequence[float],
+    outside: Sequence[float],
+    apart: float,
+) -> dict:
     """Where the positive side of a curve ends: the smallest strength at which one of these happens.
 
     "stops growing": the mean shift is not above that of the strength before; "off the line": it is more than `SHORTFALL` below
@@ -102,8 +126,11 @@ def break_point(strengths: Sequence[float], shifts: Sequence[float], distance: S
     slope = line([0, *fitted], [0, *(at[s][0] for s in fitted)])["slope"]
     for before, s in zip([0.0, *side], side):
         shift, far, out = at[s]
-        why = {"stops growing": shift <= at[before][0], "off the line": shift < (1 - SHORTFALL) * slope * s,
-               "leaves the data": far > apart or out > at[0.0][2] + OUTSIDE}
+        why = {
+            "stops growing": shift <= at[before][0],
+            "off the line": shift < (1 - SHORTFALL) * slope * s,
+            "leaves the data": far > apart or out > at[0.0][2] + OUTSIDE,
+        }
         if any(why.values()):
             return {"at": s, "why": [reason for reason, so in why.items() if so]}
     return {"at": None, "why": []}

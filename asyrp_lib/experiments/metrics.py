@@ -2,7 +2,8 @@
 
 Source: Asyrp Table 4; study Tables 2 and 3.
 """
-from typing import Sequence
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,17 @@ from ..measure.scores import clip_features, s_dir, segmentation_consistency
 from ..measure.stats import summary
 
 
-def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, strengths: Sequence[float] = (0.5, 1.0), steps: int = 40,
-            real: int = 1024, sizes: Sequence[int] = (16, 32, 64, 128, 256), progress: bool = True) -> dict:
+def measure(
+    domain,
+    *,
+    n: int = 64,
+    names: Sequence[str] | None = None,
+    strengths: Sequence[float] = (0.5, 1.0),
+    steps: int = 40,
+    real: int = 1024,
+    sizes: Sequence[int] = (16, 32, 64, 128, 256),
+    progress: bool = True,
+) -> dict:
     """Score in-domain edits by everything at once.
 
     Args:
@@ -45,11 +55,18 @@ def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, strength
     x_T = invert(domain, x_0, steps=steps, progress=progress)
     plain = edit(domain, x_T, {}, steps=steps, progress=False)
     features = [clip_features(domain.clip, x) for x in (x_0, plain)]
-    found: dict = {"reconstruction": {"fd": frechet_summary(features[1], features[0], paired=True)}, "scores": {}, "images": {},
-                   "within": {}, "bias": frechet_bias(clip_features(domain.clip, domain.images("train", real)), sizes)}
+    found: dict = {
+        "reconstruction": {"fd": frechet_summary(features[1], features[0], paired=True)},
+        "scores": {},
+        "images": {},
+        "within": {},
+        "bias": frechet_bias(clip_features(domain.clip, domain.images("train", real)), sizes),
+    }
     if domain.segmenter is not None:
         found["reconstruction"]["SC"] = summary(_sc(domain, x_0, plain))
-    runs = tqdm([(name, s) for name in deltas for s in strengths], desc="metrics", unit="edit", disable=not progress)
+    runs = tqdm(
+        [(name, s) for name in deltas for s in strengths], desc="metrics", unit="edit", disable=not progress
+    )
     for name, strength in runs:
         this, key = domain.edits[name], f"{strength:g}"
         edited = edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False)
@@ -59,10 +76,15 @@ def measure(domain, *, n: int = 64, names: Sequence[str] | None = None, strength
             table["SC_original"] = _sc(domain, x_0, edited)
         made = clip_features(domain.clip, edited)
         found["scores"].setdefault(name, {})[key] = summaries(table) | {
-            f"fd_{to}": frechet_summary(made, real, paired=True) for to, real in zip(("original", "recon"), features)}
+            f"fd_{to}": frechet_summary(made, real, paired=True)
+            for to, real in zip(("original", "recon"), features)
+        }
         found["images"].setdefault(name, {})[key] = per_picture(table, ("S_dir", "aimed", "leaked"))
-        found["within"].setdefault(name, {})[key] = {truth: rank_correlation(table["S_dir"], table[truth])
-                                                     for truth in ("aimed", "leaked") if truth in table}
+        found["within"].setdefault(name, {})[key] = {
+            truth: rank_correlation(table["S_dir"], table[truth])
+            for truth in ("aimed", "leaked")
+            if truth in table
+        }
     return found
 
 
@@ -90,8 +112,11 @@ def score_table(data: dict) -> pd.DataFrame:
     Returns:
         DataFrame with the index (edit, strength).
     """
-    rows = {(name, float(s)): {column: cell.get("mean", cell.get("value")) for column, cell in cells.items()}
-            for name, at in data["scores"].items() for s, cells in at.items()}
+    rows = {
+        (name, float(s)): {column: cell.get("mean", cell.get("value")) for column, cell in cells.items()}
+        for name, at in data["scores"].items()
+        for s, cells in at.items()
+    }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["edit", "strength"])
     if "aimed" in table:
         table["purity"] = table["aimed"] / table["leaked"]
@@ -99,4 +124,8 @@ def score_table(data: dict) -> pd.DataFrame:
 
 
 def _sc(domain, before, after) -> np.ndarray:
-    return segmentation_consistency(domain.segmenter(before), domain.segmenter(after), len(domain.classes)).cpu().numpy()
+    return (
+        segmentation_consistency(domain.segmenter(before), domain.segmenter(after), len(domain.classes))
+        .cpu()
+        .numpy()
+    )

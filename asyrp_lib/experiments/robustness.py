@@ -1,6 +1,7 @@
 """Robustness: is a random shift of h harmless where a random shift of ε of matched norm is not?  (Asyrp Fig. 9)"""
+
 from collections import defaultdict
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
@@ -20,7 +21,14 @@ from .boosting import fine_energy
 LATE = 100
 
 
-def measure(domain, *, n: int = 24, name: str | None = None, norms: Sequence[float] = (0.5, 1, 2), progress: bool = True) -> dict:
+def measure(
+    domain,
+    *,
+    n: int = 24,
+    name: str | None = None,
+    norms: Sequence[float] = (0.5, 1, 2),
+    progress: bool = True,
+) -> dict:
     """Shift h, or ε, at random while t >= t_edit, in P_t only, as an edit does; compare with the edit itself.
 
     The shift of h has, for each picture and time, `norm` times the length of the Δh_t that f_t gives there.  The shift of ε has
@@ -44,7 +52,7 @@ def measure(domain, *, n: int = 24, name: str | None = None, norms: Sequence[flo
         DomainError: the edit is not trained.
     Source: Asyrp Fig. 9.
     """
-    (name, delta), = chosen(domain, None if name is None else [name], ["smiling"]).items()
+    ((name, delta),) = chosen(domain, None if name is None else [name], ["smiling"]).items()
     x_0 = domain.images("test", n)
     x_T = invert(domain, x_0, progress=progress)
     plain = edit(domain, x_T, {}, progress=False)
@@ -60,17 +68,30 @@ def measure(domain, *, n: int = 24, name: str | None = None, norms: Sequence[flo
                 in_h = read(made)
                 row[kind] = {"h": {**summaries(in_h), "length": _share(caused["relative"], caused["eps"])}}
                 bar.update()
-                rules = {"relative": caused["relative"], "effect": caused["effect"], "edit": lengths["effect"]}
+                rules = {
+                    "relative": caused["relative"],
+                    "effect": caused["effect"],
+                    "edit": lengths["effect"],
+                }
                 for rule, sizes in rules.items():
                     in_eps = read(shift_eps(domain.unet, x_T, sizes, kind))
-                    ratios = {c: ratio_of_means(in_eps[c], in_h[c]) for c in ("distance", "residual", "moved") if c in in_h}
-                    row[kind][rule] = {**summaries(in_eps), "length": _share(sizes, caused["eps"]), "ratio": ratios}
+                    ratios = {
+                        c: ratio_of_means(in_eps[c], in_h[c])
+                        for c in ("distance", "residual", "moved")
+                        if c in in_h
+                    }
+                    row[kind][rule] = {
+                        **summaries(in_eps),
+                        "length": _share(sizes, caused["eps"]),
+                        "ratio": ratios,
+                    }
                     bar.update()
     return found
 
 
-def shift_h(unet, x_T: Tensor, delta: nn.Module, norm: float = 1.0, kind: str | None = None, *, steps: int = 40
-            ) -> tuple[Tensor, dict[str, dict[int, Tensor]]]:
+def shift_h(
+    unet, x_T: Tensor, delta: nn.Module, norm: float = 1.0, kind: str | None = None, *, steps: int = 40
+) -> tuple[Tensor, dict[str, dict[int, Tensor]]]:
     """Generate with h shifted by the trained Δh_t, or in a random direction by as much.
 
     Args:
@@ -109,6 +130,7 @@ def shift_eps(unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: 
     Returns:
         (N, C, R, R).
     """
+
     def shifted(z: Encoded, t: int, images: slice) -> tuple[Tensor, Tensor]:
         eps = unet.decode(z)
         return eps, eps + sizes[t][images] * directions(eps, t, kind, images.start)
@@ -148,7 +170,7 @@ def residual(unet, images: Tensor) -> Tensor:
         (N,).
     """
     a = unet.schedule.alpha_bar(LATE)
-    x_t = a ** 0.5 * images + (1 - a) ** 0.5 * sample_noise(range(len(images)), images.shape[1:], images.device)
+    x_t = a**0.5 * images + (1 - a) ** 0.5 * sample_noise(range(len(images)), images.shape[1:], images.device)
     eps = torch.cat([unet(part, LATE) for part in x_t.split(unet.batch_size)])
     return (predict_x0(x_t, eps, a) - images).square().mean((1, 2, 3))
 
@@ -159,7 +181,7 @@ def damage(domain, table: pd.DataFrame, plain: Tensor, made: Tensor) -> pd.DataF
     table["fine"] = (fine_energy(made) / fine_energy(plain)).cpu().numpy()
     if domain.oracle is not None:
         shifts = domain.oracle.read(made) - domain.oracle.read(plain)
-        table["moved"] = (shifts ** 2).mean(axis=1).to_numpy() ** 0.5
+        table["moved"] = (shifts**2).mean(axis=1).to_numpy() ** 0.5
     return table
 
 
@@ -168,12 +190,20 @@ def _share(sizes: dict[int, Tensor], of: dict[int, Tensor]) -> float:
     return round(float(torch.stack([sizes[t] / of[t] for t in of]).mean()), 4)
 
 
-def _asymmetric(unet, x_T: Tensor, t_edit: int, shifted: Callable[[Encoded, int, slice], tuple[Tensor, Tensor]],
-                steps: int) -> Tensor:
+def _asymmetric(
+    unet,
+    x_T: Tensor,
+    t_edit: int,
+    shifted: Callable[[Encoded, int, slice], tuple[Tensor, Tensor]],
+    steps: int,
+) -> Tensor:
     """The asymmetric process with (ε, ε̃) from `shifted` for t >= t_edit, plain DDIM below."""
+
     def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
         z = unet.encode(x, t)
         eps, eps_edit = shifted(z, t, images) if t >= t_edit else (unet.decode(z),) * 2
         return *step(x, eps_edit, eps, unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next)), eps
 
-    return sweep(unet, x_T, generation_pairs(time_grid(steps, len(unet.schedule) - 1)), advance, progress=False)
+    return sweep(
+        unet, x_T, generation_pairs(time_grid(steps, len(unet.schedule) - 1)), advance, progress=False
+    )

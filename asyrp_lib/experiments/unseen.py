@@ -2,7 +2,8 @@
 
 A rendered domain can draw the true target of the very same pictures, so that "it worked" is a distance and no opinion.
 """
-from typing import Sequence
+
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -14,7 +15,9 @@ from ..measure.scores import factor_shifts
 from ..measure.stats import summary
 
 
-def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), steps: int = 40, progress: bool = True) -> dict:
+def measure(
+    domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), steps: int = 40, progress: bool = True
+) -> dict:
     """Edit test pictures towards every unseen target and compare with the true targets.
 
     Args:
@@ -42,22 +45,41 @@ def measure(domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), ste
     kinds = {"distance": domain.distance, "error": absolute_error}
     if targets:
         found |= {"closer": {name: {} for name in deltas}} | {
-            table: {kind: {f"{s:g}": {} for s in strengths} for kind in kinds} for table in ("confusion", "nearest")}
+            table: {kind: {f"{s:g}": {} for s in strengths} for kind in kinds}
+            for table in ("confusion", "nearest")
+        }
     if targets and domain.oracle is not None:
         shifts = {name: factor_shifts(domain.oracle.read, x_0, target) for name, target in targets.items()}
-        found["target_leaked"] = {name: summary(np.sqrt((table ** 2).mean(axis=1))) for name, table in shifts.items()}
-    bar = tqdm([(name, s) for name in deltas for s in strengths], desc="unseen edits", unit="edit", disable=not progress)
+        found["target_leaked"] = {
+            name: summary(np.sqrt((table**2).mean(axis=1))) for name, table in shifts.items()
+        }
+    bar = tqdm(
+        [(name, s) for name in deltas for s in strengths],
+        desc="unseen edits",
+        unit="edit",
+        disable=not progress,
+    )
     for name, strength in bar:
-        edited, key = edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False), f"{strength:g}"
+        edited, key = (
+            edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False),
+            f"{strength:g}",
+        )
         found["scores"][name][key] = summaries(scores(domain, domain.edits[name], x_0, plain, edited))
         if targets:
-            found["closer"][name][key] = {kind: approach(distance, plain, edited, targets[name])
-                                          for kind, distance in kinds.items()}
+            found["closer"][name][key] = {
+                kind: approach(distance, plain, edited, targets[name]) for kind, distance in kinds.items()
+            }
         for kind, distance in kinds.items() if targets else ():
-            gains = {other: relative_gain(distance, plain, edited, target) for other, target in targets.items()}
+            gains = {
+                other: relative_gain(distance, plain, edited, target) for other, target in targets.items()
+            }
             most = np.stack(list(gains.values())).argmax(0)
-            found["confusion"][kind][key][name] = {other: round(float(gain.mean()), 4) for other, gain in gains.items()}
-            found["nearest"][kind][key][name] = {other: int((most == k).sum()) for k, other in enumerate(gains)}
+            found["confusion"][kind][key][name] = {
+                other: round(float(gain.mean()), 4) for other, gain in gains.items()
+            }
+            found["nearest"][kind][key][name] = {
+                other: int((most == k).sum()) for k, other in enumerate(gains)
+            }
     return found
 
 
@@ -77,8 +99,13 @@ def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
         picture; closer: how many pictures came closer; images: the gain of each.
     """
     before, after = (distance(picture, target).cpu().double().numpy() for picture in (plain, edited))
-    return {"before": round(float(before.mean()), 4), "after": round(float(after.mean()), 4), "gain": summary(before - after),
-            "closer": int((after < before).sum()), "images": [round(float(v), 4) for v in before - after]}
+    return {
+        "before": round(float(before.mean()), 4),
+        "after": round(float(after.mean()), 4),
+        "gain": summary(before - after),
+        "closer": int((after < before).sum()),
+        "images": [round(float(v), 4) for v in before - after],
+    }
 
 
 def relative_gain(distance, plain: Tensor, edited: Tensor, target: Tensor) -> np.ndarray:

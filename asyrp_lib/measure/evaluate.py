@@ -1,7 +1,8 @@
 """Judging edits by the oracle: how far did the aimed factor move, and what else moved?"""
+
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, Sequence
 
 import pandas as pd
 import torch
@@ -14,8 +15,16 @@ from ..store.results import load_result, save_result
 from .scores import factor_shifts, s_dir, segmentation_consistency
 
 
-def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[float], *, steps: int = 40,
-                   plain: torch.Tensor | None = None, progress: bool = True) -> dict[float, pd.DataFrame]:
+def strength_sweep(
+    domain,
+    name: str,
+    x_0: torch.Tensor,
+    strengths: Sequence[float],
+    *,
+    steps: int = 40,
+    plain: torch.Tensor | None = None,
+    progress: bool = True,
+) -> dict[float, pd.DataFrame]:
     """What one edit does to every factor of every picture, at several strengths.
 
     Args:
@@ -33,7 +42,9 @@ def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[flo
         DomainError: the domain has no oracle.
     """
     if domain.oracle is None:
-        raise DomainError(f"The domain {domain.name!r} has no oracle; expected one that knows its factors; use synthfaces.")
+        raise DomainError(
+            f"The domain {domain.name!r} has no oracle; expected one that knows its factors; use synthfaces."
+        )
     this, delta = domain.edit_named(name), domain.delta(name)
     x_T = invert(domain, x_0, steps=steps, progress=progress)
     plain = edit(domain, x_T, {}, steps=steps, progress=False) if plain is None else plain
@@ -43,14 +54,26 @@ def strength_sweep(domain, name: str, x_0: torch.Tensor, strengths: Sequence[flo
         table = factor_shifts(domain.oracle.read, plain, edited)
         table["S_dir"] = s_dir(domain.clip, x_0, edited, this.source, this.target).numpy()
         if domain.segmenter is not None:
-            table["SC"] = segmentation_consistency(domain.segmenter(plain), domain.segmenter(edited),
-                                                   len(domain.classes)).cpu().numpy()
+            table["SC"] = (
+                segmentation_consistency(
+                    domain.segmenter(plain), domain.segmenter(edited), len(domain.classes)
+                )
+                .cpu()
+                .numpy()
+            )
         found[float(strength)] = table
     return found
 
 
-def evaluate_edits(domain, names: Sequence[str], *, n: int = 64, strengths: Sequence[float] = (-1, -0.5, 0, 0.5, 1),
-                   steps: int = 40, progress: bool = True) -> Iterator[Path]:
+def evaluate_edits(
+    domain,
+    names: Sequence[str],
+    *,
+    n: int = 64,
+    strengths: Sequence[float] = (-1, -0.5, 0, 0.5, 1),
+    steps: int = 40,
+    progress: bool = True,
+) -> Iterator[Path]:
     """Sweep edits over test pictures and write one result per edit, `data/results/<domain>_evaluation/<edit>.json`.
 
     Args:
@@ -69,10 +92,26 @@ def evaluate_edits(domain, names: Sequence[str], *, n: int = 64, strengths: Sequ
     for name in names:
         started = time.monotonic()
         sweep = strength_sweep(domain, name, x_0, strengths, steps=steps, plain=plain, progress=progress)
-        data = {f"{s:g}": {column: {"mean": round(float(table[column].mean()), 4), "std": round(float(table[column].std()), 4)}
-                           for column in table} for s, table in sweep.items()}
-        settings = {"domain": domain.name, "edit": name, "split": "test", "n": n, "steps": steps, "strengths": list(strengths),
-                    "t_boost": 0, "t_edit": domain.delta(name).t_edit}
+        data = {
+            f"{s:g}": {
+                column: {
+                    "mean": round(float(table[column].mean()), 4),
+                    "std": round(float(table[column].std()), 4),
+                }
+                for column in table
+            }
+            for s, table in sweep.items()
+        }
+        settings = {
+            "domain": domain.name,
+            "edit": name,
+            "split": "test",
+            "n": n,
+            "steps": steps,
+            "strengths": list(strengths),
+            "t_boost": 0,
+            "t_edit": domain.delta(name).t_edit,
+        }
         yield save_result(_file(domain.name, name), data, settings, started=started)
 
 
@@ -85,9 +124,14 @@ def load_evaluations(domain) -> dict[str, dict]:
     folder = data_dir() / "results" / f"{domain.name}_evaluation"
     names = [name for name in domain.edits if (folder / f"{name.replace(' ', '_')}.json").exists()]
     if not names:
-        raise WeightsError(f"No evaluation of {domain.name!r} is stored; expected one file per edit; make them with "
-                           "`python -m asyrp_lib evaluate`.")
-    return {name: load_result(_file(domain.name, name), f"python -m asyrp_lib evaluate {name!r}") for name in names}
+        raise WeightsError(
+            f"No evaluation of {domain.name!r} is stored; expected one file per edit; make them with "
+            "`python -m asyrp_lib evaluate`."
+        )
+    return {
+        name: load_result(_file(domain.name, name), f"python -m asyrp_lib evaluate {name!r}")
+        for name in names
+    }
 
 
 def _file(domain: str, name: str) -> str:

@@ -1,5 +1,6 @@
 """The uncertainty and the bias of a Fréchet distance."""
-from typing import Sequence
+
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -7,8 +8,14 @@ from torch import Tensor
 from .scores import frechet_distance
 
 
-def frechet_summary(a: Tensor | np.ndarray, b: Tensor | np.ndarray, *, paired: bool = False, resamples: int = 200,
-                    seed: int = 0) -> dict[str, float]:
+def frechet_summary(
+    a: Tensor | np.ndarray,
+    b: Tensor | np.ndarray,
+    *,
+    paired: bool = False,
+    resamples: int = 200,
+    seed: int = 0,
+) -> dict[str, float]:
     """A Fréchet distance with a bootstrap interval.
 
     The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would lie too high:
@@ -29,12 +36,20 @@ def frechet_summary(a: Tensor | np.ndarray, b: Tensor | np.ndarray, *, paired: b
         rows = rng.integers(len(a), size=len(a))
         drawn.append(frechet_distance(a[rows], b[rows] if paired else b))
     value, std = frechet_distance(a, b), float(np.std(drawn, ddof=1))
-    return {name: round(v, 4) for name, v in {"value": value, "std": std, "low": value - 1.96 * std,
-                                              "high": value + 1.96 * std}.items()} | {"n": len(a)}
+    return {
+        name: round(v, 4)
+        for name, v in {
+            "value": value,
+            "std": std,
+            "low": value - 1.96 * std,
+            "high": value + 1.96 * std,
+        }.items()
+    } | {"n": len(a)}
 
 
-def frechet_bias(features: Tensor | np.ndarray, sizes: Sequence[int], *, draws: int = 20,
-                 seed: int = 0) -> dict[str, dict[str, float]]:
+def frechet_bias(
+    features: Tensor | np.ndarray, sizes: Sequence[int], *, draws: int = 20, seed: int = 0
+) -> dict[str, dict[str, float]]:
     """Fréchet distance of two disjoint samples of the same pictures: what a perfect generator would score.
 
     Args:
@@ -50,6 +65,9 @@ def frechet_bias(features: Tensor | np.ndarray, sizes: Sequence[int], *, draws: 
         values = []
         for _ in range(draws):
             rows = rng.permutation(len(features))
-            values.append(frechet_distance(features[rows[:size]], features[rows[size:2 * size]]))
-        found[str(size)] = {"mean": round(float(np.mean(values)), 4), "std": round(float(np.std(values, ddof=1)), 4)}
+            values.append(frechet_distance(features[rows[:size]], features[rows[size : 2 * size]]))
+        found[str(size)] = {
+            "mean": round(float(np.mean(values)), 4),
+            "std": round(float(np.std(values, ddof=1)), 4),
+        }
     return found

@@ -1,5 +1,6 @@
 """One account of an edited picture for all experiments: what CLIP, the perceptual distance, the segmenter and the oracle say."""
-from typing import Iterable, Sequence
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,8 +31,12 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
         leaked: root mean square of the shifts of all other factors; both only where there is an oracle.
     Source: Asyrp Sec. 5.3 and Table 4 (S_dir, SC).
     """
-    table = pd.DataFrame({"S_dir": s_dir(domain.clip, x_0, edited, edit.source, edit.target).numpy(),
-                          "distance": domain.distance(plain, edited).cpu().numpy()})
+    table = pd.DataFrame(
+        {
+            "S_dir": s_dir(domain.clip, x_0, edited, edit.source, edit.target).numpy(),
+            "distance": domain.distance(plain, edited).cpu().numpy(),
+        }
+    )
     if domain.segmenter is not None:
         before, after = domain.segmenter(plain), domain.segmenter(edited)
         table["SC"] = segmentation_consistency(before, after, len(domain.classes)).cpu().numpy()

@@ -1,4 +1,5 @@
 """The perceptual distance of the paper's domains: LPIPS where it is at hand, else features of the domain's own U-Net."""
+
 import warnings
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from ..domains.photos.registry import ALEXNET, weights_dir
 from ..method.hspace import HSpaceUNet
 from .perceptual import PerceptualDistance
 
-_MISSING = ("LPIPS is not at hand ({}); measured instead is our own distance on the U-Net's features, which `curve` scales so that x_T is "
-            "as far from x_0 as LPIPS finds it; for the paper's own: pip install -e '.[lpips]' and python -m asyrp_lib fetch lpips")
+_MISSING = (
+    "LPIPS is not at hand ({}); measured instead is our own distance on the U-Net's features, which `curve` scales so that x_T is "
+    "as far from x_0 as LPIPS finds it; for the paper's own: pip install -e '.[lpips]' and python -m asyrp_lib fetch lpips"
+)
 
 
 class LpipsDistance(nn.Module):
@@ -30,13 +33,16 @@ class LpipsDistance(nn.Module):
     def __init__(self, alexnet: Path):
         super().__init__()
         import lpips
+
         # with pnet_rand the package does not download AlexNet behind our back; its trained linear layers come with it
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # it asks torchvision in an old way
             self.model = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
         state = torch.load(alexnet, map_location="cpu", weights_only=True)
         # the package cuts AlexNet's features into slices and keeps their numbers: slice2.3.weight is features.3.weight
-        self.model.net.load_state_dict({name: state["features." + name.partition(".")[2]] for name in self.model.net.state_dict()})
+        self.model.net.load_state_dict(
+            {name: state["features." + name.partition(".")[2]] for name in self.model.net.state_dict()}
+        )
         self.eval().requires_grad_(False)
 
     @torch.inference_mode()

@@ -1,5 +1,6 @@
 """A perceptual distance in LPIPS's form, on the features of any network."""
-from typing import Callable
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,9 @@ class PerceptualDistance(nn.Module):
     @torch.inference_mode()
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Distances (B,) between pictures a and b, both (B, 3, R, R) in [-1, 1]."""
-        return self.scale * torch.cat([self._sum(*parts) for parts in zip(a.split(self.batch_size), b.split(self.batch_size))])
+        return self.scale * torch.cat(
+            [self._sum(*parts) for parts in zip(a.split(self.batch_size), b.split(self.batch_size))]
+        )
 
     def _sum(self, a: Tensor, b: Tensor) -> Tensor:
         """The unscaled distances of one batch."""

@@ -1,6 +1,7 @@
 """Scores of edits: S_dir, segmentation consistency, Fréchet distance, and the oracle's account of what moved."""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,9 @@ INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
 
 
 @torch.inference_mode()
-def s_dir(clip: Clip, x_0: Tensor, x_edit: Tensor, source: str, target: str, *, batch_size: int = 64) -> Tensor:
+def s_dir(
+    clip: Clip, x_0: Tensor, x_edit: Tensor, source: str, target: str, *, batch_size: int = 64
+) -> Tensor:
     """Directional CLIP similarity cos(ΔI, ΔT) per image; higher is better.
 
     The study's table prints 1 − cos under this name; here it is always the cosine.
@@ -30,7 +33,9 @@ def s_dir(clip: Clip, x_0: Tensor, x_edit: Tensor, source: str, target: str, *, 
     Source: Asyrp Sec. 5.3, Table 4.
     """
     direction = clip.text_direction(source, target)
-    encode = lambda x: torch.cat([clip.encode_images(part.to(clip.mean.device)) for part in x.split(batch_size)])
+    encode = lambda x: torch.cat(
+        [clip.encode_images(part.to(clip.mean.device)) for part in x.split(batch_size)]
+    )
     return (1 - directional_distance(encode(x_0), encode(x_edit), direction)).cpu()
 
 
@@ -66,12 +71,14 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
     """
     a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
     if min(len(a), len(b)) < 2:
-        raise ImageError(f"A Fréchet distance of {len(a)} and {len(b)} images is not defined; expected at least 2 each; "
-                         "give more images.")
+        raise ImageError(
+            f"A Fréchet distance of {len(a)} and {len(b)} images is not defined; expected at least 2 each; "
+            "give more images."
+        )
     centre = lambda x: (x - x.mean(0)) / np.sqrt(len(x) - 1)
     ca, cb = centre(a), centre(b)  # Σ = cᵀc, and the singular values of ca cbᵀ are those of Σ_a^½ Σ_b^½
     cross = np.linalg.svd(ca @ cb.T, compute_uv=False).sum()
-    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + (ca ** 2).sum() + (cb ** 2).sum() - 2 * cross)
+    return float(((a.mean(0) - b.mean(0)) ** 2).sum() + (ca**2).sum() + (cb**2).sum() - 2 * cross)
 
 
 @torch.inference_mode()
@@ -88,13 +95,15 @@ def inception() -> nn.Module:
         OfflineError: its weights are neither cached nor reachable.
     """
     from pytorch_fid.inception import InceptionV3
+
     try:
         return InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().requires_grad_(False)
     except Exception as error:  # urllib's and torch.hub's many ways to say that there is no network
         cache = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-        raise OfflineError(f"FID needs Inception's weights and {cache} is neither there nor reachable "
-                           f"({type(error).__name__}); connect once, put the file there, or report FD-CLIP instead."
-                           ) from error
+        raise OfflineError(
+            f"FID needs Inception's weights and {cache} is neither there nor reachable "
+            f"({type(error).__name__}); connect once, put the file there, or report FD-CLIP instead."
+        ) from error
 
 
 @torch.inference_mode()

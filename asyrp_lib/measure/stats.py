@@ -1,4 +1,5 @@
 """Numbers with their uncertainty."""
+
 import numpy as np
 from scipy import stats
 
@@ -14,8 +15,10 @@ def summary(values) -> dict[str, float]:
     values = np.asarray(values, dtype=np.float64)
     mean, std = values.mean(), values.std(ddof=1)
     half = stats.t.ppf(0.975, len(values) - 1) * std / len(values) ** 0.5
-    return {name: round(float(v), 4) for name, v in
-            {"mean": mean, "std": std, "low": mean - half, "high": mean + half}.items()} | {"n": len(values)}
+    return {
+        name: round(float(v), 4)
+        for name, v in {"mean": mean, "std": std, "low": mean - half, "high": mean + half}.items()
+    } | {"n": len(values)}
 
 
 def ratio_of_means(above, below, *, resamples: int = 2000) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """CLIP as the paper uses it: a judge of directions, from any open_clip model."""
+
 import os
-from typing import Sequence
+from collections.abc import Sequence
 
 import open_clip
 import torch
@@ -25,9 +26,15 @@ class Clip(nn.Module):
         mean, std: of the RGB channels in [0, 1], as the image tower expects.
     """
 
-    def __init__(self, model: nn.Module, tokenizer, *, image_size: int,
-                 mean: Sequence[float] = open_clip.OPENAI_DATASET_MEAN,
-                 std: Sequence[float] = open_clip.OPENAI_DATASET_STD):
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer,
+        *,
+        image_size: int,
+        mean: Sequence[float] = open_clip.OPENAI_DATASET_MEAN,
+        std: Sequence[float] = open_clip.OPENAI_DATASET_STD,
+    ):
         super().__init__()
         self.model, self.tokenizer, self.image_size = model, tokenizer, image_size
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
@@ -56,7 +63,9 @@ class Clip(nn.Module):
         Source: Asyrp Eq. 1-2 and Sec. 4 (as in StyleGAN-NADA and DiffusionCLIP).
         """
         fill = [t if callable(t) else t.format for t in templates]
-        return mean_direction(self.encode_texts([f(source) for f in fill]), self.encode_texts([f(target) for f in fill]))
+        return mean_direction(
+            self.encode_texts([f(source) for f in fill]), self.encode_texts([f(target) for f in fill])
+        )
 
     def prompt_cosine(self, source: str, target: str) -> float:
         """cos(E_T(source), E_T(target)) of the two bare texts; scales λ_recon and t_edit (Asyrp Sec. 3.3, 4)."""
@@ -66,13 +75,17 @@ class Clip(nn.Module):
 
 def mean_direction(source_features: Tensor, target_features: Tensor) -> Tensor:
     """Unit vector (D,): mean over rows of normalised target minus normalised source, both (N, D)."""
-    return F.normalize((F.normalize(target_features, dim=-1) - F.normalize(source_features, dim=-1)).mean(0), dim=0)
+    return F.normalize(
+        (F.normalize(target_features, dim=-1) - F.normalize(source_features, dim=-1)).mean(0), dim=0
+    )
 
 
 def image_direction(reference_features: Tensor, edited_features: Tensor) -> Tensor:
     """ΔI (B, D): normalised edited minus normalised reference features, brought to unit length."""
     delta = F.normalize(edited_features, dim=-1) - F.normalize(reference_features, dim=-1)
-    return delta / (delta.norm(dim=-1, keepdim=True) + 1e-7)  # an unchanged picture has no direction: zero, not NaN
+    return delta / (
+        delta.norm(dim=-1, keepdim=True) + 1e-7
+    )  # an unchanged picture has no direction: zero, not NaN
 
 
 def directional_distance(reference_features: Tensor, edited_features: Tensor, direction: Tensor) -> Tensor:
@@ -84,7 +97,9 @@ def directional_distance(reference_features: Tensor, edited_features: Tensor, di
         direction: ΔT (D,), unit length.
     Source: Asyrp Eq. 1.
     """
-    return 1 - F.cosine_similarity(image_direction(reference_features, edited_features), direction[None], dim=-1)
+    return 1 - F.cosine_similarity(
+        image_direction(reference_features, edited_features), direction[None], dim=-1
+    )
 
 
 def clip_loss(distance: Tensor) -> Tensor:
@@ -104,8 +119,10 @@ def load_open_clip(name: str = "ViT-B-32-quickgelu", pretrained: str = "openai")
     try:
         model, _, _ = open_clip.create_model_and_transforms(name, pretrained=pretrained)
     except Exception as error:  # whatever the hub, the network or the cache raised: the cure is the same
-        raise OfflineError(f"The CLIP weights {name}/{pretrained} are neither cached nor reachable "
-                           f"({type(error).__name__}); connect once, or give a local file as `pretrained`.") from error
+        raise OfflineError(
+            f"The CLIP weights {name}/{pretrained} are neither cached nor reachable "
+            f"({type(error).__name__}); connect once, or give a local file as `pretrained`."
+        ) from error
     size = model.visual.image_size
     clip = Clip(model, open_clip.get_tokenizer(name), image_size=size[0] if isinstance(size, tuple) else size)
     return clip.eval().requires_grad_(False)
@@ -131,7 +148,9 @@ def load_clip(path: str | os.PathLike) -> Clip:
     """
     state, config = read_weights(path)
     if "clip" not in config:
-        raise WeightsError(f"{path} holds no CLIP configuration; expected a file written by save_clip; check the path.")
+        raise WeightsError(
+            f"{path} holds no CLIP configuration; expected a file written by save_clip; check the path."
+        )
     clip = build_clip(config["clip"])
     load_strictly(clip.model, state, path)
     return clip.eval().requires_grad_(False)

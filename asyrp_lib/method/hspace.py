@@ -4,6 +4,7 @@
 differs between backbones (learned variance, v-prediction) ends here; above this file there is only ε.
 Source: Asyrp Sec. 3.2 (h-space), Fig. 2.
 """
+
 import json
 import os
 from pathlib import Path
@@ -52,29 +53,50 @@ class HSpaceUNet(nn.Module):
         AsyrpError: a label that the network does not know.
     """
 
-    def __init__(self, unet: UNet2DModel, schedule: NoiseSchedule, prediction_type: str = "epsilon",
-                 class_label: int | None = None):
+    def __init__(
+        self,
+        unet: UNet2DModel,
+        schedule: NoiseSchedule,
+        prediction_type: str = "epsilon",
+        class_label: int | None = None,
+    ):
         super().__init__()
         if prediction_type not in ("epsilon", "v_prediction"):
-            raise WeightsError(f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it first.")
+            raise WeightsError(
+                f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it first."
+            )
         if unet.mid_block is None:
-            raise WeightsError("The U-Net has no mid block and so no h-space; expected one; choose another checkpoint.")
-        if unet.config.time_embedding_type == "fourier" or any(hasattr(b, "skip_conv") for b in unet.down_blocks):
-            raise WeightsError("The U-Net is one of a score SDE (Fourier time or image skips); expected a DDPM, iDDPM or ADM "
-                               "network; choose another checkpoint.")
+            raise WeightsError(
+                "The U-Net has no mid block and so no h-space; expected one; choose another checkpoint."
+            )
+        if unet.config.time_embedding_type == "fourier" or any(
+            hasattr(b, "skip_conv") for b in unet.down_blocks
+        ):
+            raise WeightsError(
+                "The U-Net is one of a score SDE (Fourier time or image skips); expected a DDPM, iDDPM or ADM "
+                "network; choose another checkpoint."
+            )
         if unet.config.sample_size is None:
-            raise WeightsError("This U-Net does not say its resolution; expected sample_size in its configuration; add it "
-                               "to config.json.")
+            raise WeightsError(
+                "This U-Net does not say its resolution; expected sample_size in its configuration; add it "
+                "to config.json."
+            )
         if unet.config.out_channels not in (unet.config.in_channels, 2 * unet.config.in_channels):
-            raise WeightsError(f"The U-Net gives {unet.config.out_channels} channels for {unet.config.in_channels}; expected as many, "
-                               "or twice as many with a learned variance; choose another checkpoint.")
+            raise WeightsError(
+                f"The U-Net gives {unet.config.out_channels} channels for {unet.config.in_channels}; expected as many, "
+                "or twice as many with a learned variance; choose another checkpoint."
+            )
         if unet.config.class_embed_type is not None:
-            raise WeightsError(f"The U-Net embeds classes by {unet.config.class_embed_type!r}; expected a table with one row per "
-                               "class; choose another checkpoint.")
+            raise WeightsError(
+                f"The U-Net embeds classes by {unet.config.class_embed_type!r}; expected a table with one row per "
+                "class; choose another checkpoint."
+            )
         self.unet = unet.eval().requires_grad_(False)
         self.schedule, self.prediction_type = schedule, prediction_type
         label = None if class_label is None else self._labels(torch.tensor(class_label), 1)
-        self.register_buffer("class_label", label)  # part of the state: cached results of two classes must differ
+        self.register_buffer(
+            "class_label", label
+        )  # part of the state: cached results of two classes must differ
 
     @property
     def resolution(self) -> int:
@@ -136,8 +158,10 @@ class HSpaceUNet(nn.Module):
         if labels is not None:
             emb = emb + unet.class_embedding(labels.to(x.device).expand(len(x))).to(x.dtype)
         elif unet.class_embedding is not None:
-            raise AsyrpError(f"The network is conditional on one of {unet.class_embedding.num_embeddings} classes and got none; "
-                             "expected a label; bind one with for_class(label), or pass class_labels=.")
+            raise AsyrpError(
+                f"The network is conditional on one of {unet.class_embedding.num_embeddings} classes and got none; "
+                "expected a label; bind one with for_class(label), or pass class_labels=."
+            )
         centred = 2 * x - 1.0 if unet.config.center_input_sample else x
         h = unet.conv_in(centred)
         skips = (h,)
@@ -160,11 +184,18 @@ class HSpaceUNet(nn.Module):
         """The labels, one or n, if the network knows them."""
         table = self.unet.class_embedding
         if table is None:
-            raise AsyrpError("A class label was given to a network that is not class-conditional; expected none; leave it out.")
-        if (labels.dtype not in (torch.int32, torch.int64) or labels.shape not in ((), (n,))
-                or not bool(((labels >= 0) & (labels < table.num_embeddings)).all())):
-            raise AsyrpError(f"The class labels {labels.tolist()} do not fit {n} pictures; expected whole numbers from 0 to "
-                             f"{table.num_embeddings - 1}, one for all or one each; choose among those.")
+            raise AsyrpError(
+                "A class label was given to a network that is not class-conditional; expected none; leave it out."
+            )
+        if (
+            labels.dtype not in (torch.int32, torch.int64)
+            or labels.shape not in ((), (n,))
+            or not bool(((labels >= 0) & (labels < table.num_embeddings)).all())
+        ):
+            raise AsyrpError(
+                f"The class labels {labels.tolist()} do not fit {n} pictures; expected whole numbers from 0 to "
+                f"{table.num_embeddings - 1}, one for all or one each; choose among those."
+            )
         return labels
 
     def decode(self, z: Encoded, h: Tensor | None = None) -> Tensor:
@@ -179,10 +210,12 @@ class HSpaceUNet(nn.Module):
         unet = self.unet
         h, skips = z.h if h is None else h, list(z.skips)
         for block in unet.up_blocks:
-            used = tuple(skips[-len(block.resnets):])
-            del skips[-len(block.resnets):]
+            used = tuple(skips[-len(block.resnets) :])
+            del skips[-len(block.resnets) :]
             h = block(h, used, z.emb)
-        output = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))[:, :self.channels]  # the rest is a learned variance
+        output = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))[
+            :, : self.channels
+        ]  # the rest is a learned variance
         return self._to_eps(output.to(z.x.dtype), z)  # under autocast the network answers in half precision
 
     def decode_pair(self, z: Encoded, h_edit: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,7 +224,9 @@ class HSpaceUNet(nn.Module):
         Returns:
             (ε, ε̃), both (B, C, R, R).
         """
-        twice = Encoded(*(torch.cat([v, v]) if torch.is_tensor(v) else tuple(torch.cat([s, s]) for s in v) for v in z))
+        twice = Encoded(
+            *(torch.cat([v, v]) if torch.is_tensor(v) else tuple(torch.cat([s, s]) for s in v) for v in z)
+        )
         return self.decode(twice, torch.cat([z.h, h_edit])).chunk(2)
 
     def forward(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Tensor:
@@ -202,17 +237,29 @@ class HSpaceUNet(nn.Module):
         """ε = √ᾱ_t v + √(1−ᾱ_t) x_t for v-prediction (Salimans & Ho 2022, appendix D)."""
         if self.prediction_type == "epsilon":
             return output
-        a = self.schedule.alpha_bar_at(z.t, self.schedule.alphas_cumprod)  # float64: 1 − ᾱ_0 loses digits in float32
+        a = self.schedule.alpha_bar_at(
+            z.t, self.schedule.alphas_cumprod
+        )  # float64: 1 − ᾱ_0 loses digits in float32
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
     def save(self, path: str | os.PathLike, card: dict, *, dtype: torch.dtype | None = None) -> None:
         """Write weights (as `dtype`, if one is given), configurations and a card (provenance, scores) to one file, atomically."""
-        save_weights(path, self.unet.state_dict(), {
-            "unet": self.unet_config, "prediction_type": self.prediction_type,
-            "class_label": None if self.class_label is None else int(self.class_label),
-            "betas": (1 - self.schedule.alphas_cumprod / torch.cat([torch.ones(1, dtype=torch.float64),
-                                                                    self.schedule.alphas_cumprod[:-1]])).tolist(),
-            "card": card}, dtype=dtype)
+        save_weights(
+            path,
+            self.unet.state_dict(),
+            {
+                "unet": self.unet_config,
+                "prediction_type": self.prediction_type,
+                "class_label": None if self.class_label is None else int(self.class_label),
+                "betas": (
+                    1
+                    - self.schedule.alphas_cumprod
+                    / torch.cat([torch.ones(1, dtype=torch.float64), self.schedule.alphas_cumprod[:-1]])
+                ).tolist(),
+                "card": card,
+            },
+            dtype=dtype,
+        )
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":
@@ -229,30 +276,50 @@ class HSpaceUNet(nn.Module):
             return cls._from_folder(path)
         state, config = read_weights(path)
         if "unet" not in config:
-            raise WeightsError(f"{path} holds no U-Net configuration; expected a file written by HSpaceUNet.save; check the path.")
+            raise WeightsError(
+                f"{path} holds no U-Net configuration; expected a file written by HSpaceUNet.save; check the path."
+            )
         unet = build_unet(config["unet"])
         load_strictly(unet, state, path)
-        return cls(unet, NoiseSchedule.from_betas(torch.tensor(config["betas"], dtype=torch.float64)),
-                   config["prediction_type"], config.get("class_label"))
+        return cls(
+            unet,
+            NoiseSchedule.from_betas(torch.tensor(config["betas"], dtype=torch.float64)),
+            config["prediction_type"],
+            config.get("class_label"),
+        )
 
     @classmethod
     def _from_folder(cls, path: Path) -> "HSpaceUNet":
         root = path / "unet" if (path / "unet").is_dir() else path
         beside = [path, path.parent] if path.name == "unet" else [path]
-        scheduler = next((f for folder in beside for f in (folder / "scheduler" / "scheduler_config.json",
-                                                           folder / "scheduler_config.json") if f.exists()), None)
+        scheduler = next(
+            (
+                f
+                for folder in beside
+                for f in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
+                if f.exists()
+            ),
+            None,
+        )
         try:
-            unet, report = UNet2DModel.from_pretrained(root, local_files_only=True, output_loading_info=True,
-                                                       low_cpu_mem_usage=False)  # True would need accelerate
+            unet, report = UNet2DModel.from_pretrained(
+                root, local_files_only=True, output_loading_info=True, low_cpu_mem_usage=False
+            )  # True would need accelerate
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, SafetensorError) as error:
-            raise WeightsError(f"{root} is no folder with a diffusers UNet2DModel ({' '.join(str(error).split())[:200]}); expected "
-                               "config.json and its weights; check the path.") from error
+            raise WeightsError(
+                f"{root} is no folder with a diffusers UNet2DModel ({' '.join(str(error).split())[:200]}); expected "
+                "config.json and its weights; check the path."
+            ) from error
         for kind in ("missing", "unexpected", "mismatched"):  # diffusers only warns of some of these
             if report[f"{kind}_keys"]:
-                raise WeightsError(f"The weights in {root} have the {kind} tensor {str(list(report[f'{kind}_keys'])[0])!r}; "
-                                   "expected exactly those of config.json; fetch the folder again.")
+                raise WeightsError(
+                    f"The weights in {root} have the {kind} tensor {str(list(report[f'{kind}_keys'])[0])!r}; "
+                    "expected exactly those of config.json; fetch the folder again."
+                )
         if set(EXTRAS) & set(unet.config):  # diffusers has ignored them and built another network
-            raise WeightsError(f"The network in {root} has settings that a diffusers folder cannot express; expected none of "
-                               f"{', '.join(EXTRAS)}; keep it with HSpaceUNet.save instead.")
+            raise WeightsError(
+                f"The network in {root} has settings that a diffusers folder cannot express; expected none of "
+                f"{', '.join(EXTRAS)}; keep it with HSpaceUNet.save instead."
+            )
         config = json.loads(scheduler.read_text()) if scheduler else {}
         return cls(unet, NoiseSchedule.from_config(config), config.get("prediction_type", "epsilon"))

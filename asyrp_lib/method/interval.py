@@ -2,9 +2,10 @@
 
 Both are read off curves over t: how far x_t is from x_0, which noise hides, and how far P_t is, what is open.
 """
+
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence
 
 import pandas as pd
 from torch import Tensor
@@ -15,8 +16,9 @@ from .process import plain_step, sweep
 from .schedule import inversion_pairs, time_grid
 
 
-def t_edit_from_curve(timesteps: Sequence[int], distances: Sequence[float], cosine: float,
-                      threshold: float = 0.33) -> int:
+def t_edit_from_curve(
+    timesteps: Sequence[int], distances: Sequence[float], cosine: float, threshold: float = 0.33
+) -> int:
     """End of the editing interval: the smallest t with d(x_0, P_t) >= threshold · cosine.
 
     Args:
@@ -51,8 +53,15 @@ def t_boost_from_curve(timesteps: Sequence[int], distances: Sequence[float], thr
     return _first_reaching(timesteps, distances, threshold)
 
 
-def perceptual_curves(unet: HSpaceUNet, x0: Tensor, distance: Callable[[Tensor, Tensor], Tensor], *,
-                      steps: int = 100, batch_size: int | None = None, progress: bool = True) -> pd.DataFrame:
+def perceptual_curves(
+    unet: HSpaceUNet,
+    x0: Tensor,
+    distance: Callable[[Tensor, Tensor], Tensor],
+    *,
+    steps: int = 100,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
     """How x_t and P_t move away from x_0 along its inversion, averaged over images.
 
     Args:
@@ -80,8 +89,15 @@ def perceptual_curves(unet: HSpaceUNet, x0: Tensor, distance: Callable[[Tensor, 
         return x_next, P, eps
 
     # one pair more than an inversion has, so that P_t is also seen at the top
-    sweep(unet, x0, [*inversion_pairs(grid), (grid[-1], -1)], advance, batch_size=batch_size,
-          progress=progress, title="perceptual curves")
+    sweep(
+        unet,
+        x0,
+        [*inversion_pairs(grid), (grid[-1], -1)],
+        advance,
+        batch_size=batch_size,
+        progress=progress,
+        title="perceptual curves",
+    )
     return pd.DataFrame(rows)
 
 
@@ -100,18 +116,24 @@ def read_official_curve(path: str | os.PathLike) -> tuple[list[int], list[float]
         rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         curve = [(int(t), float(d)) for t, d in rows]
     except (OSError, ValueError) as error:
-        raise AsyrpError(f"{path} could not be read as a perceptual curve ({error}); expected lines of a "
-                         "timestep, a tab and a distance; check the file.") from error
+        raise AsyrpError(
+            f"{path} could not be read as a perceptual curve ({error}); expected lines of a "
+            "timestep, a tab and a distance; check the file."
+        ) from error
     return [t for t, _ in curve], [d for _, d in curve]
 
 
 def _first_reaching(timesteps: Sequence[int], distances: Sequence[float], level: float) -> int:
     if len(timesteps) != len(distances):
-        raise GridError(f"The curve has {len(timesteps)} timesteps and {len(distances)} distances; expected "
-                        "as many of both.")
+        raise GridError(
+            f"The curve has {len(timesteps)} timesteps and {len(distances)} distances; expected "
+            "as many of both."
+        )
     there = [int(t) for t, d in zip(timesteps, distances) if d >= level]
     if not there:
         top = max(distances, default=float("nan"))
-        raise GridError(f"The curve reaches {top:.3f} and never {level:.3f}; expected a crossing; lower the "
-                        "threshold or measure up to t = T.")
+        raise GridError(
+            f"The curve reaches {top:.3f} and never {level:.3f}; expected a crossing; lower the "
+            "threshold or measure up to t = T."
+        )
     return min(there)

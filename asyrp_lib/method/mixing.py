@@ -2,7 +2,8 @@
 
 Both are the asymmetric process with Δh_t = slerp(h_t, h_t^guide, share) − h_t: the guide's h enters P_t, never D_t.
 """
-from typing import Mapping
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -40,8 +41,10 @@ class GuideDelta(Delta):
             GridError: the guide was not recorded at this t.
         """
         if t not in self.guide:
-            raise GridError(f"The guide has no h at t = {t}; expected the times {min(self.guide)} … {max(self.guide)} of its own grid; "
-                            "use the same steps, and a t_edit that is no lower.")
+            raise GridError(
+                f"The guide has no h at t = {t}; expected the times {min(self.guide)} … {max(self.guide)} of its own grid; "
+                "use the same steps, and a t_edit that is no lower."
+            )
         return slerp(h, self.guide[t].to(h), self.share) - h
 
 
@@ -64,7 +67,9 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
     return arc * ((1 - share) * norm(a) + share * norm(b))
 
 
-def h_trajectory(unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, t_edit: int = 0, progress: bool = True) -> dict[int, Tensor]:
+def h_trajectory(
+    unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, t_edit: int = 0, progress: bool = True
+) -> dict[int, Tensor]:
     """h_t of one picture along its own plain generation.
 
     Args:
@@ -80,10 +85,14 @@ def h_trajectory(unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, t_edit: int 
         ImageError: not exactly one picture, or of the wrong shape.
     """
     if len(x_T) != 1:
-        raise ImageError(f"A guide is one picture, got {len(x_T)}; expected x_T of shape (1, C, R, R); pass them one by one.")
+        raise ImageError(
+            f"A guide is one picture, got {len(x_T)}; expected x_T of shape (1, C, R, R); pass them one by one."
+        )
     pairs = [pair for pair in generation_pairs(time_grid(steps, len(unet.schedule) - 1)) if pair[0] >= t_edit]
     if not pairs:
-        raise GridError(f"t_edit = {t_edit} leaves no step of a {steps}-step grid; expected 0 … {len(unet.schedule) - 1}; lower t_edit.")
+        raise GridError(
+            f"t_edit = {t_edit} leaves no step of a {steps}-step grid; expected 0 … {len(unet.schedule) - 1}; lower t_edit."
+        )
     seen, plain = {}, plain_step(unet)
 
     def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,7 +103,15 @@ def h_trajectory(unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, t_edit: int 
     return {t: h.clone() for t, h in seen.items()}
 
 
-def guided(unet: HSpaceUNet, x_T: Tensor, share: float = 1.0, *, steps: int = 40, t_edit: int = 0, progress: bool = True) -> GuideDelta:
+def guided(
+    unet: HSpaceUNet,
+    x_T: Tensor,
+    share: float = 1.0,
+    *,
+    steps: int = 40,
+    t_edit: int = 0,
+    progress: bool = True,
+) -> GuideDelta:
     """The edit that leads other pictures' h towards this one's: `edit(domain, x_T, {guided(domain.unet, guide, 0.5): 1.0})`.
 
     Args:
@@ -103,5 +120,10 @@ def guided(unet: HSpaceUNet, x_T: Tensor, share: float = 1.0, *, steps: int = 40
     Raises:
         GridError, ImageError: see `h_trajectory`.
     """
-    return GuideDelta(h_trajectory(unet, x_T, steps=steps, t_edit=t_edit, progress=progress), share, name="guide", t_edit=t_edit,
-                      train_steps=steps)
+    return GuideDelta(
+        h_trajectory(unet, x_T, steps=steps, t_edit=t_edit, progress=progress),
+        share,
+        name="guide",
+        t_edit=t_edit,
+        train_steps=steps,
+    )

@@ -4,9 +4,11 @@ One step is x_{t'} = √ᾱ_{t'} P_t(ε̃) + D_t(ε) + σ z, where ε = ε(x_t) 
 enters the predicted image P_t and not the direction D_t.  With ε̃ = ε it is plain DDIM.
 Source: Asyrp Sec. 2-4; Song et al. 2021 (DDIM).
 """
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
-from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +25,17 @@ Callback = Callable[[dict[str, Any]], None]
 Advance = Callable[[Tensor, int, int, slice], tuple[Tensor, Tensor, Tensor]]
 
 
-def sweep(unet: HSpaceUNet, x: Tensor, pairs: Sequence[tuple[int, int]], advance: Advance, *,
-          batch_size: int | None = None, progress: bool = True, callback: Callback | None = None,
-          title: str = "") -> Tensor:
+def sweep(
+    unet: HSpaceUNet,
+    x: Tensor,
+    pairs: Sequence[tuple[int, int]],
+    advance: Advance,
+    *,
+    batch_size: int | None = None,
+    progress: bool = True,
+    callback: Callback | None = None,
+    title: str = "",
+) -> Tensor:
     """Walk images along pairs of times, batch by batch, without gradients.
 
     Args:
@@ -44,12 +54,16 @@ def sweep(unet: HSpaceUNet, x: Tensor, pairs: Sequence[tuple[int, int]], advance
     """
     want = (unet.channels, unet.resolution, unet.resolution)
     if x.ndim != 4 or tuple(x.shape[1:]) != want or not x.is_floating_point() or not len(x):
-        raise ImageError(f"The images are {x.dtype} of shape {tuple(x.shape)}; expected floating point "
-                         f"(N, {want[0]}, {want[1]}, {want[2]}), N >= 1, values in [-1, 1]; "
-                         "resize and rescale them first.")
+        raise ImageError(
+            f"The images are {x.dtype} of shape {tuple(x.shape)}; expected floating point "
+            f"(N, {want[0]}, {want[1]}, {want[2]}), N >= 1, values in [-1, 1]; "
+            "resize and rescale them first."
+        )
     size = unet.batch_size if batch_size is None else batch_size
     if size < 1:
-        raise ImageError(f"batch_size = {size} holds no image; expected at least 1, or None for as many as suit the resolution.")
+        raise ImageError(
+            f"batch_size = {size} holds no image; expected at least 1, or None for as many as suit the resolution."
+        )
     starts, done = range(0, len(x), size), []
     with tqdm(total=len(starts) * len(pairs), desc=title, unit="step", disable=not progress) as bar:
         for images in (slice(start, start + size) for start in starts):
@@ -85,7 +99,7 @@ def predict_x0(x_t: Tensor, eps: Tensor, a_t: float) -> Tensor:
         a_t: ᾱ_t.
     Source: Asyrp Eq. 3.
     """
-    return (x_t - (1 - a_t) ** 0.5 * eps) / a_t ** 0.5
+    return (x_t - (1 - a_t) ** 0.5 * eps) / a_t**0.5
 
 
 def direction(eps: Tensor, a_next: float, sigma: float = 0.0) -> Tensor:
@@ -97,7 +111,7 @@ def direction(eps: Tensor, a_next: float, sigma: float = 0.0) -> Tensor:
         sigma: σ of the step.
     Source: Asyrp Eq. 3.
     """
-    return max(1 - a_next - sigma ** 2, 0.0) ** 0.5 * eps
+    return max(1 - a_next - sigma**2, 0.0) ** 0.5 * eps
 
 
 def boost_sigma(a_t: float, a_next: float, eta: float = 1.0) -> float:
@@ -108,8 +122,16 @@ def boost_sigma(a_t: float, a_next: float, eta: float = 1.0) -> float:
     return eta * ((1 - a_t / a_next) * (1 - a_next) / (1 - a_t)) ** 0.5
 
 
-def step(x_t: Tensor, eps_P: Tensor, eps_D: Tensor, a_t: float, a_next: float, *, sigma: float = 0.0,
-         noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def step(
+    x_t: Tensor,
+    eps_P: Tensor,
+    eps_D: Tensor,
+    a_t: float,
+    a_next: float,
+    *,
+    sigma: float = 0.0,
+    noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """One step of the asymmetric process, upwards or downwards in t; differentiable.
 
     Args:
@@ -126,15 +148,17 @@ def step(x_t: Tensor, eps_P: Tensor, eps_D: Tensor, a_t: float, a_next: float, *
     Source: Asyrp Eq. 5.
     """
     if sigma != 0 and noise is None:
-        raise AsyrpError(f"A step with sigma = {sigma:.4g} got no noise; expected z of the shape of x_t; "
-                         "pass noise=.")
+        raise AsyrpError(
+            f"A step with sigma = {sigma:.4g} got no noise; expected z of the shape of x_t; pass noise=."
+        )
     p_t = predict_x0(x_t, eps_P, a_t)
-    x_next = a_next ** 0.5 * p_t + direction(eps_D, a_next, sigma)
+    x_next = a_next**0.5 * p_t + direction(eps_D, a_next, sigma)
     return (x_next if sigma == 0 else x_next + sigma * noise), p_t
 
 
-def sample_noise(seeds: Sequence[int], shape_per_image: Sequence[int], device: torch.device | str = "cpu"
-                 ) -> Tensor:
+def sample_noise(
+    seeds: Sequence[int], shape_per_image: Sequence[int], device: torch.device | str = "cpu"
+) -> Tensor:
     """Standard normal noise with one generator per image, the same on every device and for every batch size.
 
     Args:
@@ -147,8 +171,15 @@ def sample_noise(seeds: Sequence[int], shape_per_image: Sequence[int], device: t
     return _draw([torch.Generator().manual_seed(int(seed)) for seed in seeds], shape_per_image).to(device)
 
 
-def invert(unet: HSpaceUNet, x0: Tensor, *, steps: int = 40, batch_size: int | None = None,
-           progress: bool = True, callback: Callback | None = None) -> Tensor:
+def invert(
+    unet: HSpaceUNet,
+    x0: Tensor,
+    *,
+    steps: int = 40,
+    batch_size: int | None = None,
+    progress: bool = True,
+    callback: Callback | None = None,
+) -> Tensor:
     """The noise x_T that deterministic DDIM turns back into `x0`: the same steps walked upwards.
 
     Args:
@@ -166,12 +197,27 @@ def invert(unet: HSpaceUNet, x0: Tensor, *, steps: int = 40, batch_size: int | N
     Source: Asyrp Sec. 2.1, Sec. 4 (40 steps); Song et al. 2021 Sec. 4.3.
     """
     pairs = inversion_pairs(time_grid(steps, len(unet.schedule) - 1))
-    return sweep(unet, x0, pairs, plain_step(unet), batch_size=batch_size, progress=progress,
-                 callback=callback, title="inversion")
+    return sweep(
+        unet,
+        x0,
+        pairs,
+        plain_step(unet),
+        batch_size=batch_size,
+        progress=progress,
+        callback=callback,
+        title="inversion",
+    )
 
 
-def generate(unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, batch_size: int | None = None,
-             progress: bool = True, callback: Callback | None = None) -> Tensor:
+def generate(
+    unet: HSpaceUNet,
+    x_T: Tensor,
+    *,
+    steps: int = 40,
+    batch_size: int | None = None,
+    progress: bool = True,
+    callback: Callback | None = None,
+) -> Tensor:
     """Plain deterministic DDIM from x_T to x_0.
 
     Args:
@@ -186,13 +232,31 @@ def generate(unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, batch_size: int 
     Source: Asyrp Sec. 2.1 Eq. 3.
     """
     pairs = generation_pairs(time_grid(steps, len(unet.schedule) - 1))
-    return sweep(unet, x_T, pairs, plain_step(unet), batch_size=batch_size, progress=progress,
-                 callback=callback, title="generation")
+    return sweep(
+        unet,
+        x_T,
+        pairs,
+        plain_step(unet),
+        batch_size=batch_size,
+        progress=progress,
+        callback=callback,
+        title="generation",
+    )
 
 
-def edit(unet: HSpaceUNet, x_T: Tensor, edits: Mapping[nn.Module, float | Tensor], *, steps: int = 40,
-         t_edit: int | None = None, t_boost: int = 0, seeds: Sequence[int] | None = None,
-         batch_size: int | None = None, progress: bool = True, callback: Callback | None = None) -> Tensor:
+def edit(
+    unet: HSpaceUNet,
+    x_T: Tensor,
+    edits: Mapping[nn.Module, float | Tensor],
+    *,
+    steps: int = 40,
+    t_edit: int | None = None,
+    t_boost: int = 0,
+    seeds: Sequence[int] | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
+    callback: Callback | None = None,
+) -> Tensor:
     """Asyrp generation: edited for t >= t_edit, plain DDIM below, quality boosting (η = 1) for t < t_boost.
 
     Args:
@@ -227,8 +291,10 @@ def edit(unet: HSpaceUNet, x_T: Tensor, edits: Mapping[nn.Module, float | Tensor
         raise ImageError(f"{len(seeds)} seeds for {len(x_T)} images; expected one seed per image.")
     for delta in active:
         if getattr(delta, "channels", unet.h_channels) != unet.h_channels:
-            raise WeightsError(f"The edit {delta.name!r} shifts {delta.channels} channels, but h-space has "
-                               f"{unet.h_channels}; use an edit that was made for this network.")
+            raise WeightsError(
+                f"The edit {delta.name!r} shifts {delta.channels} channels, but h-space has "
+                f"{unet.h_channels}; use an edit that was made for this network."
+            )
     for delta in edits:
         delta.to(unet.device)
     # streams of their own: with the plain seeds, z would repeat an x_T that sample_noise drew; the generator
@@ -249,8 +315,16 @@ def edit(unet: HSpaceUNet, x_T: Tensor, edits: Mapping[nn.Module, float | Tensor
         return x_next, P, eps
 
     with evaluating(edits):
-        return sweep(unet, x_T, pairs, advance, batch_size=batch_size, progress=progress, callback=callback,
-                     title="edit")
+        return sweep(
+            unet,
+            x_T,
+            pairs,
+            advance,
+            batch_size=batch_size,
+            progress=progress,
+            callback=callback,
+            title="edit",
+        )
 
 
 def common_t_edit(edits: Iterable[nn.Module]) -> int:
@@ -263,13 +337,16 @@ def common_t_edit(edits: Iterable[nn.Module]) -> int:
     edits = list(edits)
     for delta in edits:
         if delta.t_edit is None:
-            raise GridError(f"The edit {delta.name!r} does not know its editing interval; expected its "
-                            "t_edit to be set; pass t_edit=.")
+            raise GridError(
+                f"The edit {delta.name!r} does not know its editing interval; expected its "
+                "t_edit to be set; pass t_edit=."
+            )
     return max(delta.t_edit for delta in edits)
 
 
 def plain_step(unet: HSpaceUNet) -> Advance:
     """One deterministic DDIM step, P_t and D_t from the same ε, for `sweep`."""
+
     def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
         eps = unet(x, t)
         x_next, P = step(x, eps, eps, unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next))
@@ -278,9 +355,16 @@ def plain_step(unet: HSpaceUNet) -> Advance:
     return advance
 
 
-def per_time_mean(unet: HSpaceUNet, x_T: Tensor, delta: nn.Module, *, steps: int = 40,
-                  t_edit: int | None = None, batch_size: int | None = None, progress: bool = True
-                  ) -> PerTimeDelta:
+def per_time_mean(
+    unet: HSpaceUNet,
+    x_T: Tensor,
+    delta: nn.Module,
+    *,
+    steps: int = 40,
+    t_edit: int | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> PerTimeDelta:
     """Δh_t^mean: f_t averaged over images at each t of the editing interval, along its own trajectories.
 
     Args:
@@ -300,8 +384,10 @@ def per_time_mean(unet: HSpaceUNet, x_T: Tensor, delta: nn.Module, *, steps: int
     t_edit = common_t_edit([delta]) if t_edit is None else t_edit
     pairs = [pair for pair in generation_pairs(time_grid(steps, len(unet.schedule) - 1)) if pair[0] >= t_edit]
     if not pairs:
-        raise GridError(f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 ... "
-                        f"{len(unet.schedule) - 1}; lower t_edit.")
+        raise GridError(
+            f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 ... "
+            f"{len(unet.schedule) - 1}; lower t_edit."
+        )
     sums: dict[int, Tensor] = {}
 
     def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -314,8 +400,13 @@ def per_time_mean(unet: HSpaceUNet, x_T: Tensor, delta: nn.Module, *, steps: int
     with evaluating([delta.to(unet.device)]):
         sweep(unet, x_T, pairs, advance, batch_size=batch_size, progress=progress, title="mean Δh_t")
     times = sorted(sums)
-    return PerTimeDelta(times, torch.stack([(sums[t] / len(x_T)).float() for t in times]), name=delta.name,
-                        t_edit=t_edit, train_steps=delta.train_steps)
+    return PerTimeDelta(
+        times,
+        torch.stack([(sums[t] / len(x_T)).float() for t in times]),
+        name=delta.name,
+        t_edit=t_edit,
+        train_steps=delta.train_steps,
+    )
 
 
 def global_mean(per_time: PerTimeDelta) -> GlobalDelta:
@@ -327,8 +418,9 @@ def global_mean(per_time: PerTimeDelta) -> GlobalDelta:
         One Δh as an edit, with the same name, interval and S_train.
     Source: Asyrp Sec. 5.4, Fig. 10.
     """
-    return GlobalDelta(per_time.shifts.mean(0), name=per_time.name, t_edit=per_time.t_edit,
-                       train_steps=per_time.train_steps)
+    return GlobalDelta(
+        per_time.shifts.mean(0), name=per_time.name, t_edit=per_time.t_edit, train_steps=per_time.train_steps
+    )
 
 
 def _draw(streams: Sequence[torch.Generator], shape_per_image: Sequence[int]) -> Tensor:
@@ -340,11 +432,14 @@ def _per_image(delta: nn.Module, strength: float | Tensor, n: int) -> Tensor:
     """A strength as (n,) float64 on the CPU."""
     strength = torch.as_tensor(strength, dtype=torch.float64).cpu()
     if strength.ndim and strength.shape != (n,):
-        raise ImageError(f"The edit {delta.name!r} has strengths of shape {tuple(strength.shape)} for {n} "
-                         "images; expected one number, or one per image.")
+        raise ImageError(
+            f"The edit {delta.name!r} has strengths of shape {tuple(strength.shape)} for {n} "
+            "images; expected one number, or one per image."
+        )
     if not strength.isfinite().all():
-        raise AsyrpError(f"The strength of the edit {delta.name!r} is not finite; expected a number such as "
-                         "1.0.")
+        raise AsyrpError(
+            f"The strength of the edit {delta.name!r} is not finite; expected a number such as 1.0."
+        )
     return strength.expand(n)
 
 

@@ -2,6 +2,7 @@
 
 The paper writes α_t for the cumulative product that the DDPM literature calls ᾱ_t.  t = −1 means "no noise", ᾱ = 1.
 """
+
 import math
 from dataclasses import dataclass
 
@@ -23,7 +24,9 @@ class NoiseSchedule:
     alphas_cumprod: Tensor
 
     @classmethod
-    def linear(cls, num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> "NoiseSchedule":
+    def linear(
+        cls, num_train_timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02
+    ) -> "NoiseSchedule":
         """β_t rising linearly, the schedule of every backbone in the paper."""
         return cls.from_betas(torch.linspace(beta_start, beta_end, num_train_timesteps, dtype=torch.float64))
 
@@ -37,8 +40,10 @@ class NoiseSchedule:
             WeightsError: a β outside (0, 1); β = 1 would leave no signal at T, where ε could not give P_t.
         """
         if not bool(((betas > 0) & (betas < 1)).all()):
-            raise WeightsError("The noise schedule has a β outside (0, 1); expected every step to leave some signal; "
-                               "choose another checkpoint.")
+            raise WeightsError(
+                "The noise schedule has a β outside (0, 1); expected every step to leave some signal; "
+                "choose another checkpoint."
+            )
         return cls(torch.cumprod(1 - betas.double(), 0))
 
     @classmethod
@@ -55,13 +60,15 @@ class NoiseSchedule:
         if kind == "linear":
             return cls.linear(length, first, last)
         if kind == "scaled_linear":
-            return cls.from_betas(torch.linspace(first ** 0.5, last ** 0.5, length, dtype=torch.float64) ** 2)
+            return cls.from_betas(torch.linspace(first**0.5, last**0.5, length, dtype=torch.float64) ** 2)
         if kind == "squaredcos_cap_v2":
             phase = (torch.arange(length + 1, dtype=torch.float64) / length + 0.008) / 1.008
             signal = torch.cos(phase * math.pi / 2) ** 2  # Nichol & Dhariwal 2021, Eq. 17
             return cls.from_betas((1 - signal[1:] / signal[:-1]).clamp(max=0.999))
-        raise WeightsError(f"The scheduler config names the schedule {kind!r}; expected linear, scaled_linear, squaredcos_cap_v2 "
-                           "or trained_betas; give its betas as trained_betas.")
+        raise WeightsError(
+            f"The scheduler config names the schedule {kind!r}; expected linear, scaled_linear, squaredcos_cap_v2 "
+            "or trained_betas; give its betas as trained_betas."
+        )
 
     def shifted(self, factor: float) -> "NoiseSchedule":
         """The schedule whose signal-to-noise ratio ᾱ/(1−ᾱ) is `factor` times as large at every t.
@@ -73,7 +80,9 @@ class NoiseSchedule:
         Source: Hoogeboom et al. 2023, "simple diffusion", Sec. 3.1.
         """
         if not 0 < factor < math.inf:
-            raise WeightsError(f"The schedule was to be shifted by {factor}; expected a positive number, e.g. (256 / R)².")
+            raise WeightsError(
+                f"The schedule was to be shifted by {factor}; expected a positive number, e.g. (256 / R)²."
+            )
         a = self.alphas_cumprod
         return NoiseSchedule(factor * a / (1 - a + factor * a))
 
@@ -92,7 +101,9 @@ class NoiseSchedule:
 
     def alpha_bar_at(self, t: Tensor, like: Tensor) -> Tensor:
         """ᾱ_t of a batch of times (B,) int64 as (B, 1, 1, 1) with the dtype and device of `like`; 1 where t = −1."""
-        table = torch.cat([self.alphas_cumprod, torch.ones(1, dtype=torch.float64)])  # so that index −1 is t = −1
+        table = torch.cat(
+            [self.alphas_cumprod, torch.ones(1, dtype=torch.float64)]
+        )  # so that index −1 is t = −1
         return table[t.cpu()][:, None, None, None].to(like)
 
 
@@ -107,8 +118,10 @@ def time_grid(steps: int, t_max: int = 999) -> list[int]:
     Source: the official implementation's grid; the truncation matters (18 of 40 times differ from rounding).
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= t_max + 1:
-        raise GridError(f"steps = {steps} is no usable number of steps; expected a whole number from 1 to {t_max + 1}; "
-                        "40 is usual.")
+        raise GridError(
+            f"steps = {steps} is no usable number of steps; expected a whole number from 1 to {t_max + 1}; "
+            "40 is usual."
+        )
     spacing = torch.linspace(0, 1, steps, dtype=torch.float64) * t_max + 1e-6
     return spacing.long().tolist()
 

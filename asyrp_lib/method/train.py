@@ -2,12 +2,13 @@
 
 Source: Asyrp Sec. 3.2-3.3 and Algorithm in the appendix.
 """
+
 import hashlib
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable, Iterator
 
 import pandas as pd
 import torch
@@ -62,13 +63,21 @@ def training_pairs(steps: int, t_edit: int) -> list[tuple[int, int]]:
     """
     inside = [t for t in time_grid(steps) if t >= t_edit]
     if not inside:
-        raise GridError(f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 … 999; lower t_edit.")
+        raise GridError(
+            f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 … 999; lower t_edit."
+        )
     return generation_pairs(inside)[:-1] + [(inside[0], -1)]
 
 
 @torch.no_grad()  # not inference_mode: the loss is differentiated through a difference with the result
-def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: list[tuple[int, int]], *, batch_size: int | None = None,
-                         progress: bool = True) -> Tensor:
+def reference_trajectory(
+    unet: HSpaceUNet,
+    x_T: Tensor,
+    pairs: list[tuple[int, int]],
+    *,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Tensor:
     """P_t of the unedited process at every t of `pairs`, computed once because it does not depend on f_t.
 
     Args:
@@ -81,7 +90,9 @@ def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: list[tuple[int, i
         (N, len(pairs), C, R, R) float32 on the CPU.
     """
     parts = []
-    for x in tqdm(x_T.split(batch_size or unet.batch_size), desc="reference P_t", unit="batch", disable=not progress):
+    for x in tqdm(
+        x_T.split(batch_size or unet.batch_size), desc="reference P_t", unit="batch", disable=not progress
+    ):
         x, seen = x.to(unet.device), []
         for t, t_next in pairs:
             eps = unet(x, t)
@@ -91,7 +102,9 @@ def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: list[tuple[int, i
     return torch.cat(parts)
 
 
-def edited_predictions(unet: HSpaceUNet, delta: nn.Module, x: Tensor, pairs: list[tuple[int, int]]) -> Iterator[tuple[int, Tensor]]:
+def edited_predictions(
+    unet: HSpaceUNet, delta: nn.Module, x: Tensor, pairs: list[tuple[int, int]]
+) -> Iterator[tuple[int, Tensor]]:
     """P_t^edit along the asymmetric process, for a loss at every t; the caller's optimiser step comes before x_t moves on.
 
     x_t advances with the f_t that gave P_t^edit, detached; only the decoder is differentiated.
@@ -116,9 +129,21 @@ def edited_predictions(unet: HSpaceUNet, delta: nn.Module, x: Tensor, pairs: lis
             x, _ = step(x, eps_edit.detach(), eps, a_t, a_next)
 
 
-def train_delta(unet: HSpaceUNet, clip: Clip, delta: nn.Module, x_0: Tensor, x_T: Tensor, source: str, target: str,
-                settings: TrainSettings, *, folder: Path | None = None, save_every: float = 30.0, progress: bool = True,
-                on_epoch: Callable[[int, pd.DataFrame], None] | None = None) -> pd.DataFrame:
+def train_delta(
+    unet: HSpaceUNet,
+    clip: Clip,
+    delta: nn.Module,
+    x_0: Tensor,
+    x_T: Tensor,
+    source: str,
+    target: str,
+    settings: TrainSettings,
+    *,
+    folder: Path | None = None,
+    save_every: float = 30.0,
+    progress: bool = True,
+    on_epoch: Callable[[int, pd.DataFrame], None] | None = None,
+) -> pd.DataFrame:
     """Train f_t in place so that P_t moves from `source` to `target` in CLIP's space.
 
     At each t of the editing interval, from T down, the batch takes one optimiser step on
@@ -147,7 +172,9 @@ def train_delta(unet: HSpaceUNet, clip: Clip, delta: nn.Module, x_0: Tensor, x_T
     pairs = training_pairs(settings.steps, settings.t_edit)
     delta.to(unet.device).train()
     delta.t_edit, delta.train_steps = settings.t_edit, settings.steps
-    optimiser = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser](delta.parameters(), settings.lr)
+    optimiser = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser](
+        delta.parameters(), settings.lr
+    )
     identity = _identity(settings, source, target, x_T)
     done, rows = _resume(folder, identity, delta, optimiser)
     reference = reference_trajectory(unet, x_T, pairs, progress=progress)
@@ -156,23 +183,32 @@ def train_delta(unet: HSpaceUNet, clip: Clip, delta: nn.Module, x_0: Tensor, x_T
         originals = torch.cat([clip.encode_images(x.to(unet.device)) for x in x_0.split(64)])
     batches = -(-len(x_T) // settings.batch_size)
     saved = time.monotonic()
-    bar = tqdm(total=settings.epochs * batches, initial=done, desc=f"f_t {source!r} → {target!r}", unit="batch",
-               disable=not progress)
+    bar = tqdm(
+        total=settings.epochs * batches,
+        initial=done,
+        desc=f"f_t {source!r} → {target!r}",
+        unit="batch",
+        disable=not progress,
+    )
     for number in range(done, settings.epochs * batches):
         epoch, batch = divmod(number, batches)
         for group in optimiser.param_groups:
-            group["lr"] = settings.lr * settings.lr_decay ** epoch
+            group["lr"] = settings.lr * settings.lr_decay**epoch
         # the order depends on seed and epoch alone, so a resumed run draws the same batches
-        order = torch.randperm(len(x_T), generator=torch.Generator().manual_seed(1_000_003 * settings.seed + epoch))
-        index = order[batch * settings.batch_size:(batch + 1) * settings.batch_size]
+        order = torch.randperm(
+            len(x_T), generator=torch.Generator().manual_seed(1_000_003 * settings.seed + epoch)
+        )
+        index = order[batch * settings.batch_size : (batch + 1) * settings.batch_size]
         for k, (t, p_edit) in enumerate(edited_predictions(unet, delta, x_T[index].to(unet.device), pairs)):
             distance = directional_distance(originals[index], clip.encode_images(p_edit), direction)
             l_clip = clip_loss(distance).mean()
             l_recon = (p_edit - reference[index, k].to(unet.device)).abs().mean()
             loss = settings.lambda_clip * l_clip + settings.lambda_recon * cosine * l_recon
             if not torch.isfinite(loss):
-                raise TrainingError(f"The loss of f_t became {loss.item()} at epoch {epoch}, t = {t}; expected a finite "
-                                    f"number; lower lr = {settings.lr} and train again.")
+                raise TrainingError(
+                    f"The loss of f_t became {loss.item()} at epoch {epoch}, t = {t}; expected a finite "
+                    f"number; lower lr = {settings.lr} and train again."
+                )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -198,8 +234,16 @@ def _identity(settings: TrainSettings, source: str, target: str, x_T: Tensor) ->
 
 def _save(folder: Path, identity: str, delta: nn.Module, optimiser, done: int, rows: list[tuple]) -> None:
     with atomic_write(Path(folder) / "state.pt") as temporary:
-        torch.save({"identity": identity, "delta": delta.state_dict(), "optimiser": optimiser.state_dict(), "done": done,
-                    "rows": torch.tensor(rows, dtype=torch.float64)}, temporary)
+        torch.save(
+            {
+                "identity": identity,
+                "delta": delta.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "done": done,
+                "rows": torch.tensor(rows, dtype=torch.float64),
+            },
+            temporary,
+        )
 
 
 def _resume(folder: Path | None, identity: str, delta: nn.Module, optimiser) -> tuple[int, list[tuple]]:
@@ -209,8 +253,10 @@ def _resume(folder: Path | None, identity: str, delta: nn.Module, optimiser) -> 
         return 0, []
     state = torch.load(file, weights_only=True)
     if state["identity"] != identity:
-        raise TrainingError(f"{file} belongs to a run with other settings, texts or images; expected the same ones; "
-                            "give another folder or delete it.")
+        raise TrainingError(
+            f"{file} belongs to a run with other settings, texts or images; expected the same ones; "
+            "give another folder or delete it."
+        )
     delta.load_state_dict(state["delta"])
     optimiser.load_state_dict(state["optimiser"])
     return state["done"], [(int(e), int(b), int(t), c, r, l) for e, b, t, c, r, l in state["rows"].tolist()]

@@ -1,7 +1,8 @@
 """Figures: one function per kind of picture, one style for all, written to `figures/`."""
+
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -16,9 +17,18 @@ from ..store.files import atomic_write
 from ..store.images import to_array
 from ..store.paths import repo_root
 
-STYLE = {"figure.dpi": 110, "savefig.dpi": 150, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
-         "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True, "figure.constrained_layout.use": True,
-         "image.interpolation": "nearest"}
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 150,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "figure.constrained_layout.use": True,
+    "image.interpolation": "nearest",
+}
 
 
 def figures_dir() -> Path:
@@ -42,8 +52,14 @@ def show(figure: Figure, name: str) -> Image:
     return Image(filename=path, width=round(figure.get_figwidth() * 100))
 
 
-def sheet(rows: Sequence[Sequence[Tensor] | Tensor], row_labels: Sequence[str] = (), column_labels: Sequence[str] = (), *,
-          title: str = "", cell: float = 0.85) -> Figure:
+def sheet(
+    rows: Sequence[Sequence[Tensor] | Tensor],
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    *,
+    title: str = "",
+    cell: float = 0.85,
+) -> Figure:
     """A contact sheet.
 
     Args:
@@ -61,23 +77,47 @@ def sheet(rows: Sequence[Sequence[Tensor] | Tensor], row_labels: Sequence[str] =
         for i, row in enumerate(rows):
             for k, picture in enumerate(row):
                 height = n_rows * cell + top
-                axes = figure.add_axes([(margin + (k + 0.02) * cell) / width, (n_rows - 1 - i + 0.02) * cell / height,
-                                        0.96 * cell / width, 0.96 * cell / height])
+                axes = figure.add_axes(
+                    [
+                        (margin + (k + 0.02) * cell) / width,
+                        (n_rows - 1 - i + 0.02) * cell / height,
+                        0.96 * cell / width,
+                        0.96 * cell / height,
+                    ]
+                )
                 axes.imshow(to_array(picture))
                 axes.set_axis_off()
                 if i == 0 and k < len(column_labels):
                     axes.set_title(column_labels[k], fontsize=8, pad=3)
                 if k == 0 and i < len(row_labels):
-                    axes.text(-0.06, 0.5, row_labels[i], transform=axes.transAxes, ha="right", va="center", fontsize=8)
+                    axes.text(
+                        -0.06,
+                        0.5,
+                        row_labels[i],
+                        transform=axes.transAxes,
+                        ha="right",
+                        va="center",
+                        fontsize=8,
+                    )
         if title:
             figure.suptitle(title, y=1 - 0.06 / (n_rows * cell + top), va="top", fontsize=9)
     return figure
 
 
-def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, ylabel: str, *, title: str = "",
-           bands: dict[str, Sequence[float]] | None = None, marks: dict[str, float] | None = None,
-           size: tuple[float, float] = (5.2, 3.2), marker: str = "", logx: bool = False,
-           logy: bool = False) -> Figure:
+def curves(
+    x: Sequence[float],
+    lines: dict[str, Sequence[float]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    title: str = "",
+    bands: dict[str, Sequence[float]] | None = None,
+    marks: dict[str, float] | None = None,
+    size: tuple[float, float] = (5.2, 3.2),
+    marker: str = "",
+    logx: bool = False,
+    logy: bool = False,
+) -> Figure:
     """Lines over a common axis.
 
     Args:
@@ -99,8 +139,17 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, y
                 axes.fill_between(x, y - half, y + half, alpha=0.2, color=line.get_color(), lw=0)
         for label, position in (marks or {}).items():
             axes.axvline(position, ls="--", lw=1, color="0.4")
-            axes.annotate(label, (position, 1), xycoords=("data", "axes fraction"), fontsize=8, rotation=30, ha="left",
-                          va="bottom", xytext=(-2, 1), textcoords="offset points")
+            axes.annotate(
+                label,
+                (position, 1),
+                xycoords=("data", "axes fraction"),
+                fontsize=8,
+                rotation=30,
+                ha="left",
+                va="bottom",
+                xytext=(-2, 1),
+                textcoords="offset points",
+            )
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         if logx:
             axes.set_xscale("log")
@@ -119,8 +168,15 @@ def curves(x: Sequence[float], lines: dict[str, Sequence[float]], xlabel: str, y
     return figure
 
 
-def heat_tables(tables: dict[str, pd.DataFrame], ylabel: str = "", xlabel: str = "", *, unit: str = "",
-                framed: dict[str, str] | None = None, digits: int = 1) -> Figure:
+def heat_tables(
+    tables: dict[str, pd.DataFrame],
+    ylabel: str = "",
+    xlabel: str = "",
+    *,
+    unit: str = "",
+    framed: dict[str, str] | None = None,
+    digits: int = 1,
+) -> Figure:
     """Tables of signed numbers as colours and figures, side by side on one scale.
 
     Args:
@@ -139,8 +195,15 @@ def heat_tables(tables: dict[str, pd.DataFrame], ylabel: str = "", xlabel: str =
             drawn = axes.imshow(table.to_numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
             axes.set_xticks(range(columns), table.columns, rotation=45, ha="right")
             for (i, k), value in np.ndenumerate(table.to_numpy()):
-                axes.text(k, i, f"{value:+.{digits}f}", ha="center", va="center", fontsize=7,
-                          color="white" if abs(value) > 0.6 * limit else "black")
+                axes.text(
+                    k,
+                    i,
+                    f"{value:+.{digits}f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7,
+                    color="white" if abs(value) > 0.6 * limit else "black",
+                )
             for row, column in (framed or {}).items():
                 i, k = table.index.get_loc(row), table.columns.get_loc(column)
                 axes.add_patch(plt.Rectangle((k - 0.5, i - 0.5), 1, 1, fill=False, lw=1.8, ec="black"))
@@ -151,8 +214,14 @@ def heat_tables(tables: dict[str, pd.DataFrame], ylabel: str = "", xlabel: str =
     return figure
 
 
-def scatter(points: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: str, ylabel: str, *, title: str = "",
-            size: tuple[float, float] = (4.6, 3.4)) -> Figure:
+def scatter(
+    points: dict[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    title: str = "",
+    size: tuple[float, float] = (4.6, 3.4),
+) -> Figure:
     """Points in the plane, one colour for each label; those of one label are joined, each larger than the one before.
 
     Args:
@@ -165,15 +234,25 @@ def scatter(points: dict[str, tuple[Sequence[float], Sequence[float]]], xlabel: 
         colours = plt.get_cmap("tab10")
         for k, (label, (x, y)) in enumerate(points.items()):
             axes.plot(x, y, lw=0.8, alpha=0.5, color=colours(k % 10))
-            axes.scatter(x, y, s=16 + 22 * np.arange(len(x)), alpha=0.8, lw=0, label=label, color=colours(k % 10))
+            axes.scatter(
+                x, y, s=16 + 22 * np.arange(len(x)), alpha=0.8, lw=0, label=label, color=colours(k % 10)
+            )
         axes.axhline(0, lw=0.8, color="0.5")
         axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
         axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
-def fitted(x: Sequence[float], lines: dict[str, Sequence[float]], fits: dict[str, Sequence[float]], xlabel: str, ylabel: str, *,
-           bands: dict[str, Sequence[float]] | None = None, ends: dict[str, Sequence[float]] | None = None) -> Figure:
+def fitted(
+    x: Sequence[float],
+    lines: dict[str, Sequence[float]],
+    fits: dict[str, Sequence[float]],
+    xlabel: str,
+    ylabel: str,
+    *,
+    bands: dict[str, Sequence[float]] | None = None,
+    ends: dict[str, Sequence[float]] | None = None,
+) -> Figure:
     """One small plot for each curve, with what was fitted to it.
 
     Args:
@@ -185,7 +264,9 @@ def fitted(x: Sequence[float], lines: dict[str, Sequence[float]], fits: dict[str
         ends: title -> the values of x at which the curve is marked with a cross.
     """
     with plt.rc_context(STYLE):
-        figure, row = plt.subplots(1, len(lines), figsize=(0.5 + 1.9 * len(lines), 2.5), sharex=True, sharey=True, squeeze=False)
+        figure, row = plt.subplots(
+            1, len(lines), figsize=(0.5 + 1.9 * len(lines), 2.5), sharex=True, sharey=True, squeeze=False
+        )
         for axes, (title, y) in zip(row[0], lines.items()):
             y = np.asarray(y)
             axes.plot(x, y, marker="o", ms=3)
@@ -204,8 +285,14 @@ def fitted(x: Sequence[float], lines: dict[str, Sequence[float]], fits: dict[str
     return figure
 
 
-def forest(rows: dict[str, dict[str, tuple[float, float, float]]], xlabel: str, *, mark: float | None = None, logx: bool = False,
-           width: float = 5.6) -> Figure:
+def forest(
+    rows: dict[str, dict[str, tuple[float, float, float]]],
+    xlabel: str,
+    *,
+    mark: float | None = None,
+    logx: bool = False,
+    width: float = 5.6,
+) -> Figure:
     """Points with their intervals, one line for each row, one colour for each series.
 
     Args:

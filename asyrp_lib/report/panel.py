@@ -3,9 +3,10 @@
 The asymmetric reverse process is run once for every point of a coarse grid of strengths; a slider move shows the picture
 of the nearest point, or the blend of the two nearest along the moved slider.  Nothing is generated while dragging.
 """
+
 import io
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Mapping, Sequence
 
 import ipywidgets as widgets
 import torch
@@ -20,8 +21,16 @@ from ..store.images import to_array
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
-def precompute(domain, x_T: Tensor, deltas: Mapping[str, nn.Module], strengths: Sequence[float] = STRENGTHS, *,
-               steps: int = 40, batch_size: int | None = None, progress: bool = True) -> Tensor:
+def precompute(
+    domain,
+    x_T: Tensor,
+    deltas: Mapping[str, nn.Module],
+    strengths: Sequence[float] = STRENGTHS,
+    *,
+    steps: int = 40,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Tensor:
     """Edits of one picture at every point of the grid of strengths.
 
     Args:
@@ -37,7 +46,12 @@ def precompute(domain, x_T: Tensor, deltas: Mapping[str, nn.Module], strengths: 
     """
     points = torch.tensor(list(product(strengths, repeat=len(deltas))), dtype=x_T.dtype, device=x_T.device)
     pictures = []
-    for part in tqdm(points.split(batch_size or min(25, domain.unet.batch_size)), desc="precomputing the panel", unit="batch", disable=not progress):
+    for part in tqdm(
+        points.split(batch_size or min(25, domain.unet.batch_size)),
+        desc="precomputing the panel",
+        unit="batch",
+        disable=not progress,
+    ):
         mixed = dict(zip(deltas.values(), part.unbind(1)))  # one strength per edit and picture
         pictures.append(edit(domain, x_T.expand(len(part), -1, -1, -1), mixed, steps=steps, progress=False))
     grid = torch.cat(pictures).cpu().clamp(-1, 1)
@@ -86,21 +100,37 @@ class Panel:
         grid: the precomputed pictures.
     """
 
-    def __init__(self, domain, x_T: Tensor, deltas: Mapping[str, nn.Module], strengths: Sequence[float] = STRENGTHS, *,
-                 steps: int = 40, progress: bool = True):
+    def __init__(
+        self,
+        domain,
+        x_T: Tensor,
+        deltas: Mapping[str, nn.Module],
+        strengths: Sequence[float] = STRENGTHS,
+        *,
+        steps: int = 40,
+        progress: bool = True,
+    ):
         self.strengths = tuple(strengths)
         self.grid = precompute(domain, x_T, deltas, self.strengths, steps=steps, progress=progress)
-        self.sliders = {name: widgets.FloatSlider(value=0.0, min=self.strengths[0], max=self.strengths[-1], step=0.05,
-                                                  description=name) for name in deltas}
+        self.sliders = {
+            name: widgets.FloatSlider(
+                value=0.0, min=self.strengths[0], max=self.strengths[-1], step=0.05, description=name
+            )
+            for name in deltas
+        }
         self.picture = widgets.Image(format="png", width=320, height=320)
         unedited = widgets.Image(value=to_png(self.image()), format="png", width=320, height=320)
         reset = widgets.Button(description="reset", icon="undo")
         reset.on_click(lambda _: self.reset())
         for slider in self.sliders.values():
             slider.observe(self._draw, names="value")
-        self.box = widgets.HBox([widgets.VBox([widgets.Label("reconstruction"), unedited]),
-                                 widgets.VBox([widgets.Label("edit"), self.picture]),
-                                 widgets.VBox([*self.sliders.values(), reset])])
+        self.box = widgets.HBox(
+            [
+                widgets.VBox([widgets.Label("reconstruction"), unedited]),
+                widgets.VBox([widgets.Label("edit"), self.picture]),
+                widgets.VBox([*self.sliders.values(), reset]),
+            ]
+        )
         self._draw()
 
     def image(self) -> Tensor:

@@ -1,9 +1,10 @@
 """Results of pure functions of tensors, kept on disk by content: same pictures, weights and settings, same file."""
+
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Callable
 
 from torch import Tensor, nn
 
@@ -30,7 +31,9 @@ def digest(*tensors: Tensor) -> str:
     return sha.hexdigest()
 
 
-def cached(name: str, inputs: Tensor, module: nn.Module, settings: dict, compute: Callable[[], Tensor]) -> Tensor:
+def cached(
+    name: str, inputs: Tensor, module: nn.Module, settings: dict, compute: Callable[[], Tensor]
+) -> Tensor:
     """The tensor that `compute` gives, from disk if it was computed before.
 
     Args:
@@ -44,7 +47,9 @@ def cached(name: str, inputs: Tensor, module: nn.Module, settings: dict, compute
     """
     if not hasattr(module, "_digest"):  # frozen modules: their weights do not change
         module._digest = digest(*module.state_dict().values())
-    text = json.dumps([name, module._digest, digest(inputs), _engine_digest(), str(inputs.device.type), settings])
+    text = json.dumps(
+        [name, module._digest, digest(inputs), _engine_digest(), str(inputs.device.type), settings]
+    )
     path = cache_dir() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.safetensors"
     try:
         return read_weights(path)[0]["value"].to(inputs.device)

@@ -1,9 +1,10 @@
 """Writing files so that a kill at any moment leaves either the old file or the new one, never half of one."""
+
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 """Pictures in and out: files, checks, and one clear sentence for what is no picture."""
+
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -29,8 +30,10 @@ def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False
         raise ImageError(f"No file at {path}; expected a picture; check the path.")
     picture = open_picture(path, str(path))
     if picture.size != (resolution, resolution) and not resize:
-        raise ImageError(f"{path} is {picture.width} x {picture.height}, the model expects {resolution} x {resolution}; "
-                         "crop it yourself or ask for a centre crop and resize (--resize, or resize=True).")
+        raise ImageError(
+            f"{path} is {picture.width} x {picture.height}, the model expects {resolution} x {resolution}; "
+            "crop it yourself or ask for a centre crop and resize (--resize, or resize=True)."
+        )
     return to_tensor(crop_square(picture, resolution))[None]
 
 
@@ -47,8 +50,10 @@ def open_picture(source: str | os.PathLike | BinaryIO, name: str) -> Image.Image
         with Image.open(source) as opened:
             return ImageOps.exif_transpose(opened).convert("RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{name} is no picture that can be read ({type(error).__name__}); expected PNG, JPEG or another "
-                         "common format; convert it or choose another file.") from error
+        raise ImageError(
+            f"{name} is no picture that can be read ({type(error).__name__}); expected PNG, JPEG or another "
+            "common format; convert it or choose another file."
+        ) from error
 
 
 def crop_square(picture: Image.Image, resolution: int) -> Image.Image:
@@ -57,7 +62,9 @@ def crop_square(picture: Image.Image, resolution: int) -> Image.Image:
         return picture
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side)).resize((resolution,) * 2, Image.Resampling.LANCZOS)
+    return picture.crop((left, top, left + side, top + side)).resize(
+        (resolution,) * 2, Image.Resampling.LANCZOS
+    )
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
@@ -79,10 +86,16 @@ def to_array(image: Tensor) -> np.ndarray:
 def check_images(images: Tensor, resolution: int, channels: int = 3) -> None:
     """Raise ImageError unless `images` is (B, channels, resolution, resolution) and finite."""
     if images.ndim != 4 or images.shape[1] != channels:
-        raise ImageError(f"Got a tensor of shape {tuple(images.shape)}; expected pictures (B, {channels}, R, R); "
-                         "add the batch dimension or reorder the axes.")
+        raise ImageError(
+            f"Got a tensor of shape {tuple(images.shape)}; expected pictures (B, {channels}, R, R); "
+            "add the batch dimension or reorder the axes."
+        )
     if images.shape[-2:] != (resolution, resolution):
-        raise ImageError(f"Got pictures of {images.shape[-1]} x {images.shape[-2]}, the model expects {resolution} x "
-                         f"{resolution}; resize them, e.g. with torch.nn.functional.interpolate.")
+        raise ImageError(
+            f"Got pictures of {images.shape[-1]} x {images.shape[-2]}, the model expects {resolution} x "
+            f"{resolution}; resize them, e.g. with torch.nn.functional.interpolate."
+        )
     if not torch.isfinite(images).all():
-        raise ImageError("The pictures contain NaN or infinity; expected values in [-1, 1]; check how they were made.")
+        raise ImageError(
+            "The pictures contain NaN or infinity; expected values in [-1, 1]; check how they were made."
+        )

@@ -1,4 +1,5 @@
 """Where data lie."""
+
 import os
 from pathlib import Path
 

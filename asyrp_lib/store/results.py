@@ -1,10 +1,11 @@
 """Cached results: numbers together with the settings, commit and machine that made them."""
+
 import json
 import os
 import platform
 import subprocess
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def provenance(settings: dict, seconds: float) -> dict:
         settings: everything the result depends on, expressible in JSON; seeds among them.
         seconds: wall-clock time of the computation.
     """
+
     def git(*command: str) -> str:
         try:
             done = subprocess.run(["git", "-C", str(repo_root()), *command], capture_output=True, text=True)
@@ -29,12 +31,23 @@ def provenance(settings: dict, seconds: float) -> dict:
             return ""
         return done.stdout.strip()
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    return {"settings": settings, "commit": git("rev-parse", "HEAD") or "no git",
-            "uncommitted_changes": bool(git("status", "--porcelain", "--", "asyrp_lib")),
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "seconds": round(seconds, 1),
-            "device": device, "cpus": os.cpu_count(), "threads": torch.get_num_threads(), "python": platform.python_version(),
-            "versions": {name: version(name) for name in ("torch", "diffusers", "open_clip_torch")}}
+    device = (
+        torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else platform.processor() or platform.machine()
+    )
+    return {
+        "settings": settings,
+        "commit": git("rev-parse", "HEAD") or "no git",
+        "uncommitted_changes": bool(git("status", "--porcelain", "--", "asyrp_lib")),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "device": device,
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("torch", "diffusers", "open_clip_torch")},
+    }
 
 
 def save_result(name: str, data: dict, settings: dict, *, started: float) -> Path:
@@ -47,7 +60,9 @@ def save_result(name: str, data: dict, settings: dict, *, started: float) -> Pat
         started: `time.monotonic()` when the computation began.
     """
     path = data_dir() / "results" / f"{name}.json"
-    text = json.dumps({"data": data, "provenance": provenance(settings, time.monotonic() - started)}, indent=1)
+    text = json.dumps(
+        {"data": data, "provenance": provenance(settings, time.monotonic() - started)}, indent=1
+    )
     with atomic_write(path) as temporary:
         temporary.write_text(text + "\n")
     return path
@@ -66,13 +81,17 @@ def load_result(name: str, command: str) -> dict:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:  # ValueError: neither JSON nor text
-        raise WeightsError(f"The result {path.name} is missing or damaged; expected it in {path.parent.name}/; make it with "
-                           f"`{command}`.") from error
+        raise WeightsError(
+            f"The result {path.name} is missing or damaged; expected it in {path.parent.name}/; make it with "
+            f"`{command}`."
+        ) from error
 
 
 def origin(result: dict) -> str:
     """One line that says where a cached result came from."""
     p = result["provenance"]
-    return (f"computed in {p['seconds']:.0f} s on {p['device']} ({p['cpus']} cores), {p['date'][:10]}, "
-            f"commit {p['commit'][:8]}{' + uncommitted changes' if p['uncommitted_changes'] else ''}, "
-            f"torch {p['versions']['torch']}")
+    return (
+        f"computed in {p['seconds']:.0f} s on {p['device']} ({p['cpus']} cores), {p['date'][:10]}, "
+        f"commit {p['commit'][:8]}{' + uncommitted changes' if p['uncommitted_changes'] else ''}, "
+        f"torch {p['versions']['torch']}"
+    )

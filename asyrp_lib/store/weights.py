@@ -1,4 +1,5 @@
 """Weights on disk: safetensors with their configuration in the metadata, and strict, plainly worded loading."""
+
 import json
 import os
 from pathlib import Path
@@ -12,8 +13,9 @@ from ..errors import WeightsError
 from .files import atomic_write
 
 
-def save_weights(path: str | os.PathLike, state: dict[str, Tensor], config: dict, *, dtype: torch.dtype | None = None
-                 ) -> None:
+def save_weights(
+    path: str | os.PathLike, state: dict[str, Tensor], config: dict, *, dtype: torch.dtype | None = None
+) -> None:
     """Write tensors and their configuration to one safetensors file, atomically.
 
     Args:
@@ -22,8 +24,10 @@ def save_weights(path: str | os.PathLike, state: dict[str, Tensor], config: dict
         config: entries that JSON can express; each becomes one entry of the file's metadata.
         dtype: e.g. torch.float16 to halve the file.
     """
-    tensors = {name: (t.to(dtype) if dtype and t.is_floating_point() else t).detach().cpu().contiguous()
-               for name, t in state.items()}
+    tensors = {
+        name: (t.to(dtype) if dtype and t.is_floating_point() else t).detach().cpu().contiguous()
+        for name, t in state.items()
+    }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata={key: json.dumps(value) for key, value in config.items()})
 
@@ -40,14 +44,20 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"No weights at {path}; expected a safetensors file; check the path or make the file first.")
+        raise WeightsError(
+            f"No weights at {path}; expected a safetensors file; check the path or make the file first."
+        )
     try:
         with safe_open(path, framework="pt") as file:
-            config = {key: json.loads(value) for key, value in (file.metadata() or {}).items() if key != "format"}
+            config = {
+                key: json.loads(value) for key, value in (file.metadata() or {}).items() if key != "format"
+            }
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, json.JSONDecodeError, OSError) as error:
-        raise WeightsError(f"{path} is damaged or no safetensors file of this suite ({error}); expected a complete file; "
-                           "fetch or make it again.") from error
+        raise WeightsError(
+            f"{path} is damaged or no safetensors file of this suite ({error}); expected a complete file; "
+            "fetch or make it again."
+        ) from error
     return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}, config
 
 
@@ -60,13 +70,19 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str | os.
     want = module.state_dict()
     for name in want:
         if name not in state:
-            raise WeightsError(f"{source} lacks the tensor {name!r}; expected weights of {type(module).__name__}; "
-                               "load a checkpoint of this architecture.")
+            raise WeightsError(
+                f"{source} lacks the tensor {name!r}; expected weights of {type(module).__name__}; "
+                "load a checkpoint of this architecture."
+            )
     for name, tensor in state.items():
         if name not in want:
-            raise WeightsError(f"{source} has a tensor {name!r} that {type(module).__name__} does not have; "
-                               "load a checkpoint of this architecture.")
+            raise WeightsError(
+                f"{source} has a tensor {name!r} that {type(module).__name__} does not have; "
+                "load a checkpoint of this architecture."
+            )
         if tensor.shape != want[name].shape:
-            raise WeightsError(f"{source}: tensor {name!r} has shape {tuple(tensor.shape)}, expected "
-                               f"{tuple(want[name].shape)}; load a checkpoint of this architecture.")
+            raise WeightsError(
+                f"{source}: tensor {name!r} has shape {tuple(tensor.shape)}, expected "
+                f"{tuple(want[name].shape)}; load a checkpoint of this architecture."
+            )
     module.load_state_dict(state)

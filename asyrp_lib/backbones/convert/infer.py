@@ -4,9 +4,11 @@ Every number is the majority among the tensors that show it, and a part exists i
 missing, extra or misshapen tensor then leaves the answer as it was, and strict filling names that very tensor.
 What no tensor shows (resolution, attention heads) is known for the architectures of the paper, else it must be told.
 """
+
 import re
+from collections.abc import Mapping
 from statistics import mode
-from typing import Any, Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -15,7 +17,10 @@ from ...errors import WeightsError
 #: Resolution of every published file of these architectures (base width, multiples, depth, levels with attention).
 _DDPM_OF_THE_PAPER = {(128, (1, 1, 2, 2, 4, 4), 2, (4,)): 256}
 #: The same for OpenAI's family, with the width of a head: iDDPM and P2, then ADM.
-_OPENAI_OF_THE_PAPER = {(128, (1, 1, 2, 2, 4, 4), 1, (4,)): (256, 64), (256, (1, 1, 2, 2, 4, 4), 2, (3, 4, 5)): (256, 64)}
+_OPENAI_OF_THE_PAPER = {
+    (128, (1, 1, 2, 2, 4, 4), 1, (4,)): (256, 64),
+    (256, (1, 1, 2, 2, 4, 4), 2, (3, 4, 5)): (256, 64),
+}
 
 
 def infer_ddpm(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,15 +32,25 @@ def infer_ddpm(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str
     ch = _base_width(state, "temb.dense.0", "temb.dense.1")
     levels = _count(state, r"down\.(\d+)\..*")
     blocks = mode([_count(state, rf"down\.{i}\.block\.(\d+)\..*") for i in range(levels)] or [0])
-    widths = [_most(state, rf"down\.{i}\.block\.\d+\.(conv1|temb_proj|norm2|conv2)\..*") for i in range(levels)]
+    widths = [
+        _most(state, rf"down\.{i}\.block\.\d+\.(conv1|temb_proj|norm2|conv2)\..*") for i in range(levels)
+    ]
     mult = _multiples(widths, ch)
     attention = tuple(i for i in range(levels) if len(_names(state, rf"down\.{i}\.attn\..*")) > 1)
     image_size = told.get("image_size") or _DDPM_OF_THE_PAPER.get((ch, mult, blocks, attention))
     if image_size is None:
-        raise WeightsError("The weights do not say their resolution, and their architecture is none of the paper's; expected "
-                           "it to be told; pass image_size=.")
-    return {"image_size": image_size, "ch": ch, "ch_mult": mult, "num_res_blocks": blocks,
-            "attn_resolutions": tuple(image_size // 2**i for i in attention), **told}
+        raise WeightsError(
+            "The weights do not say their resolution, and their architecture is none of the paper's; expected "
+            "it to be told; pass image_size=."
+        )
+    return {
+        "image_size": image_size,
+        "ch": ch,
+        "ch_mult": mult,
+        "num_res_blocks": blocks,
+        "attn_resolutions": tuple(image_size // 2**i for i in attention),
+        **told,
+    }
 
 
 def infer_openai(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,20 +61,36 @@ def infer_openai(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[s
     """
     ch = _base_width(state, "time_embed.0", "time_embed.2")
     blocks = _count(state, r"output_blocks\.(\d+)\..*")
-    ups = {int(name.split(".")[1]) for name in _names(state, r"output_blocks\.\d+\.[12]\.(in_layers|conv)\..*")}
+    ups = {
+        int(name.split(".")[1]) for name in _names(state, r"output_blocks\.\d+\.[12]\.(in_layers|conv)\..*")
+    }
     # levels of equal depth, each but the last ending in an upsampler
-    levels = min((n for n in range(1, blocks + 1) if blocks % n == 0), default=1,
-                 key=lambda n: len(ups ^ {blocks // n * k - 1 for k in range(1, n)}))
+    levels = min(
+        (n for n in range(1, blocks + 1) if blocks % n == 0),
+        default=1,
+        key=lambda n: len(ups ^ {blocks // n * k - 1 for k in range(1, n)}),
+    )
     depth = blocks // levels - 1
-    inside = [rf"input_blocks\.({'|'.join(str(1 + i * (depth + 1) + j) for j in range(depth))})" for i in range(levels)]
+    inside = [
+        rf"input_blocks\.({'|'.join(str(1 + i * (depth + 1) + j) for j in range(depth))})"
+        for i in range(levels)
+    ]
     widths = [_most(state, rf"{place}\.0\.(in_layers\.2|out_layers)\..*") for place in inside]
-    attention = tuple(i for i, place in enumerate(inside) if len(_names(state, rf"{place}\.1\.(norm|qkv|proj_out)\..*")) > 1)
+    attention = tuple(
+        i for i, place in enumerate(inside) if len(_names(state, rf"{place}\.1\.(norm|qkv|proj_out)\..*")) > 1
+    )
     time = [_most(state, rf"{place}\.0\.emb_layers\..*") for place in inside]
-    config = {"num_channels": ch, "channel_mult": _multiples(widths, ch), "num_res_blocks": depth,
-              "attention_ds": tuple(2**i for i in attention),
-              "resblock_updown": (len(_names(state, r"output_blocks\.\d+\.[12]\.conv\..*"))
-                                  <= len(_names(state, r"output_blocks\.\d+\.[12]\.in_layers\..*"))),
-              "use_scale_shift_norm": mode([t == 2 * width for t, width in zip(time, widths)])}
+    config = {
+        "num_channels": ch,
+        "channel_mult": _multiples(widths, ch),
+        "num_res_blocks": depth,
+        "attention_ds": tuple(2**i for i in attention),
+        "resblock_updown": (
+            len(_names(state, r"output_blocks\.\d+\.[12]\.conv\..*"))
+            <= len(_names(state, r"output_blocks\.\d+\.[12]\.in_layers\..*"))
+        ),
+        "use_scale_shift_norm": mode([t == 2 * width for t, width in zip(time, widths)]),
+    }
     if "label_emb.weight" in state:
         config["num_classes"] = len(state["label_emb.weight"])
     in_channels = told.get("in_channels", 3)
@@ -70,8 +101,10 @@ def infer_openai(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[s
         if "num_heads" not in told:
             config["num_head_channels"] = known[1]
     elif "image_size" not in told or not {"num_head_channels", "num_heads"} & set(told):
-        raise WeightsError("The weights do not say their resolution and attention heads, and their architecture is none of the "
-                           "paper's; expected them to be told; pass image_size= and num_head_channels= (or num_heads=).")
+        raise WeightsError(
+            "The weights do not say their resolution and attention heads, and their architecture is none of the "
+            "paper's; expected them to be told; pass image_size= and num_head_channels= (or num_heads=)."
+        )
     return {**config, **told}
 
 
@@ -100,13 +133,17 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
 
 def _base_width(state: Mapping[str, Tensor], first: str, second: str) -> int:
     """Length of the sinusoids of t; their embedding is four times as long."""
-    embedded = _sizes(state, rf"({re.escape(first)}|{re.escape(second)})\..*") + _sizes(state, re.escape(second) + r"\.weight", 1)
+    embedded = _sizes(state, rf"({re.escape(first)}|{re.escape(second)})\..*") + _sizes(
+        state, re.escape(second) + r"\.weight", 1
+    )
     return mode(_sizes(state, re.escape(first) + r"\.weight", 1) + [n // 4 for n in embedded] or [0])
 
 
 def _multiples(widths: list[int], ch: int) -> tuple[float, ...]:
     """Each width as a multiple of the base width."""
     if not ch or not widths or 0 in widths:
-        raise WeightsError("The checkpoint has some names of a diffusion network but not its levels; expected an official "
-                           "checkpoint of a whole U-Net; check the file.")
+        raise WeightsError(
+            "The checkpoint has some names of a diffusion network but not its levels; expected an official "
+            "checkpoint of a whole U-Net; check the file."
+        )
     return tuple(width // ch if width % ch == 0 else width / ch for width in widths)

@@ -1,7 +1,9 @@
 """An official checkpoint file as a network: the family and its settings are found in the weights."""
+
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import torch
 from diffusers import UNet2DModel
@@ -13,9 +15,14 @@ from .infer import infer_ddpm, infer_openai
 from .openai import load_openai_checkpoint
 
 #: family -> (beginnings of its tensors' names, settings from weights, converter)
-FAMILIES = {"ddpm": (("temb.", "down.", "mid.", "up."), infer_ddpm, load_ddpm_checkpoint),
-            "openai": (("time_embed.", "input_blocks.", "middle_block.", "output_blocks."), infer_openai,
-                       load_openai_checkpoint)}
+FAMILIES = {
+    "ddpm": (("temb.", "down.", "mid.", "up."), infer_ddpm, load_ddpm_checkpoint),
+    "openai": (
+        ("time_embed.", "input_blocks.", "middle_block.", "output_blocks."),
+        infer_openai,
+        load_openai_checkpoint,
+    ),
+}
 
 
 def load_official_unet(path: str | os.PathLike, family: str | None = None, **settings: Any) -> UNet2DModel:
@@ -42,8 +49,10 @@ def convert_state(state: Mapping[str, Tensor], family: str | None = None, **sett
     found = {name: sum(key.startswith(heads) for key in state) for name, (heads, _, _) in FAMILIES.items()}
     family = family or max(found, key=found.get)
     if not found[family]:
-        raise WeightsError(f"The file has the tensors {', '.join(list(state)[:3])}, …; expected a network of the {family} "
-                           "family, or of another known one, with the names its authors gave; check the file.")
+        raise WeightsError(
+            f"The file has the tensors {', '.join(list(state)[:3])}, …; expected a network of the {family} "
+            "family, or of another known one, with the names its authors gave; check the file."
+        )
     _, infer, convert = FAMILIES[family]
     return convert(state, infer(state, settings))
 
@@ -55,14 +64,28 @@ def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
         WeightsError: missing, damaged, or something other than names and tensors.
     """
     if not Path(path).is_file():
-        raise WeightsError(f"No weights at {path}; expected an official .pt, .ckpt or .pth file; check the path or fetch it.")
+        raise WeightsError(
+            f"No weights at {path}; expected an official .pt, .ckpt or .pth file; check the path or fetch it."
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and OS errors alike mean: not such a file
-        raise WeightsError(f"{path} is damaged or no file of tensors ({type(error).__name__}); expected an official "
-                           "checkpoint; fetch it again.") from error
-    if not isinstance(state, Mapping) or not state or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        inside = ", ".join(str(key) for key in list(state)[:3]) if isinstance(state, Mapping) else type(state).__name__
-        raise WeightsError(f"{path} holds more or less than one state dict ({inside}); expected names and tensors only; save "
-                           "the network's own state dict with torch.save.")
+        raise WeightsError(
+            f"{path} is damaged or no file of tensors ({type(error).__name__}); expected an official "
+            "checkpoint; fetch it again."
+        ) from error
+    if (
+        not isinstance(state, Mapping)
+        or not state
+        or not all(isinstance(tensor, Tensor) for tensor in state.values())
+    ):
+        inside = (
+            ", ".join(str(key) for key in list(state)[:3])
+            if isinstance(state, Mapping)
+            else type(state).__name__
+        )
+        raise WeightsError(
+            f"{path} holds more or less than one state dict ({inside}); expected names and tensors only; save "
+            "the network's own state dict with torch.save."
+        )
     return state

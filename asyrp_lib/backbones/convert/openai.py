@@ -3,9 +3,11 @@
 q, k and v lie in one tensor, in one of two orders; resampling is a residual block or a convolution; a class label may
 be embedded.  Each is a setting below, held by golden numbers or by an independent network in the tests.
 """
+
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping
+from typing import Any
 
 from diffusers import UNet2DModel
 from torch import Tensor
@@ -14,13 +16,26 @@ from ...errors import WeightsError
 from .strict import fill, read_config, substitute
 
 #: Leaves that only the official code names differently, after the blocks have been numbered.
-_NAMES = [(r"time_embedding\.linear_1", "time_embed.0"), (r"time_embedding\.linear_2", "time_embed.2"),
-          (r"class_embedding", "label_emb"), (r"conv_in", "input_blocks.0.0"), (r"conv_norm_out", "out.0"),
-          (r"conv_out", "out.2"), (r"mid_block\.resnets\.0", "middle_block.0"),
-          (r"mid_block\.resnets\.1", "middle_block.2"), (r"mid_block\.attentions\.0", "middle_block.1"),
-          (r"norm1", "in_layers.0"), (r"conv1", "in_layers.2"), (r"time_emb_proj", "emb_layers.1"),
-          (r"norm2", "out_layers.0"), (r"conv2", "out_layers.3"), (r"conv_shortcut", "skip_connection"),
-          (r"group_norm", "norm"), (r"to_out\.0", "proj_out"), (r"to_[qkv]", "qkv")]
+_NAMES = [
+    (r"time_embedding\.linear_1", "time_embed.0"),
+    (r"time_embedding\.linear_2", "time_embed.2"),
+    (r"class_embedding", "label_emb"),
+    (r"conv_in", "input_blocks.0.0"),
+    (r"conv_norm_out", "out.0"),
+    (r"conv_out", "out.2"),
+    (r"mid_block\.resnets\.0", "middle_block.0"),
+    (r"mid_block\.resnets\.1", "middle_block.2"),
+    (r"mid_block\.attentions\.0", "middle_block.1"),
+    (r"norm1", "in_layers.0"),
+    (r"conv1", "in_layers.2"),
+    (r"time_emb_proj", "emb_layers.1"),
+    (r"norm2", "out_layers.0"),
+    (r"conv2", "out_layers.3"),
+    (r"conv_shortcut", "skip_connection"),
+    (r"group_norm", "norm"),
+    (r"to_out\.0", "proj_out"),
+    (r"to_[qkv]", "qkv"),
+]
 
 
 @dataclass(frozen=True)
@@ -78,9 +93,11 @@ class OpenAIConfig:
         by_width = self.num_head_channels not in (None, -1)
         unit = self.num_head_channels if by_width else self.num_heads
         if width % unit:
-            raise WeightsError(f"Attention {width} channels wide has no whole number of "
-                               f"{'channels per head' if by_width else 'heads'} with {unit}; expected a divisor; check "
-                               "num_head_channels and num_heads.")
+            raise WeightsError(
+                f"Attention {width} channels wide has no whole number of "
+                f"{'channels per head' if by_width else 'heads'} with {unit}; expected a divisor; check "
+                "num_head_channels and num_heads."
+            )
         return width // unit if by_width else unit
 
 
@@ -104,25 +121,39 @@ def load_openai_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any
         # (3C, ...) is heads first, then q, k, v in each; in the new order it is as if there were one head
         return tensor.reshape(heads, 3, -1, *tensor.shape[1:])[:, "qkv".index(part[1])].flatten(0, 1).clone()
 
-    return fill(openai_arguments(config), state, lambda name: openai_name(name, c.num_res_blocks, c.attention), take)
+    return fill(
+        openai_arguments(config), state, lambda name: openai_name(name, c.num_res_blocks, c.attention), take
+    )
 
 
 def openai_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `build_unet` that reproduce an official configuration, see `OpenAIConfig`."""
     c = read_config(OpenAIConfig, config)
-    plain = ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D") if c.resblock_updown else ("DownBlock2D", "UpBlock2D")
+    plain = (
+        ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D")
+        if c.resblock_updown
+        else ("DownBlock2D", "UpBlock2D")
+    )
     resample = "resnet" if c.resblock_updown else "conv"
     attending = {c.widths[-1], *(width for width, a in zip(c.widths, c.attention) if a)}
     head_widths = {width // c.heads(width) for width in attending}
     arguments = dict(
-        sample_size=c.image_size, in_channels=c.in_channels, out_channels=c.out_channels, layers_per_block=c.num_res_blocks,
-        num_class_embeds=c.num_classes, block_out_channels=c.widths,
+        sample_size=c.image_size,
+        in_channels=c.in_channels,
+        out_channels=c.out_channels,
+        layers_per_block=c.num_res_blocks,
+        num_class_embeds=c.num_classes,
+        block_out_channels=c.widths,
         down_block_types=tuple("AttnDownBlock2D" if a else plain[0] for a in c.attention),
         up_block_types=tuple("AttnUpBlock2D" if a else plain[1] for a in reversed(c.attention)),
         attention_head_dim=head_widths.pop() if len(head_widths) == 1 else None,
-        resnet_time_scale_shift="scale_shift" if c.use_scale_shift_norm else "default", norm_eps=1e-5,
-        downsample_type=resample, upsample_type=resample, norm_num_groups=c.norm_num_groups,
-        attn_norm_num_groups=c.norm_num_groups)  # otherwise the mid block silently has no attention norm
+        resnet_time_scale_shift="scale_shift" if c.use_scale_shift_norm else "default",
+        norm_eps=1e-5,
+        downsample_type=resample,
+        upsample_type=resample,
+        norm_num_groups=c.norm_num_groups,
+        attn_norm_num_groups=c.norm_num_groups,
+    )  # otherwise the mid block silently has no attention norm
     if arguments["attention_head_dim"] is None:
         arguments["num_heads"] = c.num_heads
     if c.widths[0] != c.num_channels:  # time keeps the base width
@@ -138,6 +169,7 @@ def openai_name(name: str, layers: int, attention: list[bool]) -> str:
         layers: num_res_blocks.
         attention: whether each level, from the finest, has attention.
     """
+
     def number(match: re.Match) -> str:
         way, level, part, index, rest = match[1], int(match[2]), match[3], int(match[4]), match[5] or ""
         # each level: its resnets (one more on the way up), then a downsampler; block 0 is conv_in
@@ -146,7 +178,9 @@ def openai_name(name: str, layers: int, attention: list[bool]) -> str:
             place = 1 if part == "attentions" else 0
         else:  # the upsampler shares the last block of its level
             block = f"output_blocks.{level * (layers + 1) + (layers if part == 'upsamplers' else index)}"
-            place = {"resnets": 0, "attentions": 1, "upsamplers": 1 + attention[len(attention) - 1 - level]}[part]
+            place = {"resnets": 0, "attentions": 1, "upsamplers": 1 + attention[len(attention) - 1 - level]}[
+                part
+            ]
         return f"{block}.{place}" + (".op" if part == "downsamplers" and rest else rest)
 
     return substitute(re.sub(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)(\.conv(?=\.))?", number, name), _NAMES)

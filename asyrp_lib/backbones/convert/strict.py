@@ -3,9 +3,11 @@
 For every parameter of the diffusers model a few substitutions give its official name, so that a missing, extra or
 misshapen tensor is named as its authors named it.
 """
+
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
-from typing import Any, Callable, Mapping
+from typing import Any
 
 import torch
 from diffusers import UNet2DModel
@@ -25,9 +27,13 @@ def read_config(kind: type, config: Mapping[str, Any]) -> Any:
     unknown = sorted(set(config) - set(known))
     lacking = [name for name, field in known.items() if field.default is MISSING and config.get(name) is None]
     if unknown or lacking:
-        raise WeightsError(f"The configuration {'does not know' if unknown else 'lacks'} {(unknown or lacking)[0]!r}; expected "
-                           f"the settings {', '.join(known)}; {'leave it out' if unknown else 'say it'}.")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in config.items()})
+        raise WeightsError(
+            f"The configuration {'does not know' if unknown else 'lacks'} {(unknown or lacking)[0]!r}; expected "
+            f"the settings {', '.join(known)}; {'leave it out' if unknown else 'say it'}."
+        )
+    return kind(
+        **{name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+    )
 
 
 def substitute(name: str, rules: list[tuple[str, str]]) -> str:
@@ -38,8 +44,12 @@ def substitute(name: str, rules: list[tuple[str, str]]) -> str:
     return name
 
 
-def fill(arguments: Mapping[str, Any], state: Mapping[str, Tensor], official: Callable[[str], str],
-         take: Callable[[str, Tensor], Tensor]) -> UNet2DModel:
+def fill(
+    arguments: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    official: Callable[[str], str],
+    take: Callable[[str, Tensor], Tensor],
+) -> UNet2DModel:
     """A network whose every parameter is its official tensor; nothing may be missing, left over, or of another shape.
 
     Args:
@@ -51,29 +61,38 @@ def fill(arguments: Mapping[str, Any], state: Mapping[str, Tensor], official: Ca
         WeightsError: names the official tensor that does not fit, or the settings make no network at all.
     """
     try:
-        with torch.device("meta"):  # random weights of half a billion parameters would take longer than reading them
+        with torch.device(
+            "meta"
+        ):  # random weights of half a billion parameters would take longer than reading them
             unet = build_unet(arguments)
     except (ValueError, ZeroDivisionError, RuntimeError) as error:
-        raise WeightsError(f"These settings make no network ({error}); expected those of an official checkpoint; "
-                           "check them.") from error
+        raise WeightsError(
+            f"These settings make no network ({error}); expected those of an official checkpoint; check them."
+        ) from error
     want = unet.state_dict()
     names = {name: official(name) for name in want}
     for source in names.values():
         if source not in state:
-            raise WeightsError(f"The checkpoint lacks the tensor {source!r}; expected an official checkpoint of this "
-                               "configuration; check both.")
+            raise WeightsError(
+                f"The checkpoint lacks the tensor {source!r}; expected an official checkpoint of this "
+                "configuration; check both."
+            )
     for source in sorted(set(state) - set(names.values())):
-        raise WeightsError(f"The checkpoint has a tensor {source!r} that this configuration does not have; expected an "
-                           "official checkpoint of this configuration; check both.")
+        raise WeightsError(
+            f"The checkpoint has a tensor {source!r} that this configuration does not have; expected an "
+            "official checkpoint of this configuration; check both."
+        )
     filled = {}
     for name, source in names.items():
         tensor, shape = state[source], want[name].shape
         parts = 3 if source.rpartition(".")[0].endswith("qkv") else 1
         size = [shape[0] * parts, *shape[1:]]
         # 1x1 convolutions of attention are linear layers here
-        if list(tensor.shape[:len(size)]) != size or tensor.numel() != parts * shape.numel():
-            raise WeightsError(f"The tensor {source!r} has shape {tuple(tensor.shape)}, expected {tuple(size)} up to trailing "
-                               "ones; the configuration belongs to another checkpoint.")
+        if list(tensor.shape[: len(size)]) != size or tensor.numel() != parts * shape.numel():
+            raise WeightsError(
+                f"The tensor {source!r} has shape {tuple(tensor.shape)}, expected {tuple(size)} up to trailing "
+                "ones; the configuration belongs to another checkpoint."
+            )
         filled[name] = take(name, tensor).reshape(shape).to(torch.float32)
     unet.load_state_dict(filled, assign=True)
     return unet.eval()

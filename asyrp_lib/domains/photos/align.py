@@ -3,6 +3,7 @@
 The landmarks are dlib's 68 points, as in the original.  facenet-pytorch, the usual choice, pins a torch of 2024; mediapipe
 comes without its models.  The 68-point model was trained on iBUG 300-W, whose authors allow research only.
 """
+
 import os
 
 import numpy as np
@@ -47,15 +48,22 @@ def find_face(picture: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray]:
         import dlib
         from face_recognition_models import pose_predictor_model_location
     except ImportError as error:
-        raise AsyrpError("Face alignment needs dlib and its landmark model, which are not installed; run: pip install -e '.[align]'"
-                         ) from error
+        raise AsyrpError(
+            "Face alignment needs dlib and its landmark model, which are not installed; run: pip install -e '.[align]'"
+        ) from error
     scale = min(1.0, _SEARCH_SIDE / max(picture.size))
-    small = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
+    small = picture.resize(
+        (round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS
+    )
     pixels = np.array(small)
     faces = dlib.get_frontal_face_detector()(pixels, 1)
     if not faces:
-        raise ImageError(f"No face was found in {name}; expected one seen from the front; crop it yourself and leave --align out.")
-    shape = dlib.shape_predictor(pose_predictor_model_location())(pixels, max(faces, key=lambda face: face.area()))
+        raise ImageError(
+            f"No face was found in {name}; expected one seen from the front; crop it yourself and leave --align out."
+        )
+    shape = dlib.shape_predictor(pose_predictor_model_location())(
+        pixels, max(faces, key=lambda face: face.area())
+    )
     points = np.array([(point.x, point.y) for point in shape.parts()]) / scale
     # iBUG's numbering: 36-41 and 42-47 are the eyes, 48 and 54 the corners of the mouth
     return np.stack([points[36:42].mean(0), points[42:48].mean(0)]), points[[48, 54]]
@@ -87,5 +95,7 @@ def crop_face(picture: Image.Image, eyes: np.ndarray, mouth: np.ndarray, resolut
     before, after = np.maximum(-low, 0), np.maximum(high - picture.size, 0)
     padded = np.pad(np.array(picture), ((before[1], after[1]), (before[0], after[0]), (0, 0)), mode="edge")
     quad = (corners + before).flatten().tolist()
-    large = Image.fromarray(padded).transform((2 * resolution,) * 2, Image.Transform.QUAD, quad, Image.Resampling.BICUBIC)
+    large = Image.fromarray(padded).transform(
+        (2 * resolution,) * 2, Image.Transform.QUAD, quad, Image.Resampling.BICUBIC
+    )
     return large.resize((resolution,) * 2, Image.Resampling.LANCZOS)

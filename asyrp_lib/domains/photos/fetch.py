@@ -6,6 +6,7 @@ published one where there is one; otherwise it is recorded in `fetched.json` bes
 pooch, the usual library for this, begins an interrupted file again from zero; half a gigabyte over a bad line is worth
 these lines over urllib.
 """
+
 import hashlib
 import http.client
 import json
@@ -14,9 +15,9 @@ import re
 import sys
 import urllib.error
 import urllib.request
-from datetime import datetime, timezone
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Iterator
 
 from tqdm import tqdm
 
@@ -50,7 +51,9 @@ def fetch(name: str, *, progress: bool = True) -> Iterator[str]:
         entry = row(name)
         files = [*entry.network, *entry.directions.values()]
     else:
-        raise UnknownNameError(f"Nothing to fetch is called {name!r}; known are {', '.join([*ROWS, 'lpips'])}.")
+        raise UnknownNameError(
+            f"Nothing to fetch is called {name!r}; known are {', '.join([*ROWS, 'lpips'])}."
+        )
     for file in files:
         yield fetch_file(file, weights_dir(name), name, progress=progress)
 
@@ -64,8 +67,10 @@ def fetch_file(file: Remote, folder: Path, domain: str, *, progress: bool = True
     if not file.url:
         return f"by hand  {_by_hand(file, folder, domain)}"
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        raise OfflineError(f"{file.name} is not in {folder} and HF_HUB_OFFLINE forbids to fetch it; unset it, or bring the file from "
-                           f"{file.url} to that folder.")
+        raise OfflineError(
+            f"{file.name} is not in {folder} and HF_HUB_OFFLINE forbids to fetch it; unset it, or bring the file from "
+            f"{file.url} to that folder."
+        )
     part = _download(file, path, progress)
     try:
         _check_kind(file, part)
@@ -88,8 +93,10 @@ def verify(file: Remote, folder: Path, domain: str) -> Path:
     path = folder / file.name
     if not path.is_file():
         size = f" (about {file.megabytes:.0f} MB)" if file.megabytes else ""
-        raise OfflineError(f"The domain {domain!r} needs {file.name}{size}, which is not in {folder}; get it with: "
-                           f"python -m asyrp_lib fetch {domain}")
+        raise OfflineError(
+            f"The domain {domain!r} needs {file.name}{size}, which is not in {folder}; get it with: "
+            f"python -m asyrp_lib fetch {domain}"
+        )
     recorded = _recorded(file, folder)
     if recorded is None:
         _check_kind(file, path)
@@ -115,19 +122,26 @@ def pictures_by_hand(name: str) -> list[str]:
     folder = datasets_dir(pictures.name)
     if folder.is_dir() and any(folder.iterdir()):
         return []
-    return [f"pictures ({pictures.licence}; for training and test:N, not for your own photos): get "
-            f"{file.picks or file.name} from {' or '.join(file.pages)} into {folder}" for file in pictures.files]
+    return [
+        f"pictures ({pictures.licence}; for training and test:N, not for your own photos): get "
+        f"{file.picks or file.name} from {' or '.join(file.pages)} into {folder}"
+        for file in pictures.files
+    ]
 
 
 def _by_hand(file: Remote, folder: Path, domain: str) -> str:
-    return (f"{file.picks or file.name}, about {file.megabytes:.0f} MB, needs a browser: get it from {' or '.join(file.pages)}, "
-            f"put it into {folder} as {file.name}, and run again: python -m asyrp_lib fetch {domain}")
+    return (
+        f"{file.picks or file.name}, about {file.megabytes:.0f} MB, needs a browser: get it from {' or '.join(file.pages)}, "
+        f"put it into {folder} as {file.name}, and run again: python -m asyrp_lib fetch {domain}"
+    )
 
 
 def _download(file: Remote, path: Path, progress: bool) -> Path:
     """Bring `<path>.part` to its full length, from where it is."""
     part = path.with_name(path.name + ".part")
-    tag = path.with_name(path.name + ".part.etag")  # a file that changed meanwhile must not be glued to the old half
+    tag = path.with_name(
+        path.name + ".part.etag"
+    )  # a file that changed meanwhile must not be glued to the old half
     path.parent.mkdir(parents=True, exist_ok=True)
     trouble = "the connection closed early"
     for _ in range(ATTEMPTS):
@@ -143,9 +157,17 @@ def _download(file: Remote, path: Path, progress: bool) -> Path:
             if not part.exists():
                 break  # nothing ever came: no network, most likely
     here = part.stat().st_size if part.exists() else 0
-    kept = f"{here / 1e6:.1f} MB are kept and the next run goes on from there" if here else "nothing has come yet"
-    also = f", or get it with a browser from {' or '.join(file.pages)} into {path.parent}" if file.pages else ""
-    raise OfflineError(f"{file.name} could not be fetched from {file.url} ({trouble}); {kept}; run again with a network{also}.")
+    kept = (
+        f"{here / 1e6:.1f} MB are kept and the next run goes on from there"
+        if here
+        else "nothing has come yet"
+    )
+    also = (
+        f", or get it with a browser from {' or '.join(file.pages)} into {path.parent}" if file.pages else ""
+    )
+    raise OfflineError(
+        f"{file.name} could not be fetched from {file.url} ({trouble}); {kept}; run again with a network{also}."
+    )
 
 
 def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
@@ -178,9 +200,18 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
             tag.write_text(response.headers["ETag"])
         else:
             tag.unlink(missing_ok=True)
-        with (open(part, "ab" if here else "wb") as out,
-              tqdm(total=total, initial=here, desc=file.name, unit="B", unit_scale=True, file=sys.stderr,
-                   disable=not progress) as bar):
+        with (
+            open(part, "ab" if here else "wb") as out,
+            tqdm(
+                total=total,
+                initial=here,
+                desc=file.name,
+                unit="B",
+                unit_scale=True,
+                file=sys.stderr,
+                disable=not progress,
+            ) as bar,
+        ):
             while block := response.read(_BLOCK):
                 out.write(block)
                 bar.update(len(block))
@@ -197,8 +228,10 @@ def _digest(path: Path) -> str:
 def _check_hash(file: Remote, path: Path, sha256: str, recorded: str | None) -> str:
     for want, whose in ((file.sha256, "published"), (recorded or "", "recorded at its first use")):
         if not sha256.startswith(want):
-            raise WeightsError(f"{path} has the sha256 {sha256[:16]}…, the one {whose} begins with {want[:16]}; it is damaged or "
-                               f"another file: delete it and fetch it again; if you trust the new one, delete its entry in {RECORD}, too.")
+            raise WeightsError(
+                f"{path} has the sha256 {sha256[:16]}…, the one {whose} begins with {want[:16]}; it is damaged or "
+                f"another file: delete it and fetch it again; if you trust the new one, delete its entry in {RECORD}, too."
+            )
     return sha256
 
 
@@ -207,11 +240,15 @@ def _check_kind(file: Remote, path: Path) -> None:
     with open(path, "rb") as opened:
         head = opened.read(256).lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        raise WeightsError(f"{path} is a web page, not {file.name}; the link asks for a confirmation or is gone: delete it and fetch the "
-                           "file with a browser.")
+        raise WeightsError(
+            f"{path} is a web page, not {file.name}; the link asks for a confirmation or is gone: delete it and fetch the "
+            "file with a browser."
+        )
     if path.stat().st_size < file.megabytes * 1e6 / 2:
-        raise WeightsError(f"{path} has {path.stat().st_size / 1e6:.1f} MB, expected about {file.megabytes:.0f}; the download was cut "
-                           "off: delete it and fetch it again.")
+        raise WeightsError(
+            f"{path} has {path.stat().st_size / 1e6:.1f} MB, expected about {file.megabytes:.0f}; the download was cut "
+            "off: delete it and fetch it again."
+        )
 
 
 def _recorded(file: Remote, folder: Path) -> str | None:
@@ -224,13 +261,19 @@ def _read_record(folder: Path) -> dict:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise WeightsError(f"{folder / RECORD} is damaged ({error}); expected the sha256 of the files beside it; delete it to record "
-                           "them anew.") from error
+        raise WeightsError(
+            f"{folder / RECORD} is damaged ({error}); expected the sha256 of the files beside it; delete it to record "
+            "them anew."
+        ) from error
 
 
 def _record(file: Remote, folder: Path, sha256: str, size: int) -> None:
     record = _read_record(folder)
-    record[file.name] = {"sha256": sha256, "bytes": size, "url": file.url or file.pages[0],
-                         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d")}
+    record[file.name] = {
+        "sha256": sha256,
+        "bytes": size,
+        "url": file.url or file.pages[0],
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
     with atomic_write(folder / RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

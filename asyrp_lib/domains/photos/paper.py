@@ -1,4 +1,5 @@
 """The paper's own domains, and any folder in diffusers format, as Domains: each part is loaded when it is first used."""
+
 import json
 from contextlib import suppress
 from functools import cached_property
@@ -8,7 +9,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ...api import t_edit_of
 from ...backbones.load import load_backbone
 from ...deltas import load_delta, load_official_delta
 from ...errors import GridError, OfflineError, WeightsError
@@ -17,7 +17,7 @@ from ...method.clip import Clip, load_open_clip
 from ...method.hspace import HSpaceUNet
 from ...store.paths import data_dir
 from ...store.weights import read_weights
-from ..domain import Domain
+from ..domain import Domain, t_edit_of
 from ..edits import Edit
 from .datasets import image_source
 from .fetch import verify
@@ -43,11 +43,18 @@ class PaperDomain(Domain):
     def __init__(self, entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, directions: Path):
         # Domain's own __init__ would want all parts now
         self.name, self.unet, self.directions = entry.name, unet, directions
-        self.edits = entry.edits | {name: own for name, own in edits_trained_in(directions).items() if name not in entry.edits}
+        self.edits = entry.edits | {
+            name: own for name, own in edits_trained_in(directions).items() if name not in entry.edits
+        }
         self.entry, self.weights = entry, weights
-        cure = f"where to get them says: python -m asyrp_lib fetch {entry.name}" if entry.network else "put some there"
-        self.image_source = image_source(pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out,
-                                         cure=cure)
+        cure = (
+            f"where to get them says: python -m asyrp_lib fetch {entry.name}"
+            if entry.network
+            else "put some there"
+        )
+        self.image_source = image_source(
+            pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out, cure=cure
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {self.resolution} px)"  # the inherited one would load every part
@@ -79,8 +86,10 @@ class PaperDomain(Domain):
         if self._measured:
             return pd.DataFrame(self._measured["curve"])
         if not self.entry.curve:
-            raise GridError(f"The domain {self.name!r} has no published perceptual curve; expected one to read t_edit off; give t_edit "
-                            f"(--t-edit), or measure one: python -m asyrp_lib curve --domain {self.name}")
+            raise GridError(
+                f"The domain {self.name!r} has no published perceptual curve; expected one to read t_edit off; give t_edit "
+                f"(--t-edit), or measure one: python -m asyrp_lib curve --domain {self.name}"
+            )
         return published_curve(self.entry.curve)
 
     @cached_property
@@ -101,12 +110,16 @@ class PaperDomain(Domain):
             OfflineError: the official one is not fetched yet.
             WeightsError: there is none, or it is not the published one.
         """
-        if self.direction_file(name).exists():  # also of an edit that is in no table: "train wink --target 'winking face'"
+        if self.direction_file(
+            name
+        ).exists():  # also of an edit that is in no table: "train wink --target 'winking face'"
             return load_delta(self.direction_file(name)).to(self.unet.device)
         edit, official = self.edit_named(name), self.entry.directions.get(name)
         if official is None:
-            raise WeightsError(f"There is no trained f_t for {name!r} in {self.directions}, and none was published for {self.name!r}; train "
-                               f"it: python -m asyrp_lib train {name!r} --domain {self.name}")
+            raise WeightsError(
+                f"There is no trained f_t for {name!r} in {self.directions}, and none was published for {self.name!r}; train "
+                f"it: python -m asyrp_lib train {name!r} --domain {self.name}"
+            )
         path = verify(official, self.weights, self.name)
         try:
             t_edit = t_edit_of(self, edit)
@@ -142,8 +155,12 @@ def load_paper_domain(name: str, device: torch.device) -> PaperDomain:
     weights = weights_dir(name)
     paths = [verify(file, weights, name) for file in entry.network]
     official = entry.family != "diffusers"
-    unet = load_backbone(paths[0], family=entry.family, **entry.config) if official else load_backbone(weights)
-    return PaperDomain(entry, unet.to(device), weights, datasets_dir(entry.pictures.name), data_dir() / "directions" / name)
+    unet = (
+        load_backbone(paths[0], family=entry.family, **entry.config) if official else load_backbone(weights)
+    )
+    return PaperDomain(
+        entry, unet.to(device), weights, datasets_dir(entry.pictures.name), data_dir() / "directions" / name
+    )
 
 
 def load_own(source: str, device: torch.device) -> PaperDomain:
@@ -158,9 +175,20 @@ def load_own(source: str, device: torch.device) -> PaperDomain:
     """
     unet = load_backbone(source)
     folder, name = Path(source), f"own_{Path(source).resolve().name}"
-    entry = Row(name, title="a U-Net of your own", paper="", licence="yours", network=(),
-                family="diffusers", config={}, parameters=sum(p.numel() for p in unet.parameters()),
-                pictures=PictureSet("images", "yours", ()), edits={})
+    entry = Row(
+        name,
+        title="a U-Net of your own",
+        paper="",
+        licence="yours",
+        network=(),
+        family="diffusers",
+        config={},
+        parameters=sum(p.numel() for p in unet.parameters()),
+        pictures=PictureSet("images", "yours", ()),
+        edits={},
+    )
     if folder.is_dir():
         return PaperDomain(entry, unet.to(device), folder, folder / "images", folder / "directions")
-    return PaperDomain(entry, unet.to(device), weights_dir(name), datasets_dir(name), data_dir() / "directions" / name)
+    return PaperDomain(
+        entry, unet.to(device), weights_dir(name), datasets_dir(name), data_dir() / "directions" / name
+    )

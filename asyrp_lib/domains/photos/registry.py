@@ -4,10 +4,12 @@ Links, file names and picture folders are those of the original repository, of t
 study.  None of their authors published a hash: a `sha256` stands here only where a copy of the file was at hand, or
 where it is part of the file's own name; every other file is recorded when it first arrives (see `fetch`).
 """
+
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from ...errors import UnknownNameError
 from ...store.paths import data_dir
@@ -130,92 +132,315 @@ def _f_t(category: str, names: Mapping[str, str], known: Mapping[str, str]) -> d
 
 
 #: AlexNet under LPIPS; torchvision writes the first eight digits of the hash into the name.
-ALEXNET = Remote("alexnet-owt-7be5be79.pth", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-                 sha256="7be5be79", megabytes=244)
+ALEXNET = Remote(
+    "alexnet-owt-7be5be79.pth",
+    "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    sha256="7be5be79",
+    megabytes=244,
+)
 
 _DDPM = dict(image_size=256, ch=128, ch_mult=(1, 1, 2, 2, 4, 4), num_res_blocks=2, attn_resolutions=(16,))
-_P2 = dict(image_size=256, num_channels=128, channel_mult=(1, 1, 2, 2, 4, 4), num_res_blocks=1, attention_ds=(16,),
-           num_head_channels=64, out_channels=6)
-_ADM = dict(image_size=256, num_channels=256, channel_mult=(1, 1, 2, 2, 4, 4), num_res_blocks=2, attention_ds=(8, 16, 32),
-            num_head_channels=64, out_channels=6)
+_P2 = dict(
+    image_size=256,
+    num_channels=128,
+    channel_mult=(1, 1, 2, 2, 4, 4),
+    num_res_blocks=1,
+    attention_ds=(16,),
+    num_head_channels=64,
+    out_channels=6,
+)
+_ADM = dict(
+    image_size=256,
+    num_channels=256,
+    channel_mult=(1, 1, 2, 2, 4, 4),
+    num_res_blocks=2,
+    attention_ds=(8, 16, 32),
+    num_head_channels=64,
+    out_channels=6,
+)
 _SIZES = {"ddpm": 113_673_219, "p2": 93_563_910, "adm": 552_814_086}
 
-_CELEBA_HQ = PictureSet("celeba_hq", "non-commercial research and education only (CelebA)", (
-    Remote("celeba_hq_raw.zip", pages=(_DRIVE + "1R72NB79CX0MpnmWSli2SMu-Wp-M0xI-o",)),), held_out=10000)
-_AFHQ = PictureSet("afhq", "CC BY-NC 4.0 (StarGAN v2)", (
-    Remote("afhq_raw.zip", pages=(_DRIVE + "1Pf4f6Y27lQX9y9vjeSQnoOQntw_ln7il", "https://github.com/clovaai/stargan-v2")),), "dog")
-_FFHQ = PictureSet("ffhq", "CC BY-NC-SA 4.0 (NVIDIA); each photograph its own", (
-    Remote("images1024x1024", pages=("https://github.com/NVlabs/ffhq-dataset",), picks="the folder images1024x1024"),))
-_METFACES = PictureSet("metfaces", "CC BY-NC 2.0 (NVIDIA); the works of art are in the public domain", (
-    Remote("images", pages=("https://github.com/NVlabs/metfaces-dataset",), picks="the folder images"),))
-_IMAGENET = PictureSet("imagenet", "non-commercial research and education only", (
-    Remote("train", pages=("https://image-net.org/index.php",), picks="pictures of one class, in folders train and val"),))
+_CELEBA_HQ = PictureSet(
+    "celeba_hq",
+    "non-commercial research and education only (CelebA)",
+    (Remote("celeba_hq_raw.zip", pages=(_DRIVE + "1R72NB79CX0MpnmWSli2SMu-Wp-M0xI-o",)),),
+    held_out=10000,
+)
+_AFHQ = PictureSet(
+    "afhq",
+    "CC BY-NC 4.0 (StarGAN v2)",
+    (
+        Remote(
+            "afhq_raw.zip",
+            pages=(_DRIVE + "1Pf4f6Y27lQX9y9vjeSQnoOQntw_ln7il", "https://github.com/clovaai/stargan-v2"),
+        ),
+    ),
+    "dog",
+)
+_FFHQ = PictureSet(
+    "ffhq",
+    "CC BY-NC-SA 4.0 (NVIDIA); each photograph its own",
+    (
+        Remote(
+            "images1024x1024",
+            pages=("https://github.com/NVlabs/ffhq-dataset",),
+            picks="the folder images1024x1024",
+        ),
+    ),
+)
+_METFACES = PictureSet(
+    "metfaces",
+    "CC BY-NC 2.0 (NVIDIA); the works of art are in the public domain",
+    (Remote("images", pages=("https://github.com/NVlabs/metfaces-dataset",), picks="the folder images"),),
+)
+_IMAGENET = PictureSet(
+    "imagenet",
+    "non-commercial research and education only",
+    (
+        Remote(
+            "train",
+            pages=("https://image-net.org/index.php",),
+            picks="pictures of one class, in folders train and val",
+        ),
+    ),
+)
 
 
 def _lsun(category: str) -> PictureSet:
     pages = "http://dl.yf.io/lsun/scenes/"
-    files = [Remote(f"{category}_{split}_lmdb.zip", pages=(f"{pages}{category}_{split}_lmdb.zip",),
-                    picks=f"{category}_{split}_lmdb.zip, unzipped,") for split in ("train", "val")]
+    files = [
+        Remote(
+            f"{category}_{split}_lmdb.zip",
+            pages=(f"{pages}{category}_{split}_lmdb.zip",),
+            picks=f"{category}_{split}_lmdb.zip, unzipped,",
+        )
+        for split in ("train", "val")
+    ]
     return PictureSet(f"lsun_{category}", "research only (LSUN states no licence)", tuple(files))
 
 
 _FACES = published.FACES
 _ROWS = (
-    Row("celeba_hq", "faces of CelebA-HQ, DDPM", "SDEdit (Meng et al. 2022, arXiv 2108.01073)", _UNSTATED.format("SDEdit"),
-        (Remote("celeba_hq.ckpt", _SDEDIT + "celeba_hq.ckpt", (_DRIVE + "1wSoA5fm_d6JBZk4RZ1SzWLMgev4WqH21",), megabytes=455),),
-        "ddpm", _DDPM, _SIZES["ddpm"], _CELEBA_HQ, _FACES,
-        _f_t("CelebA_HQ", {name: name.replace(" ", "_") for name in (
-            "smiling", "sad", "angry", "tanned", "man", "woman", "young", "curly hair", "makeup", "nicolas", "pixar", "neanderthal",
-            "modigliani", "frida", "zombie")}, {
+    Row(
+        "celeba_hq",
+        "faces of CelebA-HQ, DDPM",
+        "SDEdit (Meng et al. 2022, arXiv 2108.01073)",
+        _UNSTATED.format("SDEdit"),
+        (
+            Remote(
+                "celeba_hq.ckpt",
+                _SDEDIT + "celeba_hq.ckpt",
+                (_DRIVE + "1wSoA5fm_d6JBZk4RZ1SzWLMgev4WqH21",),
+                megabytes=455,
+            ),
+        ),
+        "ddpm",
+        _DDPM,
+        _SIZES["ddpm"],
+        _CELEBA_HQ,
+        _FACES,
+        _f_t(
+            "CelebA_HQ",
+            {
+                name: name.replace(" ", "_")
+                for name in (
+                    "smiling",
+                    "sad",
+                    "angry",
+                    "tanned",
+                    "man",
+                    "woman",
+                    "young",
+                    "curly hair",
+                    "makeup",
+                    "nicolas",
+                    "pixar",
+                    "neanderthal",
+                    "modigliani",
+                    "frida",
+                    "zombie",
+                )
+            },
+            {
                 "smiling": "6694632ef848d12e595ec1291df734ef3e9850d94a08632f06dc8fdd459b7703",
-                "pixar": "fb5b77b60221872c8ba9dd9af9f40a92c6eba5bb716585c0e7e75f996659b67e"}),
-        "celeba", 167),
-    Row("celeba_hq_p2", "faces of CelebA-HQ, P2", "P2 weighting (Choi et al. 2022, arXiv 2204.00227)",
+                "pixar": "fb5b77b60221872c8ba9dd9af9f40a92c6eba5bb716585c0e7e75f996659b67e",
+            },
+        ),
+        "celeba",
+        167,
+    ),
+    Row(
+        "celeba_hq_p2",
+        "faces of CelebA-HQ, P2",
+        "P2 weighting (Choi et al. 2022, arXiv 2204.00227)",
         _UNSTATED.format("guided-diffusion, which it builds on"),
-        (Remote("celebahq_p2.pt", pages=(_DRIVE + "1ag8JnvKGKo6L6avO_dTFEBNWJo2jZIDF", _ONEDRIVE,
-                                         _DRIVE + "1rJO1QSm1Rqp6JmHHNKcPni6maqbgKj0R"), megabytes=374),),
-        "openai", _P2, _SIZES["p2"], _CELEBA_HQ, published.without_t_edit(_FACES), {}, "celeba", 167,
+        (
+            Remote(
+                "celebahq_p2.pt",
+                pages=(
+                    _DRIVE + "1ag8JnvKGKo6L6avO_dTFEBNWJo2jZIDF",
+                    _ONEDRIVE,
+                    _DRIVE + "1rJO1QSm1Rqp6JmHHNKcPni6maqbgKj0R",
+                ),
+                megabytes=374,
+            ),
+        ),
+        "openai",
+        _P2,
+        _SIZES["p2"],
+        _CELEBA_HQ,
+        published.without_t_edit(_FACES),
+        {},
+        "celeba",
+        167,
         "The original recommends this network over SDEdit's but published no f_t for it: train one.  Its t_edit and t_boost are "
-        "read off the curve of SDEdit's network on the same pictures, a stand-in."),
-    Row("celeba_hq_hub", "faces of CelebA-HQ, DDPM of the Hub", "DDPM (Ho et al. 2020, arXiv 2006.11239)", "Apache-2.0",
-        (Remote("config.json", _HUB + "config.json"), Remote("scheduler_config.json", _HUB + "scheduler_config.json"),
-         Remote("diffusion_pytorch_model.bin", _HUB + "diffusion_pytorch_model.bin", megabytes=455)),
-        "diffusers", {}, _SIZES["ddpm"], _CELEBA_HQ, published.without_t_edit(_FACES), {}, "celeba", 167,
+        "read off the curve of SDEdit's network on the same pictures, a stand-in.",
+    ),
+    Row(
+        "celeba_hq_hub",
+        "faces of CelebA-HQ, DDPM of the Hub",
+        "DDPM (Ho et al. 2020, arXiv 2006.11239)",
+        "Apache-2.0",
+        (
+            Remote("config.json", _HUB + "config.json"),
+            Remote("scheduler_config.json", _HUB + "scheduler_config.json"),
+            Remote("diffusion_pytorch_model.bin", _HUB + "diffusion_pytorch_model.bin", megabytes=455),
+        ),
+        "diffusers",
+        {},
+        _SIZES["ddpm"],
+        _CELEBA_HQ,
+        published.without_t_edit(_FACES),
+        {},
+        "celeba",
+        167,
         "Whether these weights equal SDEdit's is not known here, so the official f_t are not offered for them; its t_edit and "
-        "t_boost are those of SDEdit's network, a stand-in."),
-    Row("lsun_church", "churches of LSUN, DDPM", "DDPM (Ho et al. 2020), as SDEdit gives it (Meng et al. 2022)",
-        _UNSTATED.format("SDEdit"), (Remote("church_outdoor.ckpt", _SDEDIT + "church_outdoor.ckpt", megabytes=455),),
-        "ddpm", _DDPM, _SIZES["ddpm"], _lsun("church_outdoor"), published.CHURCHES,
-        _f_t("church_outdoor", {name: f"church_{name.replace(' ', '_')}" for name in (
-            "gothic", "red brick", "temple", "wooden church", "factory", "department store")},
-            {"gothic": "333a87143dd975cc019c12c7d647e7227fbc59deba35c7067dc04e30b60e7e83"}), "church", 293),
-    Row("lsun_bedroom", "bedrooms of LSUN, DDPM", "DDPM (Ho et al. 2020), as SDEdit gives it (Meng et al. 2022)",
-        _UNSTATED.format("SDEdit"), (Remote("bedroom.ckpt", _SDEDIT + "bedroom.ckpt", megabytes=455),),
-        "ddpm", _DDPM, _SIZES["ddpm"], _lsun("bedroom"), published.BEDROOMS,
-        _f_t("bedroom", {name: f"bedroom_{name}" for name in ("hotel", "princess")}, {}), "bedroom", 221),
-    Row("afhq_dog", "dogs of AFHQ, iDDPM", "ILVR (Choi et al. 2021, arXiv 2108.02938)",
+        "t_boost are those of SDEdit's network, a stand-in.",
+    ),
+    Row(
+        "lsun_church",
+        "churches of LSUN, DDPM",
+        "DDPM (Ho et al. 2020), as SDEdit gives it (Meng et al. 2022)",
+        _UNSTATED.format("SDEdit"),
+        (Remote("church_outdoor.ckpt", _SDEDIT + "church_outdoor.ckpt", megabytes=455),),
+        "ddpm",
+        _DDPM,
+        _SIZES["ddpm"],
+        _lsun("church_outdoor"),
+        published.CHURCHES,
+        _f_t(
+            "church_outdoor",
+            {
+                name: f"church_{name.replace(' ', '_')}"
+                for name in ("gothic", "red brick", "temple", "wooden church", "factory", "department store")
+            },
+            {"gothic": "333a87143dd975cc019c12c7d647e7227fbc59deba35c7067dc04e30b60e7e83"},
+        ),
+        "church",
+        293,
+    ),
+    Row(
+        "lsun_bedroom",
+        "bedrooms of LSUN, DDPM",
+        "DDPM (Ho et al. 2020), as SDEdit gives it (Meng et al. 2022)",
+        _UNSTATED.format("SDEdit"),
+        (Remote("bedroom.ckpt", _SDEDIT + "bedroom.ckpt", megabytes=455),),
+        "ddpm",
+        _DDPM,
+        _SIZES["ddpm"],
+        _lsun("bedroom"),
+        published.BEDROOMS,
+        _f_t("bedroom", {name: f"bedroom_{name}" for name in ("hotel", "princess")}, {}),
+        "bedroom",
+        221,
+    ),
+    Row(
+        "afhq_dog",
+        "dogs of AFHQ, iDDPM",
+        "ILVR (Choi et al. 2021, arXiv 2108.02938)",
         _UNSTATED.format("guided-diffusion, which it builds on"),
-        (Remote("afhq_dog_4m.pt", pages=(_DRIVE + "14OG_o3aa8Hxmfu36IIRyOgRwEP6ngLdo", _ONEDRIVE), megabytes=374),),
-        "openai", _P2, _SIZES["p2"], _AFHQ, published.DOGS,
-        _f_t("dog", {name: f"dog_{name}" for name in ("happy", "sleepy", "angry", "yorkshire", "wolf")},
-             {"happy": "acf73e28efe694f1950efca48b789c63c1cb7215354bbc82745b9f975ddb48ab"}), "afhq", 167),
-    Row("ffhq", "faces of FFHQ, iDDPM", "ILVR (Choi et al. 2021, arXiv 2108.02938)",
+        (
+            Remote(
+                "afhq_dog_4m.pt",
+                pages=(_DRIVE + "14OG_o3aa8Hxmfu36IIRyOgRwEP6ngLdo", _ONEDRIVE),
+                megabytes=374,
+            ),
+        ),
+        "openai",
+        _P2,
+        _SIZES["p2"],
+        _AFHQ,
+        published.DOGS,
+        _f_t(
+            "dog",
+            {name: f"dog_{name}" for name in ("happy", "sleepy", "angry", "yorkshire", "wolf")},
+            {"happy": "acf73e28efe694f1950efca48b789c63c1cb7215354bbc82745b9f975ddb48ab"},
+        ),
+        "afhq",
+        167,
+    ),
+    Row(
+        "ffhq",
+        "faces of FFHQ, iDDPM",
+        "ILVR (Choi et al. 2021, arXiv 2108.02938)",
         _UNSTATED.format("guided-diffusion, which it builds on"),
-        (Remote("ffhq_10m.pt", pages=(_DRIVE + "117Y6Z6-Hg6TMZVIXMmgYbpZy7QvTXign", _ONEDRIVE), megabytes=374),),
-        "openai", _P2, _SIZES["p2"], _FFHQ, published.without_t_edit(_FACES), {},
-        note="No perceptual curve was published for it: measure one (python -m asyrp_lib curve --domain ffhq)."),
-    Row("metfaces", "painted faces of MetFaces, P2", "P2 weighting (Choi et al. 2022, arXiv 2204.00227)",
+        (
+            Remote(
+                "ffhq_10m.pt", pages=(_DRIVE + "117Y6Z6-Hg6TMZVIXMmgYbpZy7QvTXign", _ONEDRIVE), megabytes=374
+            ),
+        ),
+        "openai",
+        _P2,
+        _SIZES["p2"],
+        _FFHQ,
+        published.without_t_edit(_FACES),
+        {},
+        note="No perceptual curve was published for it: measure one (python -m asyrp_lib curve --domain ffhq).",
+    ),
+    Row(
+        "metfaces",
+        "painted faces of MetFaces, P2",
+        "P2 weighting (Choi et al. 2022, arXiv 2204.00227)",
         _UNSTATED.format("guided-diffusion, which it builds on"),
-        (Remote("metface_p2.pt", pages=(_DRIVE + "1swjgSB1WFF9JnBR6W6Newnfzdyo1nPYf", _ONEDRIVE), megabytes=374),),
-        "openai", _P2, _SIZES["p2"], _METFACES, published.PAINTINGS,
-        _f_t("metfaces", {name: f"metface_{name}" for name in ("smiling", "angry", "sad", "disgusted")},
-             {"smiling": "4f24e3ef75cca7e8fb3a600cfc5362aa51c53804584652eba7bd4364ef9dbcf9"}), "metface", 180),
-    Row("imagenet", "pictures of ImageNet, ADM, unconditional", "ADM (Dhariwal & Nichol 2021, arXiv 2105.05233)",
+        (
+            Remote(
+                "metface_p2.pt",
+                pages=(_DRIVE + "1swjgSB1WFF9JnBR6W6Newnfzdyo1nPYf", _ONEDRIVE),
+                megabytes=374,
+            ),
+        ),
+        "openai",
+        _P2,
+        _SIZES["p2"],
+        _METFACES,
+        published.PAINTINGS,
+        _f_t(
+            "metfaces",
+            {name: f"metface_{name}" for name in ("smiling", "angry", "sad", "disgusted")},
+            {"smiling": "4f24e3ef75cca7e8fb3a600cfc5362aa51c53804584652eba7bd4364ef9dbcf9"},
+        ),
+        "metface",
+        180,
+    ),
+    Row(
+        "imagenet",
+        "pictures of ImageNet, ADM, unconditional",
+        "ADM (Dhariwal & Nichol 2021, arXiv 2105.05233)",
         _UNSTATED.format("guided-diffusion"),
-        (Remote("256x256_diffusion_uncond.pt", "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/"
-                "256x256_diffusion_uncond.pt", megabytes=2211),),
-        "openai", _ADM, _SIZES["adm"], _IMAGENET, published.OBJECTS,
-        note="No perceptual curve was published for it: measure one (python -m asyrp_lib curve --domain imagenet)."),
+        (
+            Remote(
+                "256x256_diffusion_uncond.pt",
+                "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/256x256_diffusion_uncond.pt",
+                megabytes=2211,
+            ),
+        ),
+        "openai",
+        _ADM,
+        _SIZES["adm"],
+        _IMAGENET,
+        published.OBJECTS,
+        note="No perceptual curve was published for it: measure one (python -m asyrp_lib curve --domain imagenet).",
+    ),
 )
 
 #: name -> row

@@ -1,4 +1,5 @@
 """`synthfaces`: the embedded domain, a small world whose truth is known."""
+
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ...store.paths import data_dir
 from ..domain import Domain
 from .edits import EDITS, UNSEEN
 from .faces import from_bytes, render_split
-from .factors import sample_factors, SPLITS
+from .factors import SPLITS, sample_factors
 from .networks import load_oracle, load_segmenter
 from .render import CLASSES
 from .styles import STYLES
@@ -49,9 +50,20 @@ def load_synthfaces(device: torch.device) -> Domain:
         faces = render_split(split, first + n, resolution, device=device)
         return STYLES[UNSEEN[edit]](from_bytes(faces.images[first:]), faces.masks[first:])
 
-    domain = Domain("synthfaces", unet, images, clip, EDITS, PerceptualDistance(segmenter.features),
-                    directions=data_dir() / "directions" / "synthfaces", oracle=oracle, segmenter=segmenter.segment,
-                    classes=CLASSES, factor_source=factors, target_source=targets)
+    domain = Domain(
+        "synthfaces",
+        unet,
+        images,
+        clip,
+        EDITS,
+        PerceptualDistance(segmenter.features),
+        directions=data_dir() / "directions" / "synthfaces",
+        oracle=oracle,
+        segmenter=segmenter.segment,
+        classes=CLASSES,
+        factor_source=factors,
+        target_source=targets,
+    )
     curve = data_dir() / "results" / "synthfaces_curve.json"
     if curve.exists():
         stored = json.loads(curve.read_text())["data"]

@@ -1,4 +1,5 @@
 """The edits of `synthfaces`."""
+
 from ..edits import Edit
 from .styles import STYLES
 
@@ -9,7 +10,9 @@ from .styles import STYLES
 FINE, SMALL, MEDIUM, LARGE, OUTLINE = (30.0, 200), (16.0, 200), (10.0, 200), (3.0, 200), (3.0, 300)
 
 
-def _in_domain(name: str, source: str, target: str, factor: str, size: tuple[float, int], sign: int = 1) -> Edit:
+def _in_domain(
+    name: str, source: str, target: str, factor: str, size: tuple[float, int], sign: int = 1
+) -> Edit:
     return Edit(name, source, target, factor=factor, sign=sign, lambda_recon=size[0], t_edit=size[1])
 
 
@@ -27,7 +30,9 @@ _IN_DOMAIN = (
 )
 #: unseen edit -> caption of its style
 UNSEEN = dict(zip(("sketch", "watercolour", "pixel art", "zombie", "neon"), STYLES))
-_UNSEEN = tuple(Edit(name, "a photo of a face", f"{style} of a face", in_domain=False) for name, style in UNSEEN.items())
+_UNSEEN = tuple(
+    Edit(name, "a photo of a face", f"{style} of a face", in_domain=False) for name, style in UNSEEN.items()
+)
 
 #: name -> edit
 EDITS: dict[str, Edit] = {edit.name: edit for edit in _IN_DOMAIN + _UNSEEN}

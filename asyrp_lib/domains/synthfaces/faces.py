@@ -1,4 +1,5 @@
 """Pools of rendered faces: the images, masks and factors that a split of `synthfaces` consists of."""
+
 import hashlib
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from tqdm import tqdm
 
 from ...errors import UnknownNameError
 from ...store.files import atomic_write
-from . import factors as _factors, render as _render
+from . import factors as _factors
+from . import render as _render
 from .factors import SPLITS, sample_factors
 from .render import LOOKS, render
 
@@ -27,8 +29,15 @@ class Faces(NamedTuple):
     factors: pd.DataFrame
 
 
-def render_split(split: str, n: int, resolution: int, *, edition: int = 1, device: torch.device | str = "cpu",
-                 progress: bool = True) -> Faces:
+def render_split(
+    split: str,
+    n: int,
+    resolution: int,
+    *,
+    edition: int = 1,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+) -> Faces:
     """Render the first `n` faces of a split; face i is the same for every `n`.
 
     Args:
@@ -56,8 +65,9 @@ def render_split(split: str, n: int, resolution: int, *, edition: int = 1, devic
     return Faces(images, masks, factors)
 
 
-def kept_images(split: str, n: int, resolution: int, folder: Path, *, edition: int, device: torch.device | str = "cpu"
-                ) -> Tensor:
+def kept_images(
+    split: str, n: int, resolution: int, folder: Path, *, edition: int, device: torch.device | str = "cpu"
+) -> Tensor:
     """The images of `render_split`, drawn once and kept in `folder` under the digest of the code that drew them.
 
     Returns:
@@ -68,7 +78,9 @@ def kept_images(split: str, n: int, resolution: int, folder: Path, *, edition: i
     file = Path(folder) / f"{split}_{n}x{resolution}_{digest}.npy"
     if not file.exists():
         with atomic_write(file) as temporary, open(temporary, "wb") as out:
-            np.save(out, render_split(split, n, resolution, edition=edition, device=device).images.cpu().numpy())
+            np.save(
+                out, render_split(split, n, resolution, edition=edition, device=device).images.cpu().numpy()
+            )
     return torch.from_numpy(np.load(file, mmap_mode="c"))
 
 

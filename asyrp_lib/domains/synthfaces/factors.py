@@ -3,6 +3,7 @@
 A row is one face, a column one factor.  Every factor is a plain number, so the truth of an edit ("how much did the smile
 move, and what else moved?") can be asked of any image whose factors are known or estimated by the oracle.
 """
+
 import numpy as np
 import pandas as pd
 

@@ -1,4 +1,5 @@
 """The two measuring networks of `synthfaces`: the oracle (which factors?) and the segmenter (what is where?)."""
+
 import os
 
 import pandas as pd
@@ -15,8 +16,14 @@ ORACLE_FACTORS = tuple(name for name in FACTORS if name not in ("background", "c
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU(),
-                         nn.Conv2d(outputs, outputs, 3, 1, 1), nn.GroupNorm(8, outputs), nn.SiLU())
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1),
+        nn.GroupNorm(8, outputs),
+        nn.SiLU(),
+        nn.Conv2d(outputs, outputs, 3, 1, 1),
+        nn.GroupNorm(8, outputs),
+        nn.SiLU(),
+    )
 
 
 class Oracle(nn.Module):
@@ -34,10 +41,17 @@ class Oracle(nn.Module):
         super().__init__()
         self.config = {"resolution": resolution, "width": width}
         levels = [width, 2 * width, 3 * width, 4 * width]
-        self.body = nn.Sequential(_block(3, levels[0]), *[_block(a, b, 2) for a, b in zip(levels, levels[1:])])
+        self.body = nn.Sequential(
+            _block(3, levels[0]), *[_block(a, b, 2) for a, b in zip(levels, levels[1:])]
+        )
         cells = (resolution // 8) ** 2
-        self.head = nn.Sequential(nn.Conv2d(levels[-1], 32, 1), nn.Flatten(), nn.Linear(32 * cells, 256), nn.SiLU(),
-                                  nn.Linear(256, len(ORACLE_FACTORS)))
+        self.head = nn.Sequential(
+            nn.Conv2d(levels[-1], 32, 1),
+            nn.Flatten(),
+            nn.Linear(32 * cells, 256),
+            nn.SiLU(),
+            nn.Linear(256, len(ORACLE_FACTORS)),
+        )
         # mean and standard deviation of each factor over the data set, so that outputs are in standard deviations
         self.register_buffer("mean", torch.zeros(len(ORACLE_FACTORS)))
         self.register_buffer("std", torch.ones(len(ORACLE_FACTORS)))
@@ -70,7 +84,9 @@ class Segmenter(nn.Module):
     def __init__(self, width: int = 24):
         super().__init__()
         self.config = {"width": width}
-        self.down = nn.ModuleList([_block(3, width), _block(width, 2 * width, 2), _block(2 * width, 4 * width, 2)])
+        self.down = nn.ModuleList(
+            [_block(3, width), _block(width, 2 * width, 2), _block(2 * width, 4 * width, 2)]
+        )
         self.up = nn.ModuleList([_block(6 * width, 2 * width), _block(3 * width, width)])
         self.out = nn.Conv2d(width, len(CLASSES), 1)
 
@@ -97,8 +113,12 @@ class Segmenter(nn.Module):
 
 def save_network(network: Oracle | Segmenter, path: str | os.PathLike, card: dict) -> None:
     """Write a measuring network with its configuration and card (scores, provenance) in half precision."""
-    save_weights(path, network.state_dict(), {"network": type(network).__name__, "config": network.config, "card": card},
-                 dtype=torch.float16)
+    save_weights(
+        path,
+        network.state_dict(),
+        {"network": type(network).__name__, "config": network.config, "card": card},
+        dtype=torch.float16,
+    )
 
 
 def load_oracle(path: str | os.PathLike) -> Oracle:
@@ -120,6 +140,6 @@ def load_segmenter(path: str | os.PathLike) -> Segmenter:
         WeightsError: the file is missing, damaged, or of another network.
     """
     state, config = read_weights(path)
-    segmenter = Segmenter(**{"width": config.get("config", {}).get("width", 24)})
+    segmenter = Segmenter(width=config.get("config", {}).get("width", 24))
     load_strictly(segmenter, state, path)
     return segmenter.eval().requires_grad_(False)

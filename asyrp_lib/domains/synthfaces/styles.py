@@ -3,6 +3,7 @@
 Every style is a function (images (B, 3, R, R) in [-1, 1], masks (B, R, R)) -> images in [-1, 1].  With them "unseen
 domain" means what it means in the paper (Sec. 5.1, Fig. 5): the text knows the target, the frozen U-Net does not.
 """
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,7 +26,7 @@ def _edges(unit: Tensor) -> Tensor:
     grey = F.pad(_grey(unit), (1, 1, 1, 1), mode="replicate")
     dx = grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]
     dy = grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]
-    return (2.2 * (dx ** 2 + dy ** 2).sqrt()).clamp(0, 1)
+    return (2.2 * (dx**2 + dy**2).sqrt()).clamp(0, 1)
 
 
 def pencil_sketch(images: Tensor, masks: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ def pencil_sketch(images: Tensor, masks: Tensor) -> Tensor:
     unit = (images + 1) / 2
     grey = _grey(unit)
     dodge = (grey / (_blur(grey, 0.06) + 0.02)).clamp(0, 1)
-    paper = (0.96 * dodge ** 1.5 - 0.75 * _edges(unit)).clamp(0.05, 1)
+    paper = (0.96 * dodge**1.5 - 0.75 * _edges(unit)).clamp(0.05, 1)
     return (paper * unit.new_tensor([1.0, 0.99, 0.95])[:, None, None]) * 2 - 1
 
 
@@ -42,7 +43,9 @@ def watercolour(images: Tensor, masks: Tensor) -> Tensor:
     unit = (images + 1) / 2
     wash = (_blur(unit, 0.025) * 5).round() / 5
     wash = 0.45 + 0.55 * (1.35 * (wash - _grey(wash)) + _grey(wash)).clamp(0, 1)
-    return ((wash - 0.25 * _edges(wash)) * unit.new_tensor([1.0, 0.98, 0.93])[:, None, None]).clamp(0, 1) * 2 - 1
+    return ((wash - 0.25 * _edges(wash)) * unit.new_tensor([1.0, 0.98, 0.93])[:, None, None]).clamp(
+        0, 1
+    ) * 2 - 1
 
 
 def pixel_art(images: Tensor, masks: Tensor) -> Tensor:
@@ -80,5 +83,10 @@ def neon(images: Tensor, masks: Tensor) -> Tensor:
 
 
 #: caption of the style -> the function that draws it
-STYLES = {"a pencil sketch": pencil_sketch, "a watercolour painting": watercolour, "pixel art": pixel_art,
-          "a zombie": zombie, "a neon drawing": neon}
+STYLES = {
+    "a pencil sketch": pencil_sketch,
+    "a watercolour painting": watercolour,
+    "pixel art": pixel_art,
+    "a zombie": zombie,
+    "a neon drawing": neon,
+}

@@ -1,4 +1,5 @@
 """How the shipped networks of `synthfaces` are trained."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,30 @@ from .measures import pretrain_oracle, pretrain_segmenter
 
 #: network -> (trainer, budget, faces) of the shipped weights
 RECIPES = {
-    "ddpm": (pretrain_ddpm, Budget(images=1_500_000, batch=32, lr=6e-4, betas=(0.9, 0.99), ema=0.9995), 60_000),
+    "ddpm": (
+        pretrain_ddpm,
+        Budget(images=1_500_000, batch=32, lr=6e-4, betas=(0.9, 0.99), ema=0.9995),
+        60_000,
+    ),
     "clip": (pretrain_clip, Budget(images=449_152, batch=128, lr=1e-3, weight_decay=0.05, seed=21), 16_000),
-    "oracle": (pretrain_oracle, Budget(images=319_744, batch=128, lr=1e-3, weight_decay=0.01, seed=31), 30_000),
+    "oracle": (
+        pretrain_oracle,
+        Budget(images=319_744, batch=128, lr=1e-3, weight_decay=0.01, seed=31),
+        30_000,
+    ),
     "segmenter": (pretrain_segmenter, Budget(images=106_816, batch=64, lr=1e-3, seed=41), 10_000),
 }
 
 
-def pretrain(network: str, resolution: int, runs: Path, *, device: torch.device, images: int | None = None,
-             faces: int | None = None) -> Path:
+def pretrain(
+    network: str,
+    resolution: int,
+    runs: Path,
+    *,
+    device: torch.device,
+    images: int | None = None,
+    faces: int | None = None,
+) -> Path:
     """Train one network, or go on, and write it to `runs`, beside its state: what is shipped stays as it is.
 
     Args:
@@ -33,6 +49,7 @@ def pretrain(network: str, resolution: int, runs: Path, *, device: torch.device,
         The weights file.
     """
     from .. import weights_file
+
     train, budget, default_faces = RECIPES[network]
     if images is not None:
         budget = replace(budget, images=images)

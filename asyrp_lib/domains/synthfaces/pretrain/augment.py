@@ -1,10 +1,13 @@
 """Disturbances under which the measuring networks and CLIP must keep their judgement."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def disturb(images: Tensor, generator: torch.Generator, *, geometry: bool = True, coarsest: float = 0.5) -> Tensor:
+def disturb(
+    images: Tensor, generator: torch.Generator, *, geometry: bool = True, coarsest: float = 0.5
+) -> Tensor:
     """Shift, zoom, change of light and contrast, blur and noise, each at random per image.
 
     P_t is blurry far from t = 0 and edits leave small artefacts; a network that saw neither would judge them by accident.
@@ -30,8 +33,12 @@ def disturb(images: Tensor, generator: torch.Generator, *, geometry: bool = True
         theta[:, 0, 2], theta[:, 1, 2] = uniform(-0.12, 0.12).flatten(), uniform(-0.12, 0.12).flatten()
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         out = F.grid_sample(out, grid, padding_mode="reflection", align_corners=False)
-    small = F.interpolate(F.interpolate(out, scale_factor=coarsest, mode="area"), size=(r, r), mode="bilinear",
-                          align_corners=False)
+    small = F.interpolate(
+        F.interpolate(out, scale_factor=coarsest, mode="area"),
+        size=(r, r),
+        mode="bilinear",
+        align_corners=False,
+    )
     out = torch.lerp(out, small, uniform(-0.8, 1).clamp(min=0))
     out = out * uniform(0.85, 1.1) + uniform(-0.08, 0.08)
     noise = torch.randn(out.shape, generator=generator).to(device)

@@ -1,4 +1,5 @@
 """The small CLIP of `synthfaces`: an open_clip model that reads captions of faces and of unseen styles."""
+
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from .augment import disturb
 from .loop import Budget, train_network
 
 #: open_clip configuration: a ResNet image tower on 64 pixels (smaller pictures are enlarged) and a text transformer.
-CONFIG = {"embed_dim": 128,
-          "vision_cfg": {"layers": [1, 1, 2, 1], "width": 32, "image_size": 64, "head_width": 64},
-          "text_cfg": {"context_length": 40, "vocab_size": 49408, "width": 96, "heads": 4, "layers": 2}}
+CONFIG = {
+    "embed_dim": 128,
+    "vision_cfg": {"layers": [1, 1, 2, 1], "width": 32, "image_size": 64, "head_width": 64},
+    "text_cfg": {"context_length": 40, "vocab_size": 49408, "width": 96, "heads": 4, "layers": 2},
+}
 #: Share of the pictures that are drawn in an unseen style.
 STYLED = 0.3
 #: Share of the batches that are reduced to the domain's own resolution.
@@ -43,12 +46,15 @@ class _Towers(nn.Module):
     def forward(self, images: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         model = self.clip.model
         seen = model.encode_image(self.clip.preprocess(images), normalize=True)
-        named = self.head(seen * CONFIG["embed_dim"] ** 0.5)  # the features have unit length, the factors unit variance
+        named = self.head(
+            seen * CONFIG["embed_dim"] ** 0.5
+        )  # the features have unit length, the factors unit variance
         return seen, model.encode_text(tokens, normalize=True), model.logit_scale.exp().clamp(max=100), named
 
 
-def captioned_faces(split: str, n: int, resolution: int, clip: Clip, *, seed: int, device: torch.device
-                    ) -> tuple[Tensor, Tensor, pd.DataFrame, list[str | None]]:
+def captioned_faces(
+    split: str, n: int, resolution: int, clip: Clip, *, seed: int, device: torch.device
+) -> tuple[Tensor, Tensor, pd.DataFrame, list[str | None]]:
     """Faces of a split, `STYLED` of them redrawn, with tokens of `WORDINGS` captions each.
 
     Returns:
@@ -62,13 +68,25 @@ def captioned_faces(split: str, n: int, resolution: int, clip: Clip, *, seed: in
         chosen = torch.tensor([i for i, s in enumerate(styles) if s == name], dtype=torch.long, device=device)
         for part in chosen.split(64):
             images[part] = to_bytes(draw(from_bytes(faces.images[part]), faces.masks[part]))
-    tokens = torch.stack([clip.tokenizer([caption(row, rng, style) for _ in range(WORDINGS)])
-                          for (_, row), style in zip(faces.factors.iterrows(), styles)]).to(device)
+    tokens = torch.stack(
+        [
+            clip.tokenizer([caption(row, rng, style) for _ in range(WORDINGS)])
+            for (_, row), style in zip(faces.factors.iterrows(), styles)
+        ]
+    ).to(device)
     return images, tokens, faces.factors, styles
 
 
-def pretrain_clip(resolution: int, budget: Budget, folder: Path, export: Path, *, faces: int = 16_000,
-                  audit: int = 1_000, device: torch.device) -> dict:
+def pretrain_clip(
+    resolution: int,
+    budget: Budget,
+    folder: Path,
+    export: Path,
+    *,
+    faces: int = 16_000,
+    audit: int = 1_000,
+    device: torch.device,
+) -> dict:
     """Train the CLIP on faces at 64 pixels and at the domain's own resolution and write it with its audit scores.
 
     Args:
@@ -84,8 +102,9 @@ def pretrain_clip(resolution: int, budget: Budget, folder: Path, export: Path, *
     """
     torch.manual_seed(budget.seed)
     clip = build_clip(CONFIG).to(device)
-    images, tokens, factors, _ = captioned_faces("train", faces, CONFIG["vision_cfg"]["image_size"], clip, seed=11,
-                                           device=device)
+    images, tokens, factors, _ = captioned_faces(
+        "train", faces, CONFIG["vision_cfg"]["image_size"], clip, seed=11, device=device
+    )
     table = torch.tensor(factors[list(ORACLE_FACTORS)].to_numpy(), dtype=torch.float32, device=device)
     table = (table - table.mean(0)) / table.std(0)
     contrast = open_clip.ClipLoss()
@@ -98,12 +117,25 @@ def pretrain_clip(resolution: int, budget: Budget, folder: Path, export: Path, *
         pictures = disturb(pictures, generator, coarsest=blur)
         wording = torch.randint(0, WORDINGS, (len(index),), generator=generator).to(index.device)
         a, b, scale, named = model(pictures, tokens[index, wording])
-        return contrast(a.float(), b.float(), scale.float()) + NAMING * F.mse_loss(named.float(), table[index])
+        return contrast(a.float(), b.float(), scale.float()) + NAMING * F.mse_loss(
+            named.float(), table[index]
+        )
 
-    towers, info = train_network(_Towers(clip).to(device), loss_of, faces, budget, folder,
-                                 identity={"network": "clip", "resolution": resolution, "faces": faces, **CONFIG})
-    card = {**info, "faces": faces, "resolution": resolution, "audit_faces": audit,
-            "zero_shot": zero_shot(towers.clip, resolution, audit, device)}
+    towers, info = train_network(
+        _Towers(clip).to(device),
+        loss_of,
+        faces,
+        budget,
+        folder,
+        identity={"network": "clip", "resolution": resolution, "faces": faces, **CONFIG},
+    )
+    card = {
+        **info,
+        "faces": faces,
+        "resolution": resolution,
+        "audit_faces": audit,
+        "zero_shot": zero_shot(towers.clip, resolution, audit, device),
+    }
     save_clip(towers.clip, export, CONFIG, card)
     return card
 
@@ -114,10 +146,19 @@ QUESTIONS = {
     "angry": ("worried face", "angry face", lambda f: f.brow_tilt > 0, lambda f: f.brow_tilt.abs() > 0.6),
     "old": ("young person", "old person", lambda f: f.age > 0.5, lambda f: (f.age - 0.5).abs() > 0.25),
     "tanned": ("untanned face", "tanned face", lambda f: f.tan > 0.5, lambda f: (f.tan == 0) | (f.tan > 0.6)),
-    "curly": ("person with straight hair", "person with curly hair", lambda f: f.curl > 0.5,
-              lambda f: (f.bald < 0.5) & ((f.curl < 0.1) | (f.curl > 0.65))),
+    "curly": (
+        "person with straight hair",
+        "person with curly hair",
+        lambda f: f.curl > 0.5,
+        lambda f: (f.bald < 0.5) & ((f.curl < 0.1) | (f.curl > 0.65)),
+    ),
     "glasses": ("face", "face with glasses", lambda f: f.glasses > 0.5, lambda f: f.glasses > -1),
-    "beard": ("face", "face with a beard", lambda f: f.beard > 0.3, lambda f: (f.beard == 0) | (f.beard > 0.5)),
+    "beard": (
+        "face",
+        "face with a beard",
+        lambda f: f.beard > 0.3,
+        lambda f: (f.beard == 0) | (f.beard > 0.5),
+    ),
     "man": ("a woman", "a man", lambda f: f.gender > 0, lambda f: f.gender.abs() > 0.4),
     "bald": ("face", "bald face", lambda f: f.bald > 0.5, lambda f: (f.bald == 0) | (f.bald > 0.7)),
 }
@@ -127,7 +168,9 @@ QUESTIONS = {
 def zero_shot(clip: Clip, resolution: int, audit: int, device: torch.device) -> dict[str, float]:
     """Accuracy of choosing the right one of two texts on audit faces, and of naming the style of styled ones."""
     faces = render_split("audit", audit, resolution, device=device)
-    encode = lambda pictures: torch.cat([F.normalize(clip.encode_images(p), dim=-1) for p in pictures.split(128)])
+    encode = lambda pictures: torch.cat(
+        [F.normalize(clip.encode_images(p), dim=-1) for p in pictures.split(128)]
+    )
     features = encode(from_bytes(faces.images))
     scores = {}
     for name, (no, yes, truth, clear) in QUESTIONS.items():

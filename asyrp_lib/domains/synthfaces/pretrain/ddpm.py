@@ -1,4 +1,5 @@
 """The diffusion models of `synthfaces`: U-Nets trained on v, through a codec and a schedule made for the resolution."""
+
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,11 +31,17 @@ RECIPES = {32: Recipe(1, Codec(1), (32, 64, 128)), 64: Recipe(2, Codec(2), (64, 
 def build_unet(resolution: int) -> UNet2DModel:
     """The untrained U-Net of a resolution of `RECIPES`: 2.7 or 10.9 million parameters."""
     recipe = RECIPES[resolution]
-    plain, channels = len(recipe.channels) - 1, 3 * recipe.codec.factor ** 2
+    plain, channels = len(recipe.channels) - 1, 3 * recipe.codec.factor**2
     return UNet2DModel(
-        sample_size=resolution // recipe.codec.factor, in_channels=channels, out_channels=channels, layers_per_block=1,
-        block_out_channels=recipe.channels, down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",),
-        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain, attention_head_dim=32)
+        sample_size=resolution // recipe.codec.factor,
+        in_channels=channels,
+        out_channels=channels,
+        layers_per_block=1,
+        block_out_channels=recipe.channels,
+        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain,
+        attention_head_dim=32,
+    )
 
 
 def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
@@ -47,6 +54,7 @@ def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
     Returns:
         loss_of(model, indices, generator) for `train_network`.
     """
+
     def loss_of(model: nn.Module, index: Tensor, generator: torch.Generator) -> Tensor:
         x0 = codec.encode(from_bytes(images[index.to(images.device)].to(index.device)))
         noise = torch.randn(x0.shape, generator=generator).to(x0.device)
@@ -59,8 +67,16 @@ def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
     return loss_of
 
 
-def pretrain_ddpm(resolution: int, budget: Budget, folder: Path, export: Path, *, start: Path, faces: int = 60_000,
-                  device: torch.device) -> dict:
+def pretrain_ddpm(
+    resolution: int,
+    budget: Budget,
+    folder: Path,
+    export: Path,
+    *,
+    start: Path,
+    faces: int = 60_000,
+    device: torch.device,
+) -> dict:
     """Train the DDPM and write `export` (half precision, its configuration in the metadata) at every checkpoint.
 
     Without a state in `folder` it goes on from the weights in `start`, if they are of this recipe, so that a committed
@@ -79,10 +95,17 @@ def pretrain_ddpm(resolution: int, budget: Budget, folder: Path, export: Path, *
     """
     recipe = RECIPES[resolution]
     schedule = NoiseSchedule.linear().shifted(recipe.snr)
-    images = kept_images("train", faces, resolution, folder.parent / "pool", edition=recipe.edition, device=device)
+    images = kept_images(
+        "train", faces, resolution, folder.parent / "pool", edition=recipe.edition, device=device
+    )
     torch.manual_seed(budget.seed)
     unet, before = build_unet(resolution), None
-    about = {"edition": recipe.edition, "codec": recipe.codec.factor, "faces": faces, "data": "synthfaces train split"}
+    about = {
+        "edition": recipe.edition,
+        "codec": recipe.codec.factor,
+        "faces": faces,
+        "data": "synthfaces train split",
+    }
     if start.exists() and not (folder / "state.pt").exists():
         earlier, card = HSpaceUNet.from_pretrained(start), read_weights(start)[1]["card"]
         if earlier.unet_config == HSpaceUNet(build_unet(resolution), schedule).unet_config:
@@ -93,8 +116,15 @@ def pretrain_ddpm(resolution: int, budget: Budget, folder: Path, export: Path, *
     def on_save(average: nn.Module, info: dict) -> None:
         HSpaceUNet(average, schedule, "v_prediction").save(export, {**info, **about}, dtype=torch.float16)
 
-    average, info = train_network(unet, v_loss(schedule, images, recipe.codec), faces, budget, folder,
-                                  identity={"network": "ddpm", "resolution": resolution, **about}, before=before,
-                                  on_save=on_save)
+    average, info = train_network(
+        unet,
+        v_loss(schedule, images, recipe.codec),
+        faces,
+        budget,
+        folder,
+        identity={"network": "ddpm", "resolution": resolution, **about},
+        before=before,
+        on_save=on_save,
+    )
     on_save(average, info)  # also when the last run was killed between its state and its export
     return info

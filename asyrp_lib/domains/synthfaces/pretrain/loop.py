@@ -1,10 +1,11 @@
 """One training loop for the shipped networks: EMA, bf16, resume after a kill at any moment."""
+
 import copy
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Callable
 
 import torch
 from torch import Tensor, nn
@@ -39,10 +40,18 @@ class Budget:
     seed: int = 0
 
 
-def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.Generator], Tensor], size: int,
-                  budget: Budget, folder: Path, *, identity: dict, save_every: float = 120.0,
-                  before: dict | None = None, on_save: Callable[[nn.Module, dict], None] | None = None
-                  ) -> tuple[nn.Module, dict]:
+def train_network(
+    model: nn.Module,
+    loss_of: Callable[[nn.Module, Tensor, torch.Generator], Tensor],
+    size: int,
+    budget: Budget,
+    folder: Path,
+    *,
+    identity: dict,
+    save_every: float = 120.0,
+    before: dict | None = None,
+    on_save: Callable[[nn.Module, dict], None] | None = None,
+) -> tuple[nn.Module, dict]:
     """Minimise `loss_of` over random batches of indices until the budget of images is used up.
 
     The folder keeps `state.pt` (weights, EMA, optimiser, generator, counters; written atomically) and `losses.csv`;
@@ -66,22 +75,31 @@ def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=budget.lr, betas=budget.betas, weight_decay=budget.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=budget.lr, betas=budget.betas, weight_decay=budget.weight_decay
+    )
     generator = torch.Generator().manual_seed(budget.seed)
     info = before or {"steps": 0, "images": 0, "seconds": 0.0, "loss": float("nan")}
     identity = identity | {key: value for key, value in asdict(budget).items() if key != "images"}
-    own_steps, state_file = 0, folder / "state.pt"  # own: of this optimiser, which begins anew after exported weights
+    own_steps, state_file = (
+        0,
+        folder / "state.pt",
+    )  # own: of this optimiser, which begins anew after exported weights
     if state_file.exists():
         state = torch.load(state_file, map_location=device, weights_only=True)
         if state["identity"] != json.dumps(identity):
-            raise TrainingError(f"{state_file} belongs to another run ({state['identity']}); expected {json.dumps(identity)}; "
-                                "give another folder or delete it.")
+            raise TrainingError(
+                f"{state_file} belongs to another run ({state['identity']}); expected {json.dumps(identity)}; "
+                "give another folder or delete it."
+            )
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"].cpu())
         info, own_steps = state["info"], state["own_steps"]
-    half = has_bf16(device)  # where bf16 is only emulated a step takes fourteen times as long, and compiling gains nothing
+    half = has_bf16(
+        device
+    )  # where bf16 is only emulated a step takes fourteen times as long, and compiling gains nothing
     run = torch.compile(model) if half else model
     earlier, smooth = info["seconds"], info["loss"]
     started = saved = time.monotonic()
@@ -97,8 +115,10 @@ def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.
             loss = loss_of(run, index.to(device), generator)
         value = loss.item()
         if not torch.isfinite(loss):
-            raise TrainingError(f"The loss became {value} at step {info['steps']}; expected a finite number; lower the "
-                                f"learning rate ({budget.lr}) and rerun, it continues from {state_file}.")
+            raise TrainingError(
+                f"The loss became {value} at step {info['steps']}; expected a finite number; lower the "
+                f"learning rate ({budget.lr}) and rerun, it continues from {state_file}."
+            )
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
@@ -106,17 +126,30 @@ def train_network(model: nn.Module, loss_of: Callable[[nn.Module, Tensor, torch.
         _follow(average, model, min(budget.ema, (1 + info["steps"]) / (10 + info["steps"])))
         smooth = value if smooth != smooth else 0.98 * smooth + 0.02 * value
         now = time.monotonic()
-        info = {"steps": info["steps"] + 1, "images": info["images"] + budget.batch,
-                "seconds": earlier + now - started, "loss": smooth}
+        info = {
+            "steps": info["steps"] + 1,
+            "images": info["images"] + budget.batch,
+            "seconds": earlier + now - started,
+            "loss": smooth,
+        }
         own_steps += 1
         bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
         bar.update(budget.batch)
         if now - saved > save_every or info["images"] >= budget.images:
             saved = now
             with atomic_write(state_file) as temporary:
-                torch.save({"model": model.state_dict(), "average": average.state_dict(), "info": info,
-                            "identity": json.dumps(identity), "own_steps": own_steps,
-                            "optimiser": optimiser.state_dict(), "generator": generator.get_state()}, temporary)
+                torch.save(
+                    {
+                        "model": model.state_dict(),
+                        "average": average.state_dict(),
+                        "info": info,
+                        "identity": json.dumps(identity),
+                        "own_steps": own_steps,
+                        "optimiser": optimiser.state_dict(),
+                        "generator": generator.get_state(),
+                    },
+                    temporary,
+                )
             with open(folder / "losses.csv", "a") as log:
                 log.write(f"{info['steps']},{info['images']},{info['seconds']:.0f},{smooth:.5f}\n")
             if on_save:

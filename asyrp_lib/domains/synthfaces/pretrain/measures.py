@@ -1,4 +1,5 @@
 """Training of the oracle and the segmenter, each on its own split, each scored on the audit split."""
+
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,16 @@ from .augment import disturb
 from .loop import Budget, train_network
 
 
-def pretrain_oracle(resolution: int, budget: Budget, folder: Path, export: Path, *, faces: int = 40_000,
-                    audit: int = 2_000, device: torch.device) -> dict:
+def pretrain_oracle(
+    resolution: int,
+    budget: Budget,
+    folder: Path,
+    export: Path,
+    *,
+    faces: int = 40_000,
+    audit: int = 2_000,
+    device: torch.device,
+) -> dict:
     """Train the factor regressor on the oracle split under disturbances and write it with its audit scores.
 
     Args:
@@ -40,25 +49,46 @@ def pretrain_oracle(resolution: int, budget: Budget, folder: Path, export: Path,
         images = disturb(from_bytes(data.images[index]), generator)
         return F.mse_loss(model(images).float(), target[index])
 
-    oracle, info = train_network(oracle, loss_of, faces, budget, folder,
-                                    identity={"network": "oracle", "resolution": resolution, "faces": faces})
+    oracle, info = train_network(
+        oracle,
+        loss_of,
+        faces,
+        budget,
+        folder,
+        identity={"network": "oracle", "resolution": resolution, "faces": faces},
+    )
     held = render_split("audit", audit, resolution, device=device)
-    truth = (held.factors[list(ORACLE_FACTORS)].to_numpy() - oracle.mean.cpu().numpy()) / oracle.std.cpu().numpy()
+    truth = (
+        held.factors[list(ORACLE_FACTORS)].to_numpy() - oracle.mean.cpu().numpy()
+    ) / oracle.std.cpu().numpy()
 
     def r2(images: Tensor) -> dict[str, float]:
         error = oracle.read(images).to_numpy() - truth
-        scores = 1 - (error ** 2).mean(0) / truth.var(0)
+        scores = 1 - (error**2).mean(0) / truth.var(0)
         return {name: round(float(s), 4) for name, s in zip(ORACLE_FACTORS, scores)}
 
     clean = from_bytes(held.images)
-    card = {**info, "faces": faces, "audit_faces": audit, "r2_clean": r2(clean),
-            "r2_disturbed": r2(disturb(clean, torch.Generator().manual_seed(99)))}
+    card = {
+        **info,
+        "faces": faces,
+        "audit_faces": audit,
+        "r2_clean": r2(clean),
+        "r2_disturbed": r2(disturb(clean, torch.Generator().manual_seed(99))),
+    }
     save_network(oracle, export, card)
     return card
 
 
-def pretrain_segmenter(resolution: int, budget: Budget, folder: Path, export: Path, *, faces: int = 20_000,
-                       audit: int = 2_000, device: torch.device) -> dict:
+def pretrain_segmenter(
+    resolution: int,
+    budget: Budget,
+    folder: Path,
+    export: Path,
+    *,
+    faces: int = 20_000,
+    audit: int = 2_000,
+    device: torch.device,
+) -> dict:
     """Train the segmenter on the oracle split and write it with its audit scores.
 
     Args:
@@ -80,14 +110,30 @@ def pretrain_segmenter(resolution: int, budget: Budget, folder: Path, export: Pa
         images = disturb(from_bytes(data.images[index]), generator, geometry=False)
         return F.cross_entropy(model(images).float(), data.masks[index].long())
 
-    segmenter, info = train_network(segmenter, loss_of, faces, budget, folder,
-                                    identity={"network": "segmenter", "resolution": resolution, "faces": faces})
+    segmenter, info = train_network(
+        segmenter,
+        loss_of,
+        faces,
+        budget,
+        folder,
+        identity={"network": "segmenter", "resolution": resolution, "faces": faces},
+    )
     held = render_split("audit", audit, resolution, device=device)
     found = torch.cat([segmenter.segment(from_bytes(part)) for part in held.images.split(256)]).cpu().numpy()
     truth = held.masks.cpu().numpy()
-    iou = {name: round(float(np.logical_and(found == k, truth == k).sum() / np.logical_or(found == k, truth == k).sum()), 4)
-           for k, name in enumerate(CLASSES)}
-    card = {**info, "faces": faces, "audit_faces": audit, "pixel_accuracy": round(float((found == truth).mean()), 4),
-            "iou": iou}
+    iou = {
+        name: round(
+            float(np.logical_and(found == k, truth == k).sum() / np.logical_or(found == k, truth == k).sum()),
+            4,
+        )
+        for k, name in enumerate(CLASSES)
+    }
+    card = {
+        **info,
+        "faces": faces,
+        "audit_faces": audit,
+        "pixel_accuracy": round(float((found == truth).mean()), 4),
+        "iou": iou,
+    }
     save_network(segmenter, export, card)
     return card
