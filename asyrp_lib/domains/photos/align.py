@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import AsyrpError, ImageError
-from ...store.images import open_picture
+from ...store.images import open_image
 
 #: A face is looked for in a picture of at most this side; dlib then finds faces from about 80 / 1200 of it on.
 _SEARCH_SIDE = 1200
@@ -28,7 +28,7 @@ def align_face(path: str | os.PathLike, resolution: int) -> Image.Image:
         AsyrpError: the optional packages are not installed.
         ImageError: no picture, or no face in it.
     """
-    picture = open_picture(path, str(path))
+    picture = open_image(path, str(path))
     return crop_face(picture, *find_face(picture, str(path)), resolution)
 
 
