@@ -272,8 +272,8 @@ def _zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except Exception as error:  # of a damaged directory zipfile raises whatever it trips over
         raise ImageError(
-            f"{path} is neither a folder nor a whole zip ({type(error).__name__}); expected images; check the "
-            "path or get the zip again."
+            f"{path} is neither a folder nor a whole zip ({type(error).__name__}); expected images; check "
+            "the path or get the zip again."
         ) from error
 
 
