@@ -21,7 +21,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """A file server that can misbehave; `requests`: Range headers that it saw, `sent`: bytes of each answer."""
+    """A file server that can misbehave; `requests`: Range headers it saw, `sent`: bytes of each answer."""
 
     def handle_error(self, *_):
         """A client that hangs up is no news."""
@@ -68,6 +68,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(part[len(part) // 2 :])
         server.sent.append(len(part))
         self.close_connection = True
+        return None
 
     def log_message(self, *arguments):
         pass
@@ -332,7 +333,7 @@ def test_a_length_that_is_no_number_is_one_sentence(server, tmp_path, length):
 @pytest.mark.parametrize(
     "record",
     ["", "{", "[]", '"text"', "3", "[" * 10**5, '{"net.pt": 3}', '{"net.pt": {}}']
-    + ['{"net.pt": {"sha256": %s}}' % hash_ for hash_ in ('""', "null", '"abc"')]
+    + [f'{{"net.pt": {{"sha256": {hash_}}}}}' for hash_ in ('""', "null", '"abc"')]
     + ['{"other.pt": {"sha256": ""}}'],
     ids=lambda text: text[:40],
 )
