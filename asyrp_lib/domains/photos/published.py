@@ -1,8 +1,9 @@
 """What was published about the edits of the paper's domains: texts, λ, t_edit, and the perceptual curves.
 
-Texts: the table of text pairs of the original code (commit a6c82dc).  λ_CLIP and t_edit: Table 1 of the study,
-where it lists the edit; elsewhere λ_CLIP is the 1.0 of the original's training script and t_edit follows from the
-curve and the cosine of the texts.  Whether an edit is unseen is the study's word where it lists it, else our reading.
+Texts: the table of text pairs of the original code (commit a6c82dc).  λ_CLIP and t_edit: Table 1 of the study
+where it lists the edit; elsewhere λ_CLIP is the 1.0 of the original's training script, and t_edit follows from
+the curve and the cosine of the texts.  What counts as unseen is the study's word where it lists the edit, else
+our reading.
 """
 
 from dataclasses import replace
@@ -108,7 +109,7 @@ OBJECTS = _edits(
     _unseen("acoustic to electric guitar", "a photo of an acoustic guitar", "a photo of an electric guitar"),
 )
 
-#: Per data set: the first t at which the published mean LPIPS(x_0, P_t) reaches 0.33 c, c = 0.40, 0.41, … 1.00.
+#: Per data set: the first t at which the published mean LPIPS(x_0, P_t) reaches 0.33 c, c = 0.40, 0.41 … 1.
 #: Derived by us from the original repository's curves (MIT licence, copyright 2023 kwonminki), not copied.
 _FIRST_T = {
     "celeba": """

@@ -1,8 +1,8 @@
 """The paper's own models, one row each: where every file comes from, under which licence, and what it fits.
 
 Links, file names and folders are those of the original repository, of the ones it names, and of the study.
-Nobody published a hash: a `sha256` stands here only where a copy was at hand, or where the file's own name has
-it; every other file is recorded when it first arrives (see `fetch`).
+Nobody published a hash: a `sha256` stands here only where a copy was at hand, or where the file's own name
+has it; every other file is recorded when it first arrives (see `fetch`).
 """
 
 import os
@@ -246,8 +246,8 @@ _OTHER_FACES = published.without_t_edit(published.FACES)
 # fmt: off
 _ROWS = (
     Row("celeba_hq", "faces of CelebA-HQ, DDPM", "SDEdit (Meng et al. 2022, arXiv 2108.01073)",
-        _SDEDIT_LICENCE, _sdedit("celeba_hq.ckpt", "1wSoA5fm_d6JBZk4RZ1SzWLMgev4WqH21"), *_AS_DDPM, _CELEBA_HQ,
-        published.FACES, _CELEBA_F_T, "celeba", 167),
+        _SDEDIT_LICENCE, _sdedit("celeba_hq.ckpt", "1wSoA5fm_d6JBZk4RZ1SzWLMgev4WqH21"), *_AS_DDPM,
+        _CELEBA_HQ, published.FACES, _CELEBA_F_T, "celeba", 167),
     Row("celeba_hq_p2", "faces of CelebA-HQ, P2", _P2_PAPER, _OPENAI_LICENCE,
         _by_hand("celebahq_p2.pt", "1ag8JnvKGKo6L6avO_dTFEBNWJo2jZIDF", "1rJO1QSm1Rqp6JmHHNKcPni6maqbgKj0R"),
         *_AS_P2, _CELEBA_HQ, _OTHER_FACES, {}, "celeba", 167,
@@ -259,8 +259,8 @@ _ROWS = (
          Remote("scheduler_config.json", _HUB + "scheduler_config.json"),
          Remote("diffusion_pytorch_model.bin", _HUB + "diffusion_pytorch_model.bin", megabytes=455)),
         "diffusers", {}, _AS_DDPM[2], _CELEBA_HQ, _OTHER_FACES, {}, "celeba", 167,
-        "Whether these weights equal SDEdit's is not known here, so the official f_t are not offered for them; "
-        "its t_edit and t_boost are those of SDEdit's network, a stand-in."),
+        "Whether these weights equal SDEdit's is not known here, so the official f_t are not offered for "
+        "them; its t_edit and t_boost are those of SDEdit's network, a stand-in."),
     Row("lsun_church", "churches of LSUN, DDPM", _DDPM_PAPER, _SDEDIT_LICENCE, _sdedit("church_outdoor.ckpt"),
         *_AS_DDPM, _lsun("church_outdoor"), published.CHURCHES, _CHURCH_F_T, "church", 293),
     Row("lsun_bedroom", "bedrooms of LSUN, DDPM", _DDPM_PAPER, _SDEDIT_LICENCE, _sdedit("bedroom.ckpt"),
