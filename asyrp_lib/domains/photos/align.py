@@ -25,7 +25,7 @@ def align_face(path: str | os.PathLike, resolution: int) -> Image.Image:
     """
     image = open_image(path, str(path))
     eyes, mouth = find_face(image, str(path))
-    warn_if_tiny(f"The face in {path}", 2 * np.linalg.norm(_square(eyes, mouth)[1]), resolution)
+    warn_if_tiny(f"The face in {path}", _square(eyes, mouth)[2], resolution)
     return crop_face(image, eyes, mouth, resolution)
 
 
@@ -77,7 +77,7 @@ def crop_face(image: Image.Image, eyes: np.ndarray, mouth: np.ndarray, resolutio
         An RGB image of R x R.
     Source: Karras et al. 2018 (arXiv 1710.10196), appendix C.
     """
-    centre, x = _square(eyes, mouth)
+    centre, x, side = _square(eyes, mouth)
     y = np.array([-x[1], x[0]])
     corners = np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
 
@@ -94,9 +94,10 @@ def crop_face(image: Image.Image, eyes: np.ndarray, mouth: np.ndarray, resolutio
     return large.resize((resolution,) * 2, Image.Resampling.LANCZOS)
 
 
-def _square(eyes: np.ndarray, mouth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centre of the face's square, and half of its upper side as a vector; both (2,) in pixels."""
+def _square(eyes: np.ndarray, mouth: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Of the face's square in pixels: centre (2,), half of the upper side as a vector (2,), side."""
     across, down = eyes[1] - eyes[0], mouth.mean(0) - eyes.mean(0)
     side = max(4.0 * np.linalg.norm(across), 3.6 * np.linalg.norm(down))
     x = across + np.array([down[1], -down[0]])  # the eyes' direction, and the mouth's turned by a right angle
-    return eyes.mean(0) + 0.1 * down, x * side / 2 / np.linalg.norm(x)
+    x *= side / 2 / np.linalg.norm(x)
+    return eyes.mean(0) + 0.1 * down, x, float(side)

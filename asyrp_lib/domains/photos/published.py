@@ -1,9 +1,8 @@
 """What was published about the edits of the paper's domains: texts, λ, t_edit, and the perceptual curves.
 
 Texts: the table of text pairs of the original code (commit a6c82dc).  λ_CLIP and t_edit: Table 1 of the study
-where it lists the edit; elsewhere λ_CLIP is the 1.0 of the original's training script, and t_edit follows from
-the curve and the cosine of the texts.  What counts as unseen is the study's word where it lists the edit, else
-our reading.
+where it lists the edit; elsewhere λ_CLIP is the 1.0 of the original's training script, and t_edit follows
+from the curve and the cosine of the texts.  What is unseen, the study says where it lists the edit, else we.
 """
 
 from dataclasses import replace
