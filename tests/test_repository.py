@@ -15,7 +15,7 @@ LAYERS = [
     ("errors",),
     ("device", "store.files", "store.paths", "measure.perceptual", "domains.codec"),
     ("store",),
-    ("deltas", "backbones.build"),
+    ("deltas", "backbones.build", "backbones.native"),
     ("backbones.convert", "method.schedule"),
     ("method.hspace",),
     ("method.process", "method.clip"),
