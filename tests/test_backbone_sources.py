@@ -30,7 +30,7 @@ X = randn(2, 3, 16, 16, seed=3)
 
 
 def folder_of(root, layout, old_pickle=False):
-    """A network in diffusers format: a pipeline's folder, or everything side by side as the Hub's DDPMs have it."""
+    """A network in diffusers format: a pipeline's folder, or all side by side as the Hub's DDPMs have it."""
     unet, scheduler = (
         tiny_unet(),
         DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction"),
@@ -41,7 +41,7 @@ def folder_of(root, layout, old_pickle=False):
     return HSpaceUNet(unet, NoiseSchedule.from_config(dict(scheduler.config)), "v_prediction")
 
 
-# --- folders --------------------------------------------------------------------------------------------------
+# --- folders ---
 
 
 @pytest.mark.parametrize("layout, inside", [("pipeline", ""), ("pipeline", "unet"), ("flat", "")])
@@ -87,7 +87,7 @@ def test_networks_of_another_kind_are_refused(changes, sentence):
         HSpaceUNet(tiny_unet(**changes), NoiseSchedule.linear())
 
 
-# --- files and folders that lie -------------------------------------------------------------------------------
+# --- files and folders that lie ---
 
 
 def refused(source, match: str, **settings) -> None:
@@ -149,7 +149,7 @@ def test_settings_are_not_believed_before_the_weights_bear_them_out(native, unet
     ids=str,
 )
 def test_metadata_that_is_not_whole_is_one_sentence(native, changes):
-    refused(rewritten(native, **changes), "")
+    refused(rewritten(native, **changes), "expected")
 
 
 def test_nested_metadata_is_one_sentence(native, unet, tmp_path):
@@ -184,7 +184,7 @@ def test_a_damaged_configuration_is_named(tmp_path, name, content):
 def test_a_schedule_that_cannot_be_is_one_sentence(tmp_path, lie):
     folder_of(tmp_path, "flat")
     (tmp_path / "scheduler_config.json").write_text(json.dumps(lie))
-    refused(tmp_path, "")
+    refused(tmp_path, "expected")
 
 
 def test_weights_that_are_not_finite_are_refused_by_name(native, unet, tmp_path):
@@ -247,7 +247,7 @@ def test_own_names_tell_equal_last_folders_apart(tmp_path, monkeypatch):
     assert own_name("my model") == own_name("../a/my model/") == own_name(tmp_path / "a" / "my model")
 
 
-# --- the Hub --------------------------------------------------------------------------------------------------
+# --- the Hub ---
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def test_what_is_neither_a_path_nor_a_hub_id_is_refused_as_missing(source):
         load_backbone(source)
 
 
-# --- class labels ---------------------------------------------------------------------------------------------
+# --- class labels ---
 
 
 @pytest.fixture
