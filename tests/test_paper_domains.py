@@ -401,7 +401,7 @@ def test_lpips_is_the_original_one_where_it_is_at_hand(tmp_path, monkeypatch, un
 
 def test_an_alexnet_that_is_none_is_one_sentence(tmp_path, monkeypatch, unet):
     monkeypatch.setenv("ASYRP_WEIGHTS", str(tmp_path))
-    monkeypatch.setattr(lpips, "ALEXNET", Remote(ALEXNET.name))
+    monkeypatch.setattr(lpips, "ALEXNET", Remote(ALEXNET.name, pages=("https://example.org",)))
     (tmp_path / "lpips").mkdir()
     for content in (b"", b"no pickle", {"features.0.weight": torch.zeros(2)}, [1]):
         (tmp_path / "lpips" / fetch.RECORD).unlink(missing_ok=True)
