@@ -116,6 +116,13 @@ class HSpaceUNet(nn.Module):
         return self.unet.config.block_out_channels[-1]
 
     @property
+    def h_shape(self) -> tuple[int, int, int]:
+        """(C_h, H, W) of h-space; a level without a downsampler keeps its size."""
+        halvings = sum(bool(block.downsamplers) for block in self.unet.down_blocks)
+        side = self.resolution // 2**halvings
+        return self.h_channels, side, side
+
+    @property
     def temb_dim(self) -> int:
         """Length E of the time embedding."""
         return self.unet.time_embedding.linear_2.out_features
