@@ -289,7 +289,7 @@ def test_the_hub_layout_is_read_from_the_files_that_fetch_gets(home, monkeypatch
 def test_pictures_are_asked_for_only_when_they_are_needed(home):
     domain = al.load_domain("afhq_dog", device="cpu")
     with pytest.raises(
-        OfflineError, match=r"no pictures at .*afhq; .*says: python -m asyrp_lib fetch afhq_dog$"
+        OfflineError, match=r"no images at .*afhq; .*says: python -m asyrp_lib fetch afhq_dog$"
     ):
         domain.images("test", 1)
     folder = home / "datasets" / "afhq" / "train"

@@ -41,8 +41,6 @@ UPWARD = {
 LONGER = {
     "method/process.py": 460,
     "cli.py": 400,
-    "domains/photos/published.py": 420,
-    "domains/photos/registry.py": 420,
     "domains/synthfaces/render.py": 480,
     "method/hspace.py": 380,
     "report/figures.py": 380,
