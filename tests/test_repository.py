@@ -45,7 +45,6 @@ LONGER = {
     "domains/photos/registry.py": 420,
     "domains/synthfaces/render.py": 480,
     "method/hspace.py": 380,
-    "report/figures.py": 380,
 }
 
 
