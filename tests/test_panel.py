@@ -5,13 +5,13 @@ import io
 import pytest
 import torch
 from PIL import Image
+from toy_domain import toy  # noqa: F401
 
 import asyrp_lib as al
 from asyrp_lib.deltas import GlobalDelta
 from asyrp_lib.errors import GridError, ImageError
 from asyrp_lib.report import figures
 from asyrp_lib.report.panel import Panel, blend, precompute, to_png
-from toy_domain import toy  # noqa: F401
 
 
 class Domain:
