@@ -1,21 +1,30 @@
-# Two commands: `make run` and `make test`.  Both need nothing but make and Python 3.11 or newer.
+# Everything is made in an environment of its own.  Needs nothing but make and Python 3.11 or newer.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DOMAIN ?= synthfaces
 READY  := $(VENV)/.ready
 QUIET  := --quiet --disable-pip-version-check
+#: cpu: PyTorch without CUDA libraries, from PyTorch's own index; empty: what PyPI gives.
+TORCH  ?=
+CPU    := --extra-index-url https://download.pytorch.org/whl/cpu
+#: Unit tests that load no network of full size and train nothing.
+FAST   := schedule interval mixing delta hspace files metrics notebooks repository
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test lab bench clean
+.PHONY: help env run test quick lint types lab bench clean
 
 help:
 	@echo "make run                  create the environment, execute all notebooks, refresh figures/"
 	@echo "make run DOMAIN=name      the same on another domain; executed copies go to runs/name/"
 	@echo "make test                 unit tests, then every notebook cell by cell against its stored output"
+	@echo "make quick                style and the fast unit tests, under a minute"
+	@echo "make lint                 style (ruff), repaired where that can be done by itself"
+	@echo "make types                types (pyright)"
 	@echo "make lab                  open JupyterLab in notebooks/"
 	@echo "make bench                measure speed and memory"
-	@echo "make env                  only create the environment ($(VENV))"
+	@echo "make env                  only create the environment ($(VENV)); 6.2 GB on Linux with CUDA libraries"
+	@echo "make env TORCH=cpu        the same without CUDA, about 2 GB"
 	@echo "make clean                remove the environment and runs/"
 
 env: $(READY)
@@ -23,28 +32,16 @@ env: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "error: $(PYTHON) is too old or missing; expected Python 3.11 or newer; run make PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "Creating $(VENV): torch and its friends, about 3 minutes and 5.5 GB (CUDA libraries included where there are any)."
+	@[ -z "$(TORCH)" ] || [ "$(TORCH)" = cpu ] || \
+	  { echo "error: TORCH=$(TORCH) is not known; expected cpu or nothing; run make env TORCH=cpu"; exit 2; }
+	@echo "Creating $(VENV): torch and its friends, about 3 minutes and $(if $(TORCH),2 GB,6.2 GB where there are CUDA libraries)."
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "error: $(PYTHON) cannot make environments; expected the module venv; on Debian or Ubuntu install python3-venv"; exit 2; }
+	@$(if $(TORCH),$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt --index-url https://download.pytorch.org/whl/cpu \
+	  torch torchvision)
 	@$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt -e '.[dev]' || \
 	  { echo "The exact versions of constraints.txt could not be installed (see above); trying the ranges of pyproject.toml."; \
 	    $(BIN)/python -m pip install $(QUIET) -e '.[dev]' || \
 	    { echo "error: the environment could not be made (see above); with a network, run the same command again"; exit 2; }; }
 	@echo "Done. To use it yourself: source $(VENV)/bin/activate"
 	@touch $@
-
-run: $(READY)
-	@$(BIN)/python notebooks/run_all.py --domain "$(DOMAIN)"
-
-test: $(READY)
-	@$(BIN)/python -m pytest
-	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
-
-lab: $(READY)
-	@$(BIN)/python -m jupyterlab --notebook-dir=notebooks
-
-bench: $(READY)
-	@$(BIN)/python -m asyrp_lib bench
-
-clean:
-	rm -rf $(VENV) runs
