@@ -31,6 +31,11 @@ def digest(*tensors: Tensor) -> str:
     return sha.hexdigest()
 
 
+def module_digest(module: nn.Module) -> str:
+    """sha256 over the state of a module as it is now."""
+    return digest(*module.state_dict().values())
+
+
 def cached(
     name: str, inputs: Tensor, module: nn.Module, settings: dict, compute: Callable[[], Tensor]
 ) -> Tensor:
