@@ -54,7 +54,7 @@ def test_eyes_and_mouth_land_in_the_same_place_upright(degrees, scale, centre):
     picture, eyes, mouth = photo(degrees, scale, centre, size)
     face = crop_face(picture, eyes, mouth, 128)
     assert face.size == (128, 128)
-    # 3.6 x 45 = 162 > 4 x 40: the mouth sets the side; the centre lies a tenth of the way from the eyes to the mouth
+    # 3.6 x 45 = 162 > 4 x 40: the mouth sets the side; the centre lies a tenth of the way from eyes to mouth
     assert np.allclose(middle(face, 0), [0.5, 0.5 - 4.5 / 162], atol=0.01)
     assert np.allclose(middle(face, 2), [0.5, 0.5 + 40.5 / 162], atol=0.01)
 

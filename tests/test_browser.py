@@ -1,4 +1,4 @@
-"""The slider panel in a real browser: JupyterLab on loopback, the slider moved, the picture seen to change."""
+"""The slider panel in a real browser: JupyterLab on loopback, the slider moved, the image seen to change."""
 
 import shutil
 import socket
@@ -16,7 +16,8 @@ BROWSER = next(
 CELL = """import asyrp_lib as al
 domain = al.load_domain("synthfaces", device="cpu")
 x_T = al.invert(domain, domain.images("test", 1), steps=12, progress=False)
-panel = al.Panel(domain, x_T, {"smiling": domain.delta("smiling")}, strengths=(-1.0, 0.0, 1.0), steps=12, progress=False)
+deltas, strengths = {"smiling": domain.delta("smiling")}, (-1.0, 0.0, 1.0)
+panel = al.Panel(domain, x_T, deltas, strengths=strengths, steps=12, progress=False)
 panel.show()"""
 
 
@@ -29,7 +30,7 @@ def lab(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = open(tmp_path / "lab.log", "w")
+    log = tmp_path / "lab.log"
     server = subprocess.Popen(
         [
             sys.executable,
@@ -44,7 +45,7 @@ def lab(tmp_path):
             "--LabApp.news_url=None",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ],
-        stdout=log,
+        stdout=log.open("w"),
         stderr=subprocess.STDOUT,
     )
     address = f"http://127.0.0.1:{port}"
@@ -56,7 +57,7 @@ def lab(tmp_path):
             except OSError:
                 time.sleep(0.5)
         else:
-            pytest.fail("JupyterLab did not start: " + (tmp_path / "lab.log").read_text()[-500:])
+            pytest.fail("JupyterLab did not start: " + log.read_text()[-500:])
         yield f"{address}/lab/tree/panel.ipynb?token=panel"
     finally:
         server.terminate()

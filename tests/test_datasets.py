@@ -1,4 +1,4 @@
-"""Picture sets: each kind is read in one order, split as the original splits it, and what is no picture is named."""
+"""Image sets: each kind is read in one order, split as the original splits it; what is no image is named."""
 
 import io
 import zipfile

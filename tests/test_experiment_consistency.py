@@ -1,4 +1,4 @@
-"""Consistency: alignment of known vectors, and a shift that is the same everywhere keeps all of its effect in its means."""
+"""Consistency: alignment of known vectors, and a shift that is the same everywhere keeps its effect in its means."""
 
 import pytest
 import torch

@@ -18,7 +18,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """A file server that can be told to misbehave; `requests` are the Range headers it saw, `sent` the bytes of each answer."""
+    """A file server that can be told to misbehave; `requests`: the Range headers it saw, `sent`: bytes per answer."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -34,7 +34,8 @@ class Handler(BaseHTTPRequestHandler):
         server, asked = self.server, self.headers.get("Range")
         server.requests.append(asked)
         if server.status != 200:
-            return self.send_error(server.status)
+            self.send_error(server.status)
+            return
         start, body = 0, server.content
         fresh = self.headers.get("If-Range", server.etag) == server.etag
         if asked and server.ranges and fresh:
@@ -44,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Range", f"bytes */{len(body)}")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-                return None
+                return
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         else:

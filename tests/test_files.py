@@ -1,4 +1,4 @@
-"""Files and results: either the old one or the new one, never half of one; and every result says what made it."""
+"""Files and results: the old one or the new one, never half of one; and every result says what made it."""
 
 import json
 import signal

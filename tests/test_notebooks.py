@@ -105,7 +105,7 @@ def test_no_path_of_a_machine_and_no_megabytes(path):
 
 
 def test_only_the_parameters_name_an_edit_so_that_another_domain_can_run_it(path, notebook):
-    """What is asked for by a fixed name fails on a church; `Domain.trained_like` takes the names in the parameters for wishes."""
+    """A fixed name fails on a church; `Domain.trained_like` takes the names in the parameters for wishes."""
     if path.name < "90":  # those are about the embedded domain
         asked = [
             line

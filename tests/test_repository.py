@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "asyrp_lib").rglob("*.py"))
-#: From the bottom up.  A package stands for all its modules that are not named themselves; a module may import from its
-#: own layer and from lower ones.
+#: From the bottom up.  A package stands for all its modules that are not named themselves; a module may import
+#: from its own layer and from lower ones.
 LAYERS = [
     ("errors",),
     ("device", "store.files", "store.paths", "measure.perceptual", "domains.codec"),
@@ -74,7 +74,7 @@ def dotted(module: Path) -> str:
 
 
 def imports(module: Path) -> set[str]:
-    """Modules of asyrp_lib that a module imports, relatively or absolutely, anywhere in it (functions included)."""
+    """Modules of asyrp_lib that a module imports, relatively or absolutely, functions included."""
     known = {dotted(m) for m in MODULES}
     package = module.relative_to(ROOT).parent.parts
     found = set()
