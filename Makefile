@@ -5,11 +5,11 @@ BIN    := $(VENV)/bin
 DOMAIN ?= synthfaces
 READY  := $(VENV)/.ready
 QUIET  := --quiet --disable-pip-version-check
-#: cpu: PyTorch without CUDA libraries, from PyTorch's own index; empty: what PyPI gives.
+# cpu: PyTorch without CUDA libraries, from PyTorch's own index (its 2.x+cpu goes before PyPI's 2.x); empty: PyPI's.
 TORCH  ?=
-CPU    := --extra-index-url https://download.pytorch.org/whl/cpu
-#: Unit tests that load no network of full size and train nothing.
-FAST   := schedule interval mixing delta hspace files metrics notebooks repository
+INDEX  := $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
+# Unit tests that train nothing and load no network.
+FAST   := $(patsubst %,tests/test_%.py,delta files metrics notebooks repository schedule)
 
 .DEFAULT_GOAL := help
 .PHONY: help env run test quick lint types lab bench clean
@@ -19,12 +19,12 @@ help:
 	@echo "make run DOMAIN=name      the same on another domain; executed copies go to runs/name/"
 	@echo "make test                 unit tests, then every notebook cell by cell against its stored output"
 	@echo "make quick                style and the fast unit tests, under a minute"
-	@echo "make lint                 style (ruff), repaired where that can be done by itself"
+	@echo "make lint                 style (ruff)"
 	@echo "make types                types (pyright)"
 	@echo "make lab                  open JupyterLab in notebooks/"
 	@echo "make bench                measure speed and memory"
-	@echo "make env                  only create the environment ($(VENV)); 6.2 GB on Linux with CUDA libraries"
-	@echo "make env TORCH=cpu        the same without CUDA, about 2 GB"
+	@echo "make env                  only create the environment ($(VENV)); 6.2 GB on Linux, CUDA libraries included"
+	@echo "make env TORCH=cpu        the same without CUDA libraries, about 2 GB"
 	@echo "make clean                remove the environment and runs/"
 
 env: $(READY)
@@ -32,16 +32,40 @@ env: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "error: $(PYTHON) is too old or missing; expected Python 3.11 or newer; run make PYTHON=/path/to/python3.11"; exit 2; }
-	@[ -z "$(TORCH)" ] || [ "$(TORCH)" = cpu ] || \
-	  { echo "error: TORCH=$(TORCH) is not known; expected cpu or nothing; run make env TORCH=cpu"; exit 2; }
+	@case "$(TORCH)" in ""|cpu) ;; \
+	  *) echo "error: TORCH=$(TORCH) is not known; expected cpu or nothing; run make env TORCH=cpu"; exit 2;; esac
 	@echo "Creating $(VENV): torch and its friends, about 3 minutes and $(if $(TORCH),2 GB,6.2 GB where there are CUDA libraries)."
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "error: $(PYTHON) cannot make environments; expected the module venv; on Debian or Ubuntu install python3-venv"; exit 2; }
-	@$(if $(TORCH),$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt --index-url https://download.pytorch.org/whl/cpu \
-	  torch torchvision)
-	@$(BIN)/python -m pip install $(QUIET) --constraint constraints.txt -e '.[dev]' || \
+	@$(BIN)/python -m pip install $(QUIET) $(INDEX) --constraint constraints.txt -e '.[dev]' || \
 	  { echo "The exact versions of constraints.txt could not be installed (see above); trying the ranges of pyproject.toml."; \
-	    $(BIN)/python -m pip install $(QUIET) -e '.[dev]' || \
+	    $(BIN)/python -m pip install $(QUIET) $(INDEX) -e '.[dev]' || \
 	    { echo "error: the environment could not be made (see above); with a network, run the same command again"; exit 2; }; }
 	@echo "Done. To use it yourself: source $(VENV)/bin/activate"
 	@touch $@
+
+run: $(READY)
+	@$(BIN)/python notebooks/run_all.py --domain "$(DOMAIN)"
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+
+quick: lint
+	@$(BIN)/python -m pytest $(FAST)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY)
+	@$(BIN)/pyright
+
+lab: $(READY)
+	@$(BIN)/python -m jupyterlab --notebook-dir=notebooks
+
+bench: $(READY)
+	@$(BIN)/python -m asyrp_lib bench
+
+clean:
+	rm -rf $(VENV) runs

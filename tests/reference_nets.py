@@ -1,6 +1,7 @@
 """The official networks once more as plain functions of a state dict: an independent judge of the converters.
 
-A network asks `Weights` for each tensor by its official name and shape; what is asked for first is made up.  So one pass over empty weights writes a complete official state dict, at full size on the meta device too.
+A network asks `Weights` for each tensor by its official name and shape; what is asked for first is made up.
+So one pass over empty weights writes a complete official state dict, at full size on the meta device too.
 """
 
 import math

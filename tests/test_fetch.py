@@ -18,7 +18,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """A file server that can be told to misbehave; `requests`: the Range headers it saw, `sent`: bytes per answer."""
+    """A server that can misbehave; `requests`: the Range headers it saw, `sent`: bytes per answer."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
