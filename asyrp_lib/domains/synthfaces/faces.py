@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from ...errors import UnknownNameError
 from ...store.files import atomic_write
-from . import factors as _factors
-from . import render as _render
+from . import factors as _factors, render as _render
 from .factors import SPLITS, sample_factors
 from .render import LOOKS, render
 
