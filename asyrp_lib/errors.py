@@ -39,3 +39,7 @@ class OfflineError(AsyrpError):
 
 class DomainError(AsyrpError):
     """What a domain cannot do: it has no such f_t, or its truth is not known."""
+
+
+class SettingsError(AsyrpError, ValueError):
+    """A setting outside its range, of the wrong type, or that is not known."""
