@@ -17,7 +17,7 @@ LAYERS = [
     ("errors", "progress", "check"),
     ("device", "store.files", "store.paths", "measure.perceptual", "domains.codec"),
     ("store",),
-    ("deltas", "backbones.build"),
+    ("deltas", "backbones.build", "backbones.native"),
     ("backbones.convert", "method.schedule"),
     ("method.hspace",),
     ("method.process", "method.clip"),

@@ -1,7 +1,7 @@
-"""Networks of the paper's sizes with random weights: does this machine load and run them, how fast, in how much memory?
+"""Networks of the paper's sizes with random weights: does this machine run them, how fast, in how much memory?
 
-`python -m asyrp_lib.backbones.fullsize` measures each in a process of its own, through the public loader, from an official
-file that it makes up, and writes `data/results/fullsize_<device>.json`.
+`python -m asyrp_lib.backbones.fullsize` measures each in a process of its own, through the public loader, from an
+official file that it makes up, and writes `data/results/fullsize_<device>.json`.
 """
 
 import argparse
@@ -146,9 +146,8 @@ def main() -> None:
             print(
                 f"{name:<18}" + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True
             )
-    print(
-        f"wrote {save_result(f'fullsize_{device.type}', rows, {'batch': 1, 't': 500, 'seed': 0}, started=started)}"
-    )
+    settings = {"batch": 1, "t": 500, "seed": 0}
+    print(f"wrote {save_result(f'fullsize_{device.type}', rows, settings, started=started)}")
 
 
 if __name__ == "__main__":

@@ -5,20 +5,16 @@ differs between backbones (learned variance, v-prediction) ends here; above this
 Source: Asyrp Sec. 3.2 (h-space), Fig. 2.
 """
 
-import hashlib
-import json
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DModel
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..backbones.build import EXTRAS, build_unet
+from ..backbones.native import read_network
 from ..errors import AsyrpError, WeightsError
-from ..store.weights import digest, load_strictly, module_digest, read_weights, save_weights
+from ..store.weights import save_weights
 from .schedule import NoiseSchedule
 
 
@@ -113,13 +109,6 @@ class HSpaceUNet(nn.Module):
     def h_channels(self) -> int:
         """Channels C_h of h-space."""
         return self.unet.config.block_out_channels[-1]
-
-    @property
-    def h_shape(self) -> tuple[int, int, int]:
-        """(C_h, H, W) of h-space; a level without a downsampler keeps its size."""
-        halvings = sum(bool(block.downsamplers) for block in self.unet.down_blocks)
-        side = self.resolution // 2**halvings
-        return self.h_channels, side, side
 
     @property
     def temb_dim(self) -> int:
@@ -250,13 +239,6 @@ class HSpaceUNet(nn.Module):
         )  # float64: 1 − ᾱ_0 loses digits in float32
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
-    def digest(self) -> str:
-        """sha256 over weights, configuration, schedule and meaning of the output: what an f_t is bound to."""
-        about = json.dumps([self.unet_config, self.prediction_type], sort_keys=True, default=str)
-        return hashlib.sha256(
-            f"{about}{module_digest(self)}{digest(self.schedule.alphas_cumprod)}".encode()
-        ).hexdigest()
-
     def save(self, path: str | os.PathLike, card: dict, *, dtype: torch.dtype | None = None) -> None:
         """Write weights (as `dtype`, if one is given), configurations and a card (provenance, scores) to one file, atomically."""
         save_weights(
@@ -278,63 +260,6 @@ class HSpaceUNet(nn.Module):
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":
-        """Load a file that `save` wrote, or a folder in diffusers format.
-
-        A folder is a pipeline's (unet/, scheduler/), that unet/ itself, or one that holds config.json and, where it is not
-        the linear schedule with ε-prediction, scheduler_config.json.
-
-        Raises:
-            WeightsError: missing, damaged or of another architecture; names the first tensor that does not fit.
-        """
-        path = Path(path)
-        if path.is_dir():
-            return cls._from_folder(path)
-        state, config = read_weights(path)
-        if "unet" not in config:
-            raise WeightsError(
-                f"{path} holds no U-Net configuration; expected a file written by HSpaceUNet.save; check the path."
-            )
-        unet = build_unet(config["unet"])
-        load_strictly(unet, state, path)
-        return cls(
-            unet,
-            NoiseSchedule.from_betas(torch.tensor(config["betas"], dtype=torch.float64)),
-            config["prediction_type"],
-            config.get("class_label"),
-        )
-
-    @classmethod
-    def _from_folder(cls, path: Path) -> "HSpaceUNet":
-        root = path / "unet" if (path / "unet").is_dir() else path
-        beside = [path, path.parent] if path.name == "unet" else [path]
-        scheduler = next(
-            (
-                f
-                for folder in beside
-                for f in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
-                if f.exists()
-            ),
-            None,
-        )
-        try:
-            unet, report = UNet2DModel.from_pretrained(
-                root, local_files_only=True, output_loading_info=True, low_cpu_mem_usage=False
-            )  # True would need accelerate
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, SafetensorError) as error:
-            raise WeightsError(
-                f"{root} is no folder with a diffusers UNet2DModel ({' '.join(str(error).split())[:200]}); expected "
-                "config.json and its weights; check the path."
-            ) from error
-        for kind in ("missing", "unexpected", "mismatched"):  # diffusers only warns of some of these
-            if report[f"{kind}_keys"]:
-                raise WeightsError(
-                    f"The weights in {root} have the {kind} tensor {str(list(report[f'{kind}_keys'])[0])!r}; "
-                    "expected exactly those of config.json; fetch the folder again."
-                )
-        if set(EXTRAS) & set(unet.config):  # diffusers has ignored them and built another network
-            raise WeightsError(
-                f"The network in {root} has settings that a diffusers folder cannot express; expected none of "
-                f"{', '.join(EXTRAS)}; keep it with HSpaceUNet.save instead."
-            )
-        config = json.loads(scheduler.read_text()) if scheduler else {}
-        return cls(unet, NoiseSchedule.from_config(config), config.get("prediction_type", "epsilon"))
+        """Load a file that `save` wrote, or a folder in diffusers format; see `read_network`."""
+        unet, scheduler, prediction_type, class_label = read_network(path)
+        return cls(unet, NoiseSchedule.from_config(scheduler), prediction_type, class_label)
