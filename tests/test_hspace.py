@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from toys import FAMILIES, randn, tiny_model, tiny_unet
 
 from asyrp_lib import api
+from asyrp_lib.domains.codec import Codec
 from asyrp_lib.errors import WeightsError
 from asyrp_lib.method.hspace import HSpaceUNet
 from asyrp_lib.method.schedule import NoiseSchedule
@@ -21,7 +22,7 @@ EACH_FAMILY = pytest.mark.parametrize("family", list(FAMILIES))
 @pytest.mark.parametrize("t", [0, 400, 999, torch.tensor([999, 3])], ids=str)
 def test_decoding_what_was_encoded_is_the_forward_pass_bit_for_bit(family, t):
     model = tiny_model(family)
-    want = model.unet(X, t).sample[:, :3]
+    want = model.net(X, t).sample[:, :3]
     assert torch.equal(model.decode(model.encode(X, t)), want)
     assert torch.equal(model(X, t), want)
 
@@ -29,7 +30,7 @@ def test_decoding_what_was_encoded_is_the_forward_pass_bit_for_bit(family, t):
 @EACH_FAMILY
 def test_h_is_the_output_of_the_mid_block(family):
     model, seen = tiny_model(family), []
-    hook = model.unet.mid_block.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    hook = model.net.mid_block.register_forward_hook(lambda module, inputs, output: seen.append(output))
     z = model.encode(X, 500)
     hook.remove()
     assert torch.equal(z.h, seen[0]) and z.h.shape == (2, model.h_channels, 8, 8)
@@ -59,8 +60,8 @@ def test_the_shape_of_h_is_known_without_a_pass(family, changes):
 def test_decoding_a_shifted_h_equals_a_hook_that_shifts_the_mid_block(family):
     model, shift = tiny_model(family), randn(2, 64, 8, 8, seed=4)
     z = model.encode(X, 500)
-    hook = model.unet.mid_block.register_forward_hook(lambda module, inputs, output: output + shift)
-    want = model.unet(X, 500).sample[:, :3]
+    hook = model.net.mid_block.register_forward_hook(lambda module, inputs, output: output + shift)
+    want = model.net(X, 500).sample[:, :3]
     hook.remove()
     assert torch.equal(model.decode(z, z.h + shift), want)
     assert not torch.allclose(want, model.decode(z), atol=1e-3)
@@ -77,13 +78,13 @@ def test_two_bottlenecks_decoded_as_one_batch_give_what_each_gives_alone(family)
 
 def test_learned_variance_channels_are_dropped():
     model = tiny_model("iddpm")
-    assert model.unet(X, 500).sample.shape == (2, 6, 16, 16) and model(X, 500).shape == (2, 3, 16, 16)
+    assert model.net(X, 500).sample.shape == (2, 6, 16, 16) and model(X, 500).shape == (2, 3, 16, 16)
 
 
 @pytest.mark.parametrize("t", [0, 1, 500, 999])
 def test_v_prediction_gives_epsilon_as_sqrt_alpha_v_plus_sqrt_one_minus_alpha_x(t):
     model = tiny_model("embedded", "v_prediction")
-    a, v = model.schedule.alpha_bar(t), model.unet(X, t).sample
+    a, v = model.schedule.alpha_bar(t), model.net(X, t).sample
     assert torch.allclose(model(X, t), a**0.5 * v + (1 - a) ** 0.5 * X, atol=1e-6)
 
 
@@ -94,7 +95,7 @@ def test_v_prediction_takes_the_noise_level_of_each_image():
 
 def test_the_network_is_frozen_and_h_still_carries_gradients():
     model = tiny_model()
-    assert not any(p.requires_grad for p in model.parameters()) and not model.unet.training
+    assert not any(p.requires_grad for p in model.parameters()) and not model.net.training
     z = model.encode(X, 500)
     shift = torch.zeros_like(z.h, requires_grad=True)
     model.decode(z, z.h + shift).square().sum().backward()
@@ -105,7 +106,7 @@ def test_a_class_conditional_network_takes_labels():
     model = HSpaceUNet(tiny_unet(num_class_embeds=5), NoiseSchedule.linear())
     labels = torch.tensor([1, 4])
     assert torch.equal(
-        model.decode(model.encode(X, 500, labels)), model.unet(X, 500, class_labels=labels).sample
+        model.decode(model.encode(X, 500, labels)), model.net(X, 500, class_labels=labels).sample
     )
 
 
@@ -217,8 +218,10 @@ def test_the_same_weights_with_other_heads_are_another_network_to_the_cache(tmp_
     ends = []
     for heads in (16, 32):  # no tensor shows them
         model = HSpaceUNet(tiny_unet("iddpm", attention_head_dim=heads), NoiseSchedule.linear())
-        ends.append(api.invert(SimpleNamespace(unet=model, resolution=16), X, steps=3, progress=False))
-    assert len(list(tmp_path.iterdir())) == 2 and not torch.equal(*ends)
+        ends.append(
+            api.invert(SimpleNamespace(unet=model, resolution=16, codec=Codec()), X, steps=3, progress=False)
+        )
+    assert len(list((tmp_path / "tensors").glob("*.safetensors"))) == 2 and not torch.equal(*ends)
 
 
 @pytest.mark.parametrize("resolution, pictures", [(32, 512), (64, 128), (256, 8), (1024, 1)])

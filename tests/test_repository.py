@@ -17,7 +17,7 @@ LAYERS = [
     ("errors", "progress", "check"),
     ("device", "store.files", "store.paths", "measure.perceptual", "domains.codec"),
     ("store",),
-    ("deltas", "backbones.build"),
+    ("deltas", "backbones.build", "backbones.folder"),
     ("backbones.convert", "method.schedule"),
     ("method.hspace",),
     ("method.process", "method.clip"),
@@ -45,7 +45,6 @@ LONGER = {
     "method/process.py": 460,
     "cli.py": 400,
     "domains/synthfaces/render.py": 480,
-    "method/hspace.py": 380,
 }
 
 
