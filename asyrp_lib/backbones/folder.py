@@ -13,7 +13,7 @@ from .build import EXTRAS
 def read_folder(path: Path) -> tuple[UNet2DModel, dict]:
     """The U-Net of a folder and its scheduler's configuration, {} where there is none.
 
-    The folder is a pipeline's (unet/, scheduler/), that unet/ itself, or one that holds config.json and, where it is
+    The folder is a pipeline's (unet/, scheduler/), that unet/, or one that holds config.json and, where it is
     not the linear schedule with ε-prediction, scheduler_config.json.
 
     Raises:
@@ -30,8 +30,8 @@ def read_folder(path: Path) -> tuple[UNet2DModel, dict]:
         )  # True would need accelerate
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, SafetensorError) as error:
         raise WeightsError(
-            f"{root} is no folder with a diffusers UNet2DModel ({' '.join(str(error).split())[:200]}); expected "
-            "config.json and its weights; check the path."
+            f"{root} is no folder with a diffusers UNet2DModel ({' '.join(str(error).split())[:200]}); "
+            "expected config.json and its weights; check the path."
         ) from error
     for kind in ("missing", "unexpected", "mismatched"):  # diffusers only warns of some of these
         if report[f"{kind}_keys"]:
@@ -49,7 +49,7 @@ def read_folder(path: Path) -> tuple[UNet2DModel, dict]:
 
 
 def check_architecture(net: UNet2DModel) -> None:
-    """Nothing if the network can be cut at its bottleneck as DDPM, iDDPM and ADM can; else a `WeightsError`."""
+    """Nothing if the network can be cut at its bottleneck as DDPM and ADM can; else a `WeightsError`."""
     config = net.config
     ours = config.in_channels, 2 * config.in_channels
     for wrong, sentence in (
@@ -64,8 +64,8 @@ def check_architecture(net: UNet2DModel) -> None:
         ),
         (
             config.out_channels not in ours,
-            f"gives {config.out_channels} channels for {ours[0]}; expected as many, or twice as many with a learned "
-            "variance",
+            f"gives {config.out_channels} channels for {ours[0]}; expected as many, or twice as many with a "
+            "learned variance",
         ),
         (
             config.class_embed_type is not None,

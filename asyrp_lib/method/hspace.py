@@ -1,8 +1,7 @@
 """A frozen diffusion U-Net cut at its bottleneck: everything the method needs to know about a backbone.
 
-`encode` runs the U-Net down to h, the output of the mid block; `decode` runs it up again and answers ε.  Whatever
-differs between backbones (learned variance, v-prediction) ends here; above this file there is only ε.
-Source: Asyrp Sec. 3.2 (h-space), Fig. 2.
+`encode` runs down to h, the output of the mid block; `decode` runs up again and answers ε.  Whatever differs
+between backbones (learned variance, v-prediction, precision) ends here.  Source: Asyrp Sec. 3.2, Fig. 2.
 """
 
 import copy
@@ -25,21 +24,13 @@ from .schedule import NoiseSchedule
 
 
 class Encoded(NamedTuple):
-    """What the encoder leaves for the decoder.
+    """What the encoder leaves for the decoder."""
 
-    Attributes:
-        h: (B, C_h, H, W), the bottleneck; the h-space of the paper.
-        skips: the encoder's activations in the precision of the network, in the order they were made.
-        emb: (B, E), output of the two-layer time MLP.
-        x: (B, C, R, R), x_t itself, because v-prediction needs it to give ε.
-        t: the time, one for all or (B,) int64.
-    """
-
-    h: Tensor
-    skips: tuple[Tensor, ...]
-    emb: Tensor
-    x: Tensor
-    t: int | Tensor
+    h: Tensor  # (B, C_h, H, W), the bottleneck; the h-space of the paper
+    skips: tuple[Tensor, ...]  # the encoder's activations in the precision of the network, in their order
+    emb: Tensor  # (B, E), output of the two-layer time MLP
+    x: Tensor  # (B, C, R, R), x_t itself, because v-prediction needs it to give ε
+    t: int | Tensor  # one for all or (B,) int64
 
 
 #: Parameters of the decoder × images × pixels above which a CPU decodes a pair as two batches.
@@ -55,10 +46,9 @@ class HSpaceUNet(nn.Module):
         net: any diffusers UNet2DModel; put in eval mode, its parameters are frozen.
         schedule: its noise schedule.
         prediction_type: what the network's output means: "epsilon" or "v_prediction".
-        class_label: of a class-conditional network: the class of every image, unless `encode` is given others.
+        class_label: of a class-conditional network: the class of every image where `encode` gets no others.
     Raises:
-        WeightsError: an unknown prediction type, or a U-Net without a mid block, of a score SDE, of unknown
-            resolution, with an odd number of outputs or with class embeddings other than a table.
+        WeightsError: an unknown prediction type, or a U-Net that `check_architecture` refuses.
         AsyrpError: a label that the network does not know.
     """
 
@@ -72,7 +62,7 @@ class HSpaceUNet(nn.Module):
         super().__init__()
         if prediction_type not in ("epsilon", "v_prediction"):
             raise WeightsError(
-                f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it first."
+                f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it."
             )
         check_architecture(net)
         self.net = net.eval().requires_grad_(False)
@@ -115,7 +105,7 @@ class HSpaceUNet(nn.Module):
 
     @property
     def unet_config(self) -> dict:
-        """Arguments of `build_unet` that make this U-Net; some, such as the attention heads, no tensor shows."""
+        """Arguments of `build_unet` that make this U-Net; some (attention heads) no tensor shows."""
         return {key: value for key, value in self.net.config.items() if not key.startswith("_")}
 
     @property
@@ -130,22 +120,18 @@ class HSpaceUNet(nn.Module):
 
     @property
     def precision(self) -> str:
-        """ "bf16" if the blocks compute in bfloat16, else "fp32"."""
+        """Of the blocks: "fp32" or "bf16"."""
         return "bf16" if self.dtype == torch.bfloat16 else "fp32"
 
     @property
     def memory_format(self) -> torch.memory_format:
         """Of the weights of the convolutions; the activations follow it."""
-        weight = self.net.mid_block.resnets[0].conv1.weight
-        nhwc = weight.is_contiguous(memory_format=torch.channels_last)
-        return torch.channels_last if nhwc else torch.contiguous_format
+        weight, nhwc = self.net.conv_in.weight, torch.channels_last
+        return nhwc if weight.is_contiguous(memory_format=nhwc) else torch.contiguous_format
 
     @property
     def batch_size(self) -> int:
-        """Images per pass where nobody says otherwise: BATCH.
-
-        2^19 pixels on a GPU, so that the paper's networks fit into the memory of a consumer's.
-        """
+        """Images per pass where nobody says otherwise: BATCH"""
         return max(1, 2**19 // self.resolution**2)
 
     def to_precision(
@@ -153,8 +139,8 @@ class HSpaceUNet(nn.Module):
     ) -> "HSpaceUNet":
         """The network for the device it is on; itself if nothing changes, else a copy.
 
-        In "bf16" the blocks hold their weights in bfloat16; the time MLP and the first and last convolution, where
-        rounding shows most and costs least, stay in float32.
+        In "bf16" the blocks are bfloat16; time MLP, first and last convolution, whose rounding shows most and
+        whose work is least, stay float32.
 
         Args:
             precision: "fp32" or "bf16"; None: as `device.pick_precision` says.
@@ -170,8 +156,7 @@ class HSpaceUNet(nn.Module):
             return self
         if precision == "fp32":
             raise AsyrpError(
-                "The weights are rounded to bf16 already; expected to go from fp32 to bf16 only; load the network "
-                "again with precision='fp32'."
+                "The weights are rounded to bf16; expected fp32 ones; load the network again in fp32."
             )
         net = copy.deepcopy(net)
         for part in (net.down_blocks, net.mid_block, net.up_blocks):
@@ -185,26 +170,22 @@ class HSpaceUNet(nn.Module):
             x: x_t (B, C, R, R).
             t: time, one for all or (B,) int64.
             class_labels: (B,) int64 for class-conditional models; None: the label bound to the model.
-        Returns:
-            Encoded, with h (B, C_h, H, W).
         Raises:
             AsyrpError: a class-conditional model without a label, another one with, or a label out of range.
         """
-        net, ends = self.net, self.net.conv_in.weight.dtype
-        times = (
-            t.to(x.device).expand(len(x)) if torch.is_tensor(t) else torch.full((len(x),), t, device=x.device)
-        )
+        net, n = self.net, len(x)
+        times = t.to(x.device).expand(n) if torch.is_tensor(t) else torch.full((n,), t, device=x.device)
         emb = net.time_embedding(net.time_proj(times).to(net.time_embedding.linear_1.weight.dtype))
-        labels = self.class_label if class_labels is None else self._labels(class_labels, len(x))
+        labels = self.class_label if class_labels is None else self._labels(class_labels, n)
         if labels is not None:
-            emb = emb + net.class_embedding(labels.to(x.device).expand(len(x))).to(emb.dtype)
+            emb = emb + net.class_embedding(labels.to(x.device).expand(n)).to(emb.dtype)
         elif net.class_embedding is not None:
             raise AsyrpError(
-                f"The network is conditional on one of {net.class_embedding.num_embeddings} classes and got none; "
-                "expected a label; bind one with for_class(label), or pass class_labels=."
+                f"The network is conditional on one of {net.class_embedding.num_embeddings} classes and got "
+                "none; expected a label; bind one with for_class(label), or pass class_labels=."
             )
         centred = 2 * x - 1.0 if net.config.center_input_sample else x
-        h, e = net.conv_in(centred.to(ends)).to(self.dtype), emb.to(self.dtype)
+        h, e = net.conv_in(centred.to(net.conv_in.weight.dtype)).to(self.dtype), emb.to(self.dtype)
         skips = (h,)
         for block in net.down_blocks:
             h, new = block(hidden_states=h, temb=e)
@@ -212,10 +193,8 @@ class HSpaceUNet(nn.Module):
         return Encoded(net.mid_block(h, e).to(x.dtype), skips, emb.to(x.dtype), x, t)
 
     def for_class(self, label: int) -> "HSpaceUNet":
-        """The same network, weights shared, with every image of one class: what inversion, editing and training need.
+        """The same network, weights shared, with every image of one class, 0 … number of classes − 1.
 
-        Args:
-            label: 0 … number of classes − 1.
         Raises:
             AsyrpError: no such class, or the network knows none.
         """
@@ -229,10 +208,10 @@ class HSpaceUNet(nn.Module):
 
     def _labels(self, labels: Tensor, n: int) -> Tensor:
         """The labels, one or n, if the network knows them."""
-        table = self.unet.class_embedding
+        table = self.net.class_embedding
         if table is None:
             raise AsyrpError(
-                "A class label was given to a network that is not class-conditional; expected none; leave it out."
+                "A class label was given to a network that knows no classes; expected none; leave it out."
             )
         if (
             labels.dtype not in (torch.int32, torch.int64)
@@ -246,14 +225,7 @@ class HSpaceUNet(nn.Module):
         return labels
 
     def decode(self, z: Encoded, h: Tensor | None = None) -> Tensor:
-        """Run the U-Net up from its bottleneck and answer ε.
-
-        Args:
-            z: from `encode`.
-            h: the bottleneck to decode instead of z.h, e.g. z.h + Δh_t.
-        Returns:
-            ε (B, C, R, R).
-        """
+        """ε (B, C, R, R): run the U-Net up from z.h, or from another bottleneck such as h = z.h + Δh_t."""
         net, skips = self.net, list(z.skips)
         h, emb = (z.h if h is None else h).to(self.dtype), z.emb.to(self.dtype)
         for block in net.up_blocks:
@@ -265,7 +237,7 @@ class HSpaceUNet(nn.Module):
         return self._to_eps(output.to(z.x.dtype), z)  # under autocast the network answers in half precision
 
     def decode_pair(self, z: Encoded, h_edit: Tensor) -> tuple[Tensor, Tensor]:
-        """ε of z.h and ε̃ of `h_edit`, both (B, C, R, R): as one batch of 2 B where that is faster, see `PAIR_WORK`."""
+        """ε of z.h and ε̃ of `h_edit`, both (B, C, R, R); as one batch where it pays, see `PAIR_WORK`."""
         work = sum(p.numel() for p in self.net.up_blocks.parameters()) * len(z.x) * self.resolution**2
         if self.device.type == "cpu" and work > PAIR_WORK:
             return self.decode(z), self.decode(z, h_edit)
@@ -281,21 +253,16 @@ class HSpaceUNet(nn.Module):
         """ε = √ᾱ_t v + √(1−ᾱ_t) x_t for v-prediction (Salimans & Ho 2022, appendix D)."""
         if self.prediction_type == "epsilon":
             return output
-        if not torch.is_tensor(
-            z.t
-        ):  # no look at a tensor of times, for which a GPU would have to be waited for
+        if not torch.is_tensor(z.t):  # a number: no GPU to wait for
             a = self.schedule.alpha_bar(z.t)
             return a**0.5 * output + (1 - a) ** 0.5 * z.x
-        a = self.schedule.alpha_bar_at(
-            z.t, self.schedule.alphas_cumprod
-        )  # float64: 1 − ᾱ_0 loses digits in float32
+        # in float64: 1 − ᾱ_0 loses digits in float32
+        a = self.schedule.alpha_bar_at(z.t, self.schedule.alphas_cumprod)
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
     def digest(self) -> str:
-        """sha256 over weights in fp32, configuration, schedule and meaning of the output: what an f_t is bound to.
-
-        The same in every precision: an f_t serves the network it was trained on in all of them.
-        """
+        """sha256 over weights, configuration, schedule, prediction type and class, the same in every precision:
+        what an f_t is bound to."""
         label = None if self.class_label is None else int(self.class_label)
         about = json.dumps([self.unet_config, self.prediction_type, label], sort_keys=True, default=str)
         parts = about, self._weights or module_digest(self.net), digest(self.schedule.alphas_cumprod)
@@ -303,29 +270,23 @@ class HSpaceUNet(nn.Module):
 
     def save(self, path: str | os.PathLike, card: dict, *, dtype: torch.dtype | None = None) -> None:
         """Write weights (as `dtype`, if one is given), configurations and a card to one file, atomically."""
-        save_weights(
-            path,
-            self.net.state_dict(),
-            {
-                "unet": self.unet_config,
-                "prediction_type": self.prediction_type,
-                "class_label": None if self.class_label is None else int(self.class_label),
-                "betas": (
-                    1
-                    - self.schedule.alphas_cumprod
-                    / torch.cat([torch.ones(1, dtype=torch.float64), self.schedule.alphas_cumprod[:-1]])
-                ).tolist(),
-                "card": card,
-            },
-            dtype=dtype,
-        )
+        now = self.schedule.alphas_cumprod
+        before = torch.cat([torch.ones(1, dtype=torch.float64), now[:-1]])
+        config = {
+            "unet": self.unet_config,
+            "prediction_type": self.prediction_type,
+            "class_label": None if self.class_label is None else int(self.class_label),
+            "betas": (1 - now / before).tolist(),
+            "card": card,
+        }
+        save_weights(path, self.net.state_dict(), config, dtype=dtype)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":
-        """Load a file that `save` wrote, or a folder in diffusers format (see `read_folder`), in fp32 on the CPU.
+        """Load a file that `save` wrote, or a folder in diffusers format (`read_folder`), in fp32 on the CPU.
 
         Raises:
-            WeightsError: missing, damaged or of another architecture; names the first tensor that does not fit.
+            WeightsError: missing, damaged or of another architecture; names the first tensor that is wrong.
         """
         path = Path(path)
         if path.is_dir():
@@ -334,13 +295,9 @@ class HSpaceUNet(nn.Module):
         state, config = read_weights(path)
         if "unet" not in config:
             raise WeightsError(
-                f"{path} holds no U-Net configuration; expected a file written by HSpaceUNet.save; check the path."
+                f"{path} holds no U-Net configuration; expected a file that HSpaceUNet.save wrote; check it."
             )
-        unet = build_unet(config["unet"])
-        load_strictly(unet, state, path)
-        return cls(
-            unet,
-            NoiseSchedule.from_betas(torch.tensor(config["betas"], dtype=torch.float64)),
-            config["prediction_type"],
-            config.get("class_label"),
-        )
+        net = build_unet(config["unet"])
+        load_strictly(net, state, path)
+        schedule = NoiseSchedule.from_betas(torch.tensor(config["betas"], dtype=torch.float64))
+        return cls(net, schedule, config["prediction_type"], config.get("class_label"))
