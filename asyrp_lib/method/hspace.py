@@ -194,10 +194,7 @@ class HSpaceUNet(nn.Module):
 
     def for_class(self, label: int) -> "HSpaceUNet":
         """The same network, weights shared, with every image of one class, 0 … number of classes − 1.
-
-        Raises:
-            AsyrpError: no such class, or the network knows none.
-        """
+        Raises AsyrpError where there is no such class."""
         self._labels(torch.tensor(label), 1)
         return self._twin(self.net, torch.tensor(label, device=self.device), self._weights)
 
@@ -261,8 +258,8 @@ class HSpaceUNet(nn.Module):
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
     def digest(self) -> str:
-        """sha256 over weights, configuration, schedule, prediction type and class, the same in every precision:
-        what an f_t is bound to."""
+        """sha256 over weights, configuration, schedule, prediction type and class: what an f_t is bound to, in
+        whatever precision."""
         label = None if self.class_label is None else int(self.class_label)
         about = json.dumps([self.unet_config, self.prediction_type, label], sort_keys=True, default=str)
         parts = about, self._weights or module_digest(self.net), digest(self.schedule.alphas_cumprod)
