@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from asyrp_lib import cli
-from asyrp_lib.errors import DomainError, OfflineError, UnknownNameError
+from asyrp_lib.errors import DomainError, OfflineError, UnknownNameError, WeightsError
 from asyrp_lib.experiments import EXPERIMENTS, composition, measure
+from asyrp_lib.experiments.trial import Trial
+from asyrp_lib.measure.judge import all_trained
 
 
 def test_a_domain_without_the_wished_edits_gives_its_own_in_domain_ones_first(toy):
@@ -32,6 +35,40 @@ def test_compositions_are_two_pairs_and_a_triple_or_what_the_domain_has(toy):
     del toy.edits["red"]
     with pytest.raises(DomainError, match="of 'green' only; expected two"):
         composition.usual_groups(toy)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("linearity", {"names": ["green", "grey"]}),
+        ("metrics", {"names": ["green", "grey"]}),
+        ("unseen", {"names": ["red", "grey"]}),
+        ("robustness", {"name": "grey"}),
+        ("composition", {"groups": [["green", "red"], ["green", "grey"]]}),
+    ],
+)
+def test_an_edit_that_was_asked_for_and_has_no_f_t_is_not_left_out(toy, name, given):
+    with pytest.raises(WeightsError, match="no f_t of grey"):
+        measure(toy, name, n=2, progress=False, **given)
+
+
+def test_all_trained_are_those_of_the_kind_and_never_others(toy):
+    assert list(all_trained(toy, None, in_domain=True)) == ["green"]
+    assert list(all_trained(toy, None, in_domain=False)) == ["red", "blue"]
+    toy.edits = {"grey": toy.edits["grey"], "red": toy.edits["red"]}
+    with pytest.raises(DomainError, match="no f_t of grey"):
+        all_trained(toy, None, in_domain=True)
+
+
+def test_a_trial_makes_everything_once_and_lends_it_to_smaller_ones(toy, monkeypatch):
+    asked, images = [], toy.images
+    monkeypatch.setattr(toy, "images", lambda *a, **k: asked.append(a) or images(*a, **k))
+    trial = Trial(toy, 4)
+    few = trial.like(n=2)
+    assert torch.equal(few.plain, trial.plain[:2]) and torch.equal(few.x_T, trial.x_T[:2])
+    linear = [measure(toy, "linearity", n=2, names=["green"], trial=t, progress=False) for t in (trial, None)]
+    assert linear[0] == linear[1] and asked == [("test", 4), ("test", 2)]
+    assert trial.like(n=8).larger is None and trial.like(steps=20).larger is None
 
 
 def test_a_setting_that_an_experiment_does_not_have_is_named(toy):

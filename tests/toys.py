@@ -78,6 +78,13 @@ class IdealGaussian(nn.Module):
 
     device = torch.device("cpu")
 
+    @property
+    def h_shape(self):
+        return self.h_channels, self.resolution, self.resolution
+
+    def digest(self):
+        return f"ideal {self.mean} {self.spread}"
+
     def encode(self, x, t):
         return Encoded(torch.zeros_like(x), (), x.mean((1, 2, 3))[:, None], x, t)
 

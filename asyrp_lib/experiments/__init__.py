@@ -34,7 +34,7 @@ def measure(domain, name: str, /, **settings) -> dict:
         UnknownNameError: no such experiment, or it has no such setting.
     """
     known = _defaults(name)
-    if unknown := settings.keys() - known.keys() - {"progress"}:
+    if unknown := settings.keys() - known.keys() - {"progress", "trial"}:
         raise UnknownNameError(
             f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are {', '.join(known)}."
         )
@@ -75,4 +75,8 @@ def _module(name: str):
 def _defaults(name: str) -> dict:
     """The settings of an experiment and their defaults."""
     parameters = inspect.signature(_module(name).measure).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "progress"}
+    return {
+        p.name: p.default
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.name not in ("trial", "progress")
+    }

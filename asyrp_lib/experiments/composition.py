@@ -4,54 +4,52 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from ..api import edit, invert
 from ..errors import DomainError
-from ..measure.judge import scores, summaries
+from ..measure.judge import summaries
 from ..measure.stats import ratio_of_means
+from .trial import Trial, begin
 
 
 def measure(
-    domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = None, progress: bool = True
+    domain,
+    *,
+    n: int = 32,
+    groups: Sequence[Sequence[str]] | None = None,
+    trial: Trial | None = None,
+    progress: bool = True,
 ) -> dict:
     """Edit test pictures with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
 
     Args:
         domain: a Domain with f_t.
         n: test pictures.
-        groups: names of the edits in each composition, a group with an untrained edit is left out; None: see `usual_groups`.
-        progress: show a progress bar.
+        groups: names of the edits in each composition; None: see `usual_groups`.
     Returns:
         singles: edit alone -> edit of whose aim is read -> scores as summaries (`judge.scores`), at strength 1;
         groups: "a + b" -> rule -> {strength: of each edit before the 1/√n; edits: edit -> scores as summaries and, with an
         oracle, share: aimed shift together over that alone (`ratio_of_means`), expected: that share if shifts added up}.
-        The editing interval of a group is that of `process.common_t_edit`, so an edit may start earlier alone.
+        Each edit keeps its own interval; n counts the edits whose strength is not 0.
     Raises:
-        DomainError: none of the edits is trained.
+        UnknownNameError, WeightsError: an edit of a group is unknown or not trained.
     Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
     """
     groups = usual_groups(domain) if groups is None else groups
-    deltas, x_0 = (
-        domain.trained(dict.fromkeys(name for group in groups for name in group)),
-        domain.images("test", n),
-    )
-    groups = [group for group in groups if set(group) <= set(deltas)]
-    x_T = invert(domain, x_0, progress=progress)
-    plain = edit(domain, x_T, {}, progress=False)
-    read = lambda name, edited: scores(domain, domain.edits[name], x_0, plain, edited)
+    deltas = domain.trained(dict.fromkeys(name for group in groups for name in group))
+    trial = begin(domain, trial, n, progress)
     runs = [((name,), {"alone": 1.0}) for name in deltas] + [(group, rules(len(group))) for group in groups]
     alone, found = {}, {"singles": {}, "groups": {}}
     for group, strengths in tqdm(runs, desc="composition", unit="group", disable=not progress):
         for rule, strength in strengths.items():
-            edited = edit(domain, x_T, {deltas[name]: strength for name in group}, progress=False)
+            edited = trial.edit({deltas[name]: strength for name in group})
             if rule == "alone":
-                alone[group[0]] = {name: read(name, edited) for name in deltas}
+                alone[group[0]] = {name: trial.scores(name, edited) for name in deltas}
                 found["singles"][group[0]] = {
                     name: summaries(table) for name, table in alone[group[0]].items()
                 }
                 continue
             row = {"strength": round(strength, 4), "edits": {}}
             for name in group:
-                table = read(name, edited)
+                table = trial.scores(name, edited)
                 row["edits"][name] = summaries(table)
                 if "aimed" in table:
                     single = alone[name][name]["aimed"]

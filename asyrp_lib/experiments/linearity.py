@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
-from ..api import edit, invert
-from ..measure.judge import chosen, per_picture, scores, summaries
+from ..measure.judge import chosen, per_picture, summaries
+from .trial import Trial, begin
 
 #: A side of the curve ends where the mean shift is this share below the line, ...
 SHORTFALL = 0.25
@@ -20,6 +20,7 @@ def measure(
     n: int = 32,
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = (-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3),
+    trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
     """Edit test pictures at many strengths, also negative ones and ones beyond 1, which f_t was never trained for.
@@ -27,10 +28,9 @@ def measure(
     Args:
         domain: a Domain with f_t.
         n: test pictures.
-        names: of the edits, those without an f_t are left out; None: smiling, old, tanned and curly hair, or what the domain has
+        names: of the edits; None: smiling, old, tanned and curly hair, or what the domain has
             (`Domain.trained_like`).
         strengths: any; 0 is always included.
-        progress: show a progress bar.
     Returns:
         apart: mean perceptual distance of two different test pictures;
         edits: edit -> strengths: strength -> scores as summaries (`judge.scores`, and `outside`: share of values outside
@@ -41,15 +41,14 @@ def measure(
     Source: Asyrp Sec. 5.2, Fig. 7.
     """
     deltas = chosen(domain, names, ("smiling", "old", "tanned", "curly hair"))
-    x_0, strengths = domain.images("test", n), sorted({*map(float, strengths), 0.0})
-    x_T = invert(domain, x_0, progress=progress)
-    plain = edit(domain, x_T, {}, progress=False)
-    apart, tables = float(domain.distance(x_0, x_0.roll(1, 0)).mean()), {name: {} for name in deltas}
+    trial, strengths = begin(domain, trial, n, progress), sorted({*map(float, strengths), 0.0})
+    apart = float(domain.distance(trial.x_0, trial.x_0.roll(1, 0)).mean())
+    tables = {name: {} for name in deltas}
     for name, s in tqdm(
         [(name, s) for name in deltas for s in strengths], desc="linearity", unit="run", disable=not progress
     ):
-        edited = edit(domain, x_T, {deltas[name]: s}, progress=False)
-        tables[name][s] = scores(domain, domain.edits[name], x_0, plain, edited)
+        edited = trial.edit({deltas[name]: s})
+        tables[name][s] = trial.scores(name, edited)
         tables[name][s]["outside"] = (edited.abs() > 1).double().mean((1, 2, 3)).cpu().numpy()
     found = {"apart": round(apart, 4), "edits": {}}
     for name, runs in tables.items():

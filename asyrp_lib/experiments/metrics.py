@@ -10,11 +10,11 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from ..api import edit, invert
 from ..measure.frechet import frechet_bias, frechet_summary
-from ..measure.judge import per_picture, scores, summaries
+from ..measure.judge import all_trained, per_picture, summaries
 from ..measure.scores import clip_features, s_dir, segmentation_consistency
 from ..measure.stats import summary
+from .trial import Trial, begin
 
 
 def measure(
@@ -26,6 +26,7 @@ def measure(
     steps: int = 40,
     real: int = 1024,
     sizes: Sequence[int] = (16, 32, 64, 128, 256),
+    trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
     """Score in-domain edits by everything at once.
@@ -33,12 +34,11 @@ def measure(
     Args:
         domain: a Domain with f_t.
         n: test pictures.
-        names: of the edits, None for all in-domain ones; those without an f_t are left out.
+        names: of the edits; None: all in-domain ones that have an f_t.
         strengths: of the edits.
         steps: S.
         real: training pictures for the bias of the Fréchet distance, twice the largest of `sizes` at least.
         sizes: sample sizes of that.
-        progress: show a progress bar.
     Returns:
         reconstruction: SC and FD-CLIP of the reconstructions to the originals: what no edit at all scores;
         scores: edit -> strength -> `judge.scores` as summaries, further S_dir_recon (from the reconstruction) and SC_original
@@ -50,10 +50,9 @@ def measure(
     Raises:
         DomainError: none of the edits is trained.
     """
-    in_domain = [name for name, this in domain.edits.items() if this.in_domain]
-    deltas, x_0 = domain.trained(in_domain if names is None else names), domain.images("test", n)
-    x_T = invert(domain, x_0, steps=steps, progress=progress)
-    plain = edit(domain, x_T, {}, steps=steps, progress=False)
+    deltas = all_trained(domain, names, in_domain=True)
+    trial = begin(domain, trial, n, progress, steps)
+    x_0, plain = trial.x_0, trial.plain
     features = [clip_features(domain.clip, x) for x in (x_0, plain)]
     found: dict = {
         "reconstruction": {"fd": frechet_summary(features[1], features[0], paired=True)},
@@ -69,8 +68,8 @@ def measure(
     )
     for name, strength in runs:
         this, key = domain.edits[name], f"{strength:g}"
-        edited = edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False)
-        table = scores(domain, this, x_0, plain, edited)
+        edited = trial.edit({deltas[name]: strength})
+        table = trial.scores(name, edited)
         table["S_dir_recon"] = s_dir(domain.clip, plain, edited, this.source, this.target).numpy()
         if domain.segmenter is not None:
             table["SC_original"] = _sc(domain, x_0, edited)

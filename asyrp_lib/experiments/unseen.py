@@ -9,23 +9,30 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
-from ..api import edit, invert
-from ..measure.judge import scores, summaries
+from ..measure.judge import all_trained, summaries
 from ..measure.scores import factor_shifts
 from ..measure.stats import summary
+from .trial import Trial, begin
 
 
 def measure(
-    domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), steps: int = 40, progress: bool = True
+    domain,
+    *,
+    n: int = 32,
+    names: Sequence[str] | None = None,
+    strengths: Sequence[float] = (0.5, 1.0),
+    steps: int = 40,
+    trial: Trial | None = None,
+    progress: bool = True,
 ) -> dict:
     """Edit test pictures towards every unseen target and compare with the true targets.
 
     Args:
         domain: a Domain with f_t of unseen edits.
         n: test pictures.
+        names: of the unseen edits; None: all of them that have an f_t.
         strengths: of the edits.
         steps: S.
-        progress: show a progress bar.
     Returns:
         scores: edit -> strength -> `judge.scores` as summaries; `leaked` is over all factors, the identity that was lost;
         closer: edit -> strength -> "distance" and "error" (perceptual, and mean absolute) -> `approach`;
@@ -36,10 +43,9 @@ def measure(
     Raises:
         DomainError: no unseen edit is trained.
     """
-    deltas = domain.trained([name for name, this in domain.edits.items() if not this.in_domain])
-    x_0 = domain.images("test", n)
-    x_T = invert(domain, x_0, steps=steps, progress=progress)
-    plain = edit(domain, x_T, {}, steps=steps, progress=False)
+    deltas = all_trained(domain, names, in_domain=False)
+    trial = begin(domain, trial, n, progress, steps)
+    plain = trial.plain
     targets = {name: domain.targets(name, "test", n) for name in deltas} if domain.target_source else {}
     found: dict = {"scores": {name: {} for name in deltas}}
     kinds = {"distance": domain.distance, "error": absolute_error}
@@ -49,7 +55,9 @@ def measure(
             for table in ("confusion", "nearest")
         }
     if targets and domain.oracle is not None:
-        shifts = {name: factor_shifts(domain.oracle.read, x_0, target) for name, target in targets.items()}
+        shifts = {
+            name: factor_shifts(domain.oracle.read, trial.x_0, target) for name, target in targets.items()
+        }
         found["target_leaked"] = {
             name: summary(np.sqrt((table**2).mean(axis=1))) for name, table in shifts.items()
         }
@@ -60,11 +68,8 @@ def measure(
         disable=not progress,
     )
     for name, strength in bar:
-        edited, key = (
-            edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False),
-            f"{strength:g}",
-        )
-        found["scores"][name][key] = summaries(scores(domain, domain.edits[name], x_0, plain, edited))
+        edited, key = trial.edit({deltas[name]: strength}), f"{strength:g}"
+        found["scores"][name][key] = summaries(trial.scores(name, edited))
         if targets:
             found["closer"][name][key] = {
                 kind: approach(distance, plain, edited, targets[name]) for kind, distance in kinds.items()

@@ -4,16 +4,36 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..deltas import Delta
 from ..domains.edits import Edit
+from ..errors import DomainError
 from .scores import factor_shifts, s_dir, segmentation_consistency
 from .stats import summary
 
 
-def chosen(domain, names: Iterable[str] | None, wished: Sequence[str]) -> dict[str, nn.Module]:
-    """The f_t of an experiment: `Domain.trained` of the names given, else `Domain.trained_like` of its usual ones."""
+def chosen(domain, names: Iterable[str] | None, wished: Sequence[str]) -> dict[str, Delta]:
+    """The f_t of an experiment: those named, which must all be there; None: `Domain.trained_like` of its usual ones."""
     return domain.trained_like(wished) if names is None else domain.trained(names)
+
+
+def all_trained(domain, names: Iterable[str] | None, *, in_domain: bool) -> dict[str, Delta]:
+    """The f_t named, which must all be there; None: all in-domain or all unseen edits that have one.
+
+    Raises:
+        DomainError: there is none.
+    """
+    if names is not None:
+        return domain.trained(names)
+    wished = [name for name, edit in domain.edits.items() if edit.in_domain == in_domain]
+    found = {name: delta for name, delta in domain.trained_like(wished).items() if name in wished}
+    if not found:
+        raise DomainError(
+            f"The domain {domain.name!r} has no f_t of {', '.join(wished)}; expected at least one; train it: "
+            f"python -m asyrp_lib train <edit> --domain {domain.name}"
+        )
+    return found
 
 
 def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd.DataFrame:
