@@ -15,7 +15,7 @@ from asyrp_lib.method import process
 class Wide(IdealGaussian):
     """The ideal Gaussian with as many channels as f_t has groups, and an h that darkens P_t: any brightness can be reached."""
 
-    channels, h_channels, temb_dim = 32, 32, 1
+    channels, h_channels, h_shape = 32, 32, (32, 4, 4)
 
     def decode(self, z, h=None):
         a = self.schedule.alpha_bar(int(z.t[0]) if torch.is_tensor(z.t) else z.t)
