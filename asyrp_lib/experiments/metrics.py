@@ -10,10 +10,10 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from ..measure.frechet import frechet_bias, frechet_summary
+from ..measure.frechet import frechet_bias, frechet_summary, inception, inception_features, inception_file
 from ..measure.judge import all_trained, per_picture, summaries
 from ..measure.scores import clip_features, s_dir, segmentation_consistency
-from ..measure.stats import summary
+from ..measure.stats import rounded, summary
 from .trial import Trial, begin
 
 
@@ -42,7 +42,8 @@ def measure(
     Returns:
         reconstruction: SC and FD-CLIP of the reconstructions to the originals: what no edit at all scores;
         scores: edit -> strength -> `judge.scores` as summaries, further S_dir_recon (from the reconstruction) and SC_original
-        (SC is of reconstruction and edit), fd_original and fd_recon (FD-CLIP to both);
+        (SC is of reconstruction and edit), fd_original and fd_recon (FD-CLIP to both), and fid_original and fid_recon (FID,
+        which N < 2048 images bias upwards) where Inception's weights are at hand;
         images: edit -> strength -> column of S_dir, aimed, leaked -> one number per picture;
         within: edit -> strength -> "aimed" and "leaked" -> `rank_correlation` with S_dir over the pictures;
         bias: `frechet_bias` of real pictures.
@@ -53,9 +54,15 @@ def measure(
     deltas = all_trained(domain, names, in_domain=True)
     trial = begin(domain, trial, n, progress, steps)
     x_0, plain = trial.x_0, trial.plain
-    features = [clip_features(domain.clip, x) for x in (x_0, plain)]
+    kinds = {"fd": lambda x: clip_features(domain.clip, x)}
+    if inception_file().exists():
+        network = inception().to(domain.unet.device)
+        kinds["fid"] = lambda x: inception_features(network, x)
+    features = {kind: [features(x) for x in (x_0, plain)] for kind, features in kinds.items()}
     found: dict = {
-        "reconstruction": {"fd": frechet_summary(features[1], features[0], paired=True)},
+        "reconstruction": {
+            kind: frechet_summary(after, before, paired=True) for kind, (before, after) in features.items()
+        },
         "scores": {},
         "images": {},
         "within": {},
@@ -73,11 +80,12 @@ def measure(
         table["S_dir_recon"] = s_dir(domain.clip, plain, edited, this.source, this.target).numpy()
         if domain.segmenter is not None:
             table["SC_original"] = _sc(domain, x_0, edited)
-        made = clip_features(domain.clip, edited)
-        found["scores"].setdefault(name, {})[key] = summaries(table) | {
-            f"fd_{to}": frechet_summary(made, real, paired=True)
-            for to, real in zip(("original", "recon"), features)
+        distances = {
+            f"{kind}_{to}": frechet_summary(kinds[kind](edited), real, paired=True)
+            for kind, both in features.items()
+            for to, real in zip(("original", "recon"), both, strict=True)
         }
+        found["scores"].setdefault(name, {})[key] = summaries(table) | distances
         found["images"].setdefault(name, {})[key] = per_picture(table, ("S_dir", "aimed", "leaked"))
         found["within"].setdefault(name, {})[key] = {
             truth: rank_correlation(table["S_dir"], table[truth])
@@ -91,16 +99,15 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> dict[str, float]
     """Spearman's ρ with a 95 % confidence interval (Fisher's z with the variance 1.06 / (n − 3)) and its p.
 
     Args:
-        a, b: (n,), n >= 4.
+        a, b: (n,).
     Returns:
-        {"rho", "low", "high", "p", "n"}, rounded to 4 decimals.
+        {"rho", "low", "high", "p", "n"}, `rounded`; None where it is not defined, the interval for n < 4.
     Source: Fieller, Hartley and Pearson 1957 (the variance).
     """
     rho, p = stats.spearmanr(a, b)
-    half = 1.96 * (1.06 / (len(a) - 3)) ** 0.5
+    half = 1.96 * (1.06 / (len(a) - 3)) ** 0.5 if len(a) > 3 else np.nan
     z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
-    values = {"rho": rho, "low": np.tanh(z - half), "high": np.tanh(z + half), "p": p}
-    return {name: round(float(value), 4) for name, value in values.items()} | {"n": len(a)}
+    return rounded({"rho": rho, "low": np.tanh(z - half), "high": np.tanh(z + half), "p": p}) | {"n": len(a)}
 
 
 def score_table(data: dict) -> pd.DataFrame:

@@ -1,18 +1,14 @@
 """Scores of edits: S_dir, segmentation consistency, Fréchet distance, and the oracle's account of what moved."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..errors import ImageError, OfflineError
+from ..errors import ImageError
 from ..method.clip import Clip, directional_distance
-
-#: Name of the Inception weights that pytorch-fid keeps in torch's hub cache.
-INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
 
 
 @torch.inference_mode()
@@ -84,33 +80,18 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
 @torch.inference_mode()
 def clip_features(clip: Clip, images: Tensor, *, batch_size: int = 64) -> Tensor:
     """Normalised CLIP features (N, D) for `frechet_distance`; report the result as "FD-CLIP", never as FID."""
+    check_range(images)
     parts = [clip.encode_images(x.to(clip.mean.device)) for x in images.split(batch_size)]
     return nn.functional.normalize(torch.cat(parts), dim=-1).cpu()
 
 
-def inception() -> nn.Module:
-    """pytorch-fid's InceptionV3 (2048-d pool features), the network that makes a Fréchet distance an FID.
-
-    Raises:
-        OfflineError: its weights are neither cached nor reachable.
-    """
-    from pytorch_fid.inception import InceptionV3
-
-    try:
-        return InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().requires_grad_(False)
-    except Exception as error:  # urllib's and torch.hub's many ways to say that there is no network
-        cache = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-        raise OfflineError(
-            f"FID needs Inception's weights and {cache} is neither there nor reachable "
-            f"({type(error).__name__}); connect once, put the file there, or report FD-CLIP instead."
-        ) from error
-
-
-@torch.inference_mode()
-def inception_features(network: nn.Module, images: Tensor, *, batch_size: int = 64) -> Tensor:
-    """Pool features (N, 2048) of images (N, 3, R, R) in [-1, 1] for `frechet_distance`."""
-    device = next(network.parameters()).device
-    return torch.cat([network((x.to(device) + 1) / 2)[0].flatten(1).cpu() for x in images.split(batch_size)])
+def check_range(images: Tensor) -> None:
+    """Raise ImageError unless images are floating point and about in [-1, 1]: bytes would wrap around unseen."""
+    if not images.is_floating_point() or float(images.abs().max()) > 100:
+        raise ImageError(
+            f"The images are {images.dtype} up to {float(images.max()):g}; expected floating point in [-1, 1]; divide bytes "
+            "by 127.5 and subtract 1."
+        )
 
 
 def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after: Tensor) -> pd.DataFrame:
@@ -123,15 +104,3 @@ def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after:
         DataFrame (N, factors): after minus before.
     """
     return read(after) - read(before)
-
-
-def leakage_table(shifts: dict[str, pd.DataFrame], factors: Sequence[str]) -> pd.DataFrame:
-    """Mean shift of every factor under every edit, in data-set standard deviations.
-
-    Args:
-        shifts: edit -> `factor_shifts`.
-        factors: the columns to keep.
-    Returns:
-        DataFrame, one row per edit, one column per factor.
-    """
-    return pd.DataFrame({name: table[list(factors)].mean() for name, table in shifts.items()}).T
