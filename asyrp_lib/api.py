@@ -13,8 +13,7 @@ from .deltas import Delta, PerTimeDelta, build_delta
 from .domains.domain import Domain, t_edit_of
 from .domains.edits import Edit
 from .errors import AsyrpError
-from .method import process
-from .method import train as training
+from .method import process, train as training
 from .method.train import TrainSettings
 from .store.cache import cached
 from .store.images import check_images
@@ -42,9 +41,8 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
     check_images(x_0, domain.resolution)
     x, unet = domain.codec.encode(x_0.to(domain.unet.device)), domain.unet
     compute = lambda: process.invert(unet, x, steps=steps, **how)
-    if not cache or how.get("callback"):
-        return compute()
-    return cached("invert", x, unet, {"steps": steps, "unet": unet.digest()}, compute)
+    use = cache and not how.get("callback")
+    return cached("invert", x, unet, {"steps": steps, "unet": unet.digest()}, compute, use=use)
 
 
 def generate(domain: Domain, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:

@@ -230,8 +230,8 @@ def test_training_reproduces_the_golden_losses_and_weights(family, golden, golde
         assert row.loss == pytest.approx(step["loss"], rel=1e-4)
     for name, weight in delta.state_dict().items():
         expected = g.tensors[f"train.final.{name}"]
-        # the losses agree to 1e-6; the weights to 1e-3, because |·|₁ has a kink: rounding flips the sign of the difference at
-        # the odd pixel, and at t = 999 P_t reaches 650
+        # the losses agree to 1e-6; the weights to 1e-3, because |·|₁ has a kink: rounding flips the sign of
+        # the difference at the odd pixel, and at t = 999 P_t reaches 650
         assert (weight - expected).abs().max() <= 1e-3 * expected.abs().max()
 
 

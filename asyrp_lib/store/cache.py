@@ -39,11 +39,6 @@ def _code_digest() -> str:
 _CODE = _code_digest()
 
 
-def module_digest(module: nn.Module) -> str:
-    """sha256 over the state of a module as it is now."""
-    return digest(*module.state_dict().values())
-
-
 def cached(
     name: str, inputs: Tensor, module: nn.Module, settings: dict, compute: Callable[[], Tensor], *, use=True
 ) -> Tensor:
