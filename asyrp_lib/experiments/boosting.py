@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..measure.frechet import frechet_summary
 from ..measure.judge import chosen, summaries
 from ..measure.scores import clip_features
 from ..measure.stats import summary
+from ..progress import tqdm
 from .trial import Trial, begin
 
 

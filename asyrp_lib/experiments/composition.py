@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from ..errors import DomainError
 from ..measure.judge import summaries
 from ..measure.stats import ratio_of_means
+from ..progress import tqdm
 from .trial import Trial, begin
 
 

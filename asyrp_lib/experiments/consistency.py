@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..deltas import Delta
 from ..measure.judge import chosen, summaries
 from ..measure.stats import ratio_of_means
 from ..method.process import Step, global_mean, per_time_mean
+from ..progress import tqdm
 from .trial import Trial, begin
 
 

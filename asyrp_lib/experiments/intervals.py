@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from ..deltas import Delta
 from ..measure.judge import chosen, per_picture, summaries
+from ..progress import tqdm
 from .trial import Trial, begin
 
 

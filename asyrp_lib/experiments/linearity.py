@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from ..measure.judge import chosen, per_picture, summaries
+from ..progress import tqdm
 from .trial import Trial, begin
 
 #: A side of the curve ends where the mean shift is this share below the line, ...

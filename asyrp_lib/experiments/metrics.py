@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
-from tqdm import tqdm
 
 from ..measure.frechet import frechet_bias, frechet_summary, inception, inception_features, inception_file
 from ..measure.judge import all_trained, per_picture, summaries
 from ..measure.scores import clip_features, s_dir, segmentation_consistency
 from ..measure.stats import rounded, summary
+from ..progress import tqdm
 from .trial import Trial, begin
 
 

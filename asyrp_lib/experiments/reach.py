@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..deltas import Delta, build_delta
 from ..measure.judge import all_trained
 from ..method.train import TrainSettings, train
+from ..progress import tqdm
 from ..store.cache import digest
 from .trial import Trial, begin
 from .unseen import absolute_error, approach

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..deltas import Delta, combine
 from ..measure.judge import chosen, summaries
@@ -14,6 +13,7 @@ from ..measure.stats import ratio_of_means
 from ..method.hspace import Encoded
 from ..method.process import Step, by_batches, predict_x0, sample_noise, step
 from ..method.schedule import generation_pairs, time_grid
+from ..progress import tqdm
 from .boosting import fine_energy
 from .trial import Trial, begin
 

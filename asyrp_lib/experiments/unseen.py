@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
 from ..measure.judge import all_trained, summaries
 from ..measure.scores import factor_shifts
 from ..measure.stats import summary
+from ..progress import tqdm
 from .trial import Trial, begin
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..errors import DomainError, WeightsError
+from ..progress import tqdm
 from ..store.cache import module_digest
 from ..store.results import load_result, result_file, save_result
 from .scores import factor_shifts, s_dir, segmentation_consistency

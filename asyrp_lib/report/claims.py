@@ -1,6 +1,6 @@
-"""What holds here: the paper's claims judged from stored results; README and notebooks print from this.
+"""What holds here: the paper's claims judged from stored results.
 
-python -m asyrp_lib.report.claims            # the table of README.md
+README and notebooks print from this; `python -m asyrp_lib.report.claims` writes README's table.
 """
 
 import json
@@ -14,7 +14,7 @@ from scipy import stats
 from ..errors import WeightsError
 from ..experiments import stored_rows
 from ..measure.evaluate import load_evaluations
-from ..store.paths import data_dir
+from ..store.paths import data_dir, repo_root
 
 #: README's table stands between these.
 MARKERS = ("<!-- claims: made by python -m asyrp_lib.report.claims -->", "<!-- end of claims -->")
@@ -63,8 +63,8 @@ def known(domain) -> Claim:
         other.append(max(shift for c, shift in moved.items() if c != edit.factor))
         most += moved[edit.factor] > other[-1]
     ours = (
-        f"the aimed factor moves {_range(shifts, '.1f')} sd and more than any other in {most} of {len(shifts)} "
-        f"edits; the next one moves {_range(other, '.1f')} sd"
+        f"the aimed factor moves {_range(shifts, '.1f')} sd and more than any other in {most} of "
+        f"{len(shifts)} edits; the next one moves {_range(other, '.1f')} sd"
     )
     right = sum(shift > 0 for shift in shifts)
     verdict, why = _share(min(most, right), len(shifts))
@@ -75,14 +75,14 @@ def unseen(domain) -> Claim:
     """Does an edit come nearer to the true target of its text, and would one that is shown it?"""
     rows, shown = stored_rows(domain, "unseen"), stored_rows(domain, "reach")
     near = {kind: _pick(rows, "gain low", variant=kind, strength=1.0) > 0 for kind in ("distance", "error")}
-    way = {teacher: _pick(shown, "gain mean", variant=f"{teacher} | error") for teacher in ("CLIP", "target")}
+    way = {of: _pick(shown, "gain mean", variant=f"{of} | error") for of in ("CLIP", "target")}
     reached = _pick(shown, "gain low", variant="target | error") > 0
     farther = (way["target"] / way["CLIP"])[reached & (way["CLIP"] > 0)]
     n = len(reached)
     ours = (
         f"nearer to the true target in {near['distance'].sum()} of {n} styles by the perceptual distance, "
-        f"{near['error'].sum()} of {n} by the error; an f_t that is *shown* the target instead of told by CLIP comes "
-        f"nearer in {reached.sum()} of {n}, {_range(farther, '.1f')} times as far"
+        f"{near['error'].sum()} of {n} by the error; an f_t that is *shown* the target instead of told "
+        f"by CLIP comes nearer in {reached.sum()} of {n}, {_range(farther, '.1f')} times as far"
     )
     all_near = bool(near["distance"].all() and near["error"].all())
     verdict = (
@@ -100,8 +100,8 @@ def linear(domain) -> Claim:
     fits = _pick(rows, "R2")
     ends = [_pick(rows, "break at", variant=side) for side in ("+", "-")]
     ours = (
-        f"median correlation per face of strength and shift {_range(faces, '.2f')} over −1 … 1, R² of the common "
-        f"line ≥ 0.9 in {(fits >= 0.9).sum()} of {len(fits)}; above 0 the curves leave their lines at "
+        f"median correlation per face of strength and shift {_range(faces, '.2f')} over −1 … 1, R² of the "
+        f"common line ≥ 0.9 in {(fits >= 0.9).sum()} of {len(fits)}; above 0 the curves leave their lines at "
         f"{_listed(ends[0])}, below at {_listed(-ends[1])}"
     )
     ordered = bool((faces >= 0.9).all())
@@ -139,8 +139,9 @@ def robust(domain) -> Claim:
 
     arrived, trained = pd.concat([ratio("effect"), ratio("edit")]), ratio("relative", strength=1.0)
     ours = (
-        f"at the same relative length, that of the edit, noise in ε changes an image {_range(trained, '.0f')} times as "
-        f"much; matched by what arrives in ε, at any length at most {arrived.max():.2f} times"
+        f"at the same relative length, that of the edit, noise in ε changes an image "
+        f"{_range(trained, '.0f')} times as much; matched by what arrives in ε, at any length "
+        f"at most {arrived.max():.2f} times"
     )
     worse, milder = bool((ratio("relative") > 1).all()), bool((arrived < 1).all())
     verdict = 'depends on "matched"' if worse and milder else "holds" if worse else "fails"
@@ -156,7 +157,8 @@ def consistent(domain) -> Claim:
     share = {kind: _pick(rows, "share mean", variant=kind) for kind in ("mean", "global", "global of 1")}
     ours = (
         f"Δh_t^mean keeps {_range(100 * share['mean'], '.0f')} % of the effect, Δh^global "
-        f"{_range(100 * share['global'], '.0f')} %, that of one face {_range(100 * share['global of 1'], '.0f')} %"
+        f"{_range(100 * share['global'], '.0f')} %, that of one face "
+        f"{_range(100 * share['global of 1'], '.0f')} %"
     )
     kept = bool((pd.concat(list(share.values())) >= 0.75).all())
     over = "; Δh^global overshoots" * bool((share["global"] > 1.25).any())
@@ -192,7 +194,7 @@ def steps(domain) -> Claim:
         if len(both := of_edit[[S, 40]].dropna())
     ]
     inside = sum(abs(ratio - 1) <= 0.25 for ratio in ratios)
-    ours = f"within 25 % of 40 steps in {inside} of {len(ratios)} runs from {table.columns.min()} to {table.columns.max()}"
+    ours = f"within 25 % of 40 steps in {inside} of {len(ratios)} runs, {_range(table.columns, 'd')} steps"
     verdict, why = _share(inside, len(ratios))
     text = "Δh_t · S_train/S serves any number of steps"
     return Claim("steps", "Fig. 17", text, ours, (min(ratios), max(ratios)), verdict, why)
@@ -214,7 +216,7 @@ def boosting(domain) -> Claim:
     ours += f"; fine detail comes nearer in {finer.sum()} of {len(finer)}; the edit gets weaker in "
     ours += f"{weaker.sum()} of {len(weaker)}"
     verdict = "holds" if sure.all() and finer.all() else "not here"
-    why = "holds if FD-CLIP falls beyond its interval and fine detail comes nearer to the original's in every run"
+    why = "holds if in every run FD-CLIP falls beyond its interval and fine detail comes nearer"
     return Claim("boosting", "Fig. 11", "quality boosting makes images more real", ours, None, verdict, why)
 
 
@@ -226,6 +228,7 @@ def s_dir(domain) -> Claim:
     (pure, p_pure), (strong, p_strong) = (
         stats.spearmanr(table["S_dir"], truth) for truth in (table["aimed"] / table["leaked"], table["aimed"])
     )
+    p = lambda value: "p < 0.001" if value < 0.001 else f"p {value:.2f}"
     published = json.loads((data_dir() / "published.json").read_text())
     printed = [
         round(1 - published[f"raw_sdir_{strength}"][edit]["sdir_oe"], 3) == values[0]
@@ -233,10 +236,10 @@ def s_dir(domain) -> Claim:
         for edit, values in published["table_2_s_dir"][f"study_{strength}"].items()
     ]
     ours = (
-        f"rank correlation with purity {pure:.2f} (p {p_pure:.3f}), with strength {strong:.2f} (p {p_strong:.2f}); "
-        f"the study's S_dir is 1 − cosine, {sum(printed)} of {len(printed)}"
+        f"rank correlation with purity {pure:.2f} ({p(p_pure)}), with strength {strong:.2f} "
+        f"({p(p_strong)}); the study's S_dir is 1 − cosine, {sum(printed)} of {len(printed)}"
     )
-    told = [name for name, p in (("of purity", p_pure), ("of strength", p_strong)) if p < 0.05]
+    told = [name for name, at in (("of purity", p_pure), ("of strength", p_strong)) if at < 0.05]
     verdict = "holds" if len(told) == 2 else told[0] if told else "fails"
     why = "a rank correlation counts where p < 0.05"
     return Claim("S_dir", "Table 4", "a higher S_dir is a better edit", ours, None, verdict, why)
@@ -246,6 +249,13 @@ def markdown(table: pd.DataFrame) -> str:
     """Claims as README shows them."""
     lines = [f"| {row.published} ({row.source}) | {row.ours} | {row.verdict} |" for row in table.itertuples()]
     return "\n".join(["| claim | measured | verdict |", "|---|---|---|", *lines])
+
+
+def in_readme(text: str) -> tuple[str, str, str]:
+    """README's text before, in, and after its table of claims."""
+    start, end = (text.index(marker) for marker in MARKERS)
+    start += len(MARKERS[0]) + 2
+    return text[:start], text[start : end - 2], text[end - 2 :]
 
 
 def _pick(rows: pd.DataFrame, score: str, **where) -> pd.Series:
@@ -274,4 +284,6 @@ def _share(count: int, n: int) -> tuple[str, str]:
 if __name__ == "__main__":
     from ..domains.load import load_domain
 
-    print(markdown(claims(load_domain("synthfaces"))))
+    file = repo_root() / "README.md"
+    before, _, after = in_readme(file.read_text())
+    file.write_text(f"{before}{markdown(claims(load_domain('synthfaces')))}{after}")
