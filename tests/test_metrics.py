@@ -22,12 +22,12 @@ def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
     assert frechet_distance(a, b) == pytest.approx(want, rel=1e-8)
 
 
-def test_the_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_pictures_than_features():
+def test_the_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_images_than_features():
     a = np.random.default_rng(1).normal(size=(10, 64))
     assert abs(frechet_distance(a, a)) < 1e-9
 
 
-def test_one_picture_has_no_frechet_distance():
+def test_one_image_has_no_frechet_distance():
     with pytest.raises(ImageError, match="at least 2"):
         frechet_distance(np.zeros((1, 4)), np.zeros((5, 4)))
 

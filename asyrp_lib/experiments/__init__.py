@@ -1,4 +1,4 @@
-"""The paper's claims as measurements: one module for each, whose `measure` gives the numbers that a notebook shows."""
+"""The paper's claims as measurements, one module each; `measure` gives the numbers that a notebook shows."""
 
 import inspect
 import time
@@ -16,7 +16,7 @@ from ..store.results import save_result
 from .rows import tidy
 from .trial import Trial
 
-#: name -> what is asked; the module of that name has `measure(domain, *, n, …, progress) -> dict`, expressible in JSON
+#: name -> what is asked; the module of that name has `measure(domain, *, n, …) -> dict`, expressible in JSON
 EXPERIMENTS = {
     "unseen": "do edits reach targets that the frozen model never saw?",
     "reach": "can h-space draw an unseen target at all, if f_t is shown it instead of being told?",
@@ -25,7 +25,7 @@ EXPERIMENTS = {
     "robustness": "is a random shift of h harmless where one of ε is not?",
     "consistency": "how much of an edit do Δh_t^mean and Δh^global keep?",
     "intervals": "what do t_edit and the number of steps do?",
-    "boosting": "does noise in the last steps make pictures more real, and what does it cost?",
+    "boosting": "does noise in the last steps make images more real, and what does it cost?",
     "metrics": "do S_dir, SC and the Fréchet distance tell a true edit from a false one?",
 }
 
@@ -34,16 +34,21 @@ def measure(domain, name: str, /, **settings) -> dict:
     """Run one experiment.
 
     Args:
-        domain: a Domain.
+        domain: a Domain with f_t.
         name: one of `EXPERIMENTS`.
-        settings: of that module's `measure`, e.g. n; the rest keep their defaults.
+        settings: of that module's `measure`; the rest keep their defaults.  Common to them: n, how many test
+            images; names, of the edits, which must all be trained (None: the usual ones, or what the domain
+            has); trial, what another experiment began with; progress.
     Raises:
-        UnknownNameError: no such experiment, or it has no such setting.
+        UnknownNameError: no such experiment, or it has no such setting, or an edit is not known.
+        WeightsError: an edit that was named has no f_t, or a damaged one.
+        DomainError: the domain has no f_t of the kind.
     """
     known = _defaults(name)
     if unknown := settings.keys() - known.keys() - {"progress", "trial"}:
         raise UnknownNameError(
-            f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are {', '.join(known)}."
+            f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are "
+            f"{', '.join(known)}."
         )
     return _module(name).measure(domain, **settings)
 
@@ -51,12 +56,13 @@ def measure(domain, name: str, /, **settings) -> dict:
 def store(
     domain, name: str, /, *, trial=None, replace: bool = False, progress: bool = True, **settings
 ) -> Path:
-    """Run one experiment and keep its result as JSON, with all its settings, and as rows in a CSV file beside it.
+    """Run one experiment and keep its result as JSON, with its settings, and as rows in a CSV beside it.
 
     Args:
         domain, name, settings: see `measure`.
         trial: see `shared_trial`.
-        replace: write over the result in data/results; else what is there stays, and this one goes to runs/results.
+        replace: write over the result in data/results; else what is there stays, and this one goes to
+            runs/results.
     Raises:
         AsyrpError: the result to replace was measured on more images.
     """
@@ -65,8 +71,8 @@ def store(
         before = stored(domain, name)["provenance"]["settings"].get("n", 0)
         if asked["n"] < before:
             raise AsyrpError(
-                f"The stored {name} of {domain.name} was measured on {before} images; {asked['n']} cannot replace them; "
-                f"give n >= {before}, or leave replace out."
+                f"The stored {name} of {domain.name} was measured on {before} images; {asked['n']} "
+                f"cannot replace them; give n >= {before}, or leave replace out."
             )
     started = time.monotonic()
     data = measure(domain, name, trial=trial, progress=progress, **settings)
@@ -82,7 +88,7 @@ def store(
 
 
 def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
-    """Images that several experiments begin with, made once for all: as many as the one that takes most; see `Trial`."""
+    """Images that several experiments begin with, as many as the largest needs."""
     return Trial(domain, max(_defaults(name)["n"] for name in names) if n is None else n)
 
 

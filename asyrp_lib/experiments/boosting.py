@@ -1,4 +1,4 @@
-"""Quality boosting: does noise in the last steps make pictures more real, and what does it cost?  (Asyrp Sec. 3.4, Fig. 11)"""
+"""Quality boosting: does noise in the last steps make images more real, at what cost?  (Asyrp Sec. 3.4)"""
 
 from collections.abc import Sequence
 
@@ -22,21 +22,18 @@ def measure(
     trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Reconstruct and edit test pictures with quality boosting below `domain.t_boost`, below half of it, and without.
+    """Reconstruct and edit test images with quality boosting below `domain.t_boost`, half of it, and 0.
 
     Args:
-        domain: a Domain with f_t and a t_boost.
-        n: test pictures.
-        names: of the edits; None: smiling and old, or what the domain has
-            (`Domain.trained_like`).
-        reference: other real pictures, of the training split, that the Fréchet distance compares with.
+        names: of the edits; None: smiling and old, or what there is.
+        reference: other real images, of the training split, that the Fréchet distance compares with.
     Returns:
         t_boost: the domain's, by the rule;
-        real: of the n test pictures themselves: `fine`, `fd`;
-        runs: "reconstruction" or edit -> t_boost -> scores (`judge.scores`, edits only), distance_to_original (perceptual),
-        fine (`fine_energy` relative to that of the picture's original), fd (FD-CLIP to the reference, see `frechet_summary`).
-    Raises:
-        DomainError: none of the edits is trained.
+        real: of the n test images themselves: `fine`, `fd`;
+        runs: "reconstruction" or edit -> t_boost -> scores (edits only), distance_to_original (perceptual),
+            fine
+        (`fine_energy` relative to that of the original), fd (FD-CLIP to the reference, see
+        `frechet_summary`).
     Source: Asyrp Sec. 3.4, Eq. 12; Sec. 4 (LPIPS(x, x_t) = 1.2).
     """
     deltas = chosen(domain, names, ("smiling", "old"))
@@ -72,7 +69,7 @@ def fine_energy(images: Tensor) -> Tensor:
     Args:
         images: (B, 3, R, R).
     Returns:
-        (B,); by Parseval, all frequencies together would give the mean square of the picture.
+        (B,); by Parseval, all frequencies together would give the mean square of the image.
     """
     spectrum = torch.fft.fft2(images.double(), norm="forward").abs().square()
     high = torch.fft.fftfreq(images.shape[-1], device=images.device).abs() > 0.25

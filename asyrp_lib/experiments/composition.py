@@ -1,4 +1,4 @@
-"""Composition: what is left of each edit when several Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8; study Fig. 10)"""
+"""Composition: what is left of each edit when several Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8)"""
 
 from collections.abc import Sequence
 
@@ -17,19 +17,15 @@ def measure(
     trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Edit test pictures with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
+    """Edit test images with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures.
         groups: names of the edits in each composition; None: see `usual_groups`.
     Returns:
-        singles: edit alone -> edit of whose aim is read -> scores as summaries (`judge.scores`), at strength 1;
-        groups: "a + b" -> rule -> {strength: of each edit before the 1/√n; edits: edit -> scores as summaries and, with an
-        oracle, share: aimed shift together over that alone (`ratio_of_means`), expected: that share if shifts added up}.
+        singles: edit alone -> edit of whose aim is read -> scores as summaries, at strength 1;
+        groups: "a + b" -> rule -> {strength: of each edit before the 1/√n; edits: edit -> scores and, with an
+        oracle, share: aimed shift together over that alone, expected: that share if shifts added up}.
         Each edit keeps its own interval; n counts the edits whose strength is not 0.
-    Raises:
-        UnknownNameError, WeightsError: an edit of a group is unknown or not trained.
     Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
     """
     groups = usual_groups(domain) if groups is None else groups
@@ -66,7 +62,7 @@ def measure(
 
 
 def usual_groups(domain) -> list[tuple[str, ...]]:
-    """Three pairs and a triple of smiling, tanned, curly hair, old and glasses, or of what the domain has (`Domain.trained_like`).
+    """Three pairs and a triple of smiling, tanned, curly hair, old and glasses, or of what there is.
 
     Two edits give one pair, three or four give the two pairs and the triple of the first three.
 
@@ -87,5 +83,5 @@ def usual_groups(domain) -> list[tuple[str, ...]]:
 
 
 def rules(n: int) -> dict[str, float]:
-    """The strength of each of n edits, before `deltas.combine` divides by √n: 1 is the paper's rule, √n undoes it."""
+    """The strength of each of n edits before `combine` divides by √n: the paper's rule, and the plain sum."""
     return {"1/√n": 1.0, "sum": n**0.5}

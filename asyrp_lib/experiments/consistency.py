@@ -1,4 +1,4 @@
-"""Consistency: is Δh_t the same for all pictures and all times, so that its mean edits as well?  (Asyrp Sec. 5.4, Fig. 10)"""
+"""Consistency: is Δh_t the same for all images and times, so that its mean edits as well?  (Asyrp Fig. 10)"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,20 +24,15 @@ def measure(
     trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Replace f_t by its mean over training pictures, and by its mean over pictures and times, and edit test pictures with it.
+    """Edit test images with f_t, with its mean over training images, and with that over times, too.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures.
-        names: of the edits; None: smiling, tanned and curly hair, or what the domain has
-            (`Domain.trained_like`).
-        n_train: training pictures in the means.
-        counts: further means over pictures and times, of so many of these pictures.
+        names: of the edits; None: smiling, tanned and curly hair, or what there is.
+        n_train: training images in the means.
+        counts: further means over images and times, of so many of these images.
     Returns:
-        edit -> runs: "Δh_t", "mean", "global", "global of k" -> scores as summaries (`judge.scores`) and, with an oracle,
-        share: aimed shift over that of Δh_t (`ratio_of_means`); alignment: see `alignment`, of Δh_t on the training pictures.
-    Raises:
-        DomainError: none of the edits is trained.
+        edit -> runs: "Δh_t", "mean", "global", "global of k" -> scores as summaries and, with an oracle,
+        share: aimed shift over that of Δh_t; alignment: see `alignment`, of Δh_t on the training images.
     Source: Asyrp Sec. 5.4, Fig. 10.
     """
     deltas, found = chosen(domain, names, ("smiling", "tanned", "curly hair")), {}
@@ -65,7 +60,7 @@ def measure(
 
 
 def means(domain, x_T: Tensor, delta: Delta, counts: Sequence[int] = ()) -> dict[str, Delta]:
-    """Δh_t^mean and Δh^global over pictures x_T (N, 3, R, R), and Δh^global over the first k of them for k in `counts`."""
+    """Δh_t^mean and Δh^global over images x_T, and Δh^global over the first k of them for k in `counts`."""
     mean = per_time_mean(domain.unet, x_T, delta, progress=False)
     fewer = {
         f"global of {k}": global_mean(per_time_mean(domain.unet, x_T[:k], delta, progress=False))
@@ -75,13 +70,14 @@ def means(domain, x_T: Tensor, delta: Delta, counts: Sequence[int] = ()) -> dict
 
 
 def alignment(seen: dict[int, Tensor]) -> dict:
-    """How far Δh_t points the same way for different pictures and at different times.
+    """How far Δh_t points the same way for different images and at different times.
 
     Args:
         seen: t -> Δh_t (N, C, H, W), N >= 2.
     Returns:
-        times: T, falling; images: mean cosine of two pictures at each time (T,); cosines: mean over pictures of the cosine
-        of a picture's Δh at two times (T, T); norms: mean |Δh_t| at each time (T,).  A random pair of directions has about 0.
+        times: T, falling; images: mean cosine of two images at each time (T,); cosines: of an image's Δh at
+            two
+        times, mean over images (T, T); norms: mean |Δh_t| (T,).  Random directions have a cosine of about 0.
     """
     times = sorted(seen, reverse=True)
     shifts = torch.stack([seen[t].flatten(1).double().cpu() for t in times])  # (T, N, D)

@@ -1,9 +1,9 @@
-"""The editing interval and the number of steps: what do t_edit and S do to an edit?  (Asyrp Sec. 4, Fig. 11 and 17)"""
+"""The editing interval and the number of steps: what do t_edit and S do?  (Asyrp Sec. 4, Fig. 11 and 17)"""
 
 from collections.abc import Sequence
 
 from ..deltas import Delta
-from ..measure.judge import chosen, per_picture, summaries
+from ..measure.judge import chosen, per_image, summaries
 from ..progress import tqdm
 from .trial import Trial, begin
 
@@ -21,24 +21,20 @@ def measure(
     trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Run trained f_t with later starts of the interval, and on finer and coarser grids than they were trained on.
+    """Run trained f_t with later starts of the interval, and on other grids than they were trained on.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures of the first part.
-        names: of the edits; None: smiling and old, or what the domain has
-            (`Domain.trained_like`).
-        t_edits: starts of the interval; those below an edit's own are left out, because its f_t never saw such times.
+        n: test images of the first part.
+        names: of the edits; None: smiling and old, or what there is.
+        t_edits: starts of the interval; those below an edit's own, which its f_t never saw, are left out.
         grids: numbers of steps S, without the scaling S_train/S and with it.
-        n_grids: test pictures on them, n at most.
-        long_grid, n_long: one more S on the first `n_long` of them, for the first edit only; 0 pictures for none.
+        n_grids: test images on them, n at most.
+        long_grid, n_long: one more S on the first `n_long` of them, for the first edit only; 0 for none.
     Returns:
         own: edit -> the t_edit it was trained from;
         t_edit: edit -> t_edit -> `judge.scores` as summaries, at 40 steps and strength 1;
-        steps: edit -> S -> "scaled" and "unscaled" -> the same summaries, at strength 1 and the edit's own t_edit,
-        and `images`: S_dir and aimed of each picture, so that runs on fewer pictures can be compared.
-    Raises:
-        DomainError: none of the edits is trained.
+        steps: edit -> S -> "scaled" and "unscaled" -> the same at strength 1 and the edit's own t_edit, and
+        `images`: S_dir and aimed of each image, so that runs on fewer images can be compared.
     """
     deltas, trial = chosen(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
     found = {
@@ -61,7 +57,7 @@ def measure(
 
 
 def strengths_on(steps: int, train_steps: int) -> dict[str, float]:
-    """The strengths that multiply Δh_t by S_train/S ("scaled", what `edit` does at strength 1) and by 1 ("unscaled").
+    """Strengths that multiply Δh_t by S_train/S ("scaled", as `edit` does at 1) and by 1 ("unscaled").
 
     Args:
         steps: S of the run.
@@ -75,4 +71,4 @@ def _on_grid(trial: Trial, deltas: dict[str, Delta], found: dict) -> None:
         runs = found[name][str(trial.steps)] = {}
         for rule, strength in strengths_on(trial.steps, delta.train_steps).items():
             table = trial.scores(name, trial.edit({delta: strength}, progress=trial.progress))
-            runs[rule] = summaries(table) | {"images": per_picture(table, ("S_dir", "aimed"))}
+            runs[rule] = summaries(table) | {"images": per_image(table, ("S_dir", "aimed"))}

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from ..measure.frechet import frechet_bias, frechet_summary, inception, inception_features, inception_file
-from ..measure.judge import all_trained, per_picture, summaries
+from ..measure.judge import all_trained, per_image, summaries
 from ..measure.scores import clip_features, s_dir, segmentation_consistency
 from ..measure.stats import rounded, summary
 from ..progress import tqdm
@@ -32,24 +32,22 @@ def measure(
     """Score in-domain edits by everything at once.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures.
         names: of the edits; None: all in-domain ones that have an f_t.
         strengths: of the edits.
         steps: S.
-        real: training pictures for the bias of the Fréchet distance, twice the largest of `sizes` at least.
+        real: training images for the bias of the Fréchet distance, twice the largest of `sizes` at least.
         sizes: sample sizes of that.
     Returns:
         reconstruction: SC and FD-CLIP of the reconstructions to the originals: what no edit at all scores;
-        scores: edit -> strength -> `judge.scores` as summaries, further S_dir_recon (from the reconstruction) and SC_original
-        (SC is of reconstruction and edit), fd_original and fd_recon (FD-CLIP to both), and fid_original and fid_recon (FID,
-        which N < 2048 images bias upwards) where Inception's weights are at hand;
-        images: edit -> strength -> column of S_dir, aimed, leaked -> one number per picture;
-        within: edit -> strength -> "aimed" and "leaked" -> `rank_correlation` with S_dir over the pictures;
-        bias: `frechet_bias` of real pictures.
+        scores: edit -> strength -> `judge.scores` as summaries, further S_dir_recon (from the
+            reconstruction) and
+        SC_original (SC is of reconstruction and edit), fd_original and fd_recon (FD-CLIP to both), and
+        fid_original and fid_recon (FID, which N < 2048 images bias upwards) where Inception's weights are at
+        hand;
+        images: edit -> strength -> column of S_dir, aimed, leaked -> one number per image;
+        within: edit -> strength -> "aimed" and "leaked" -> `rank_correlation` with S_dir over the images;
+        bias: `frechet_bias` of real images.
         Without an oracle, aimed, leaked and within are missing or empty.
-    Raises:
-        DomainError: none of the edits is trained.
     """
     deltas = all_trained(domain, names, in_domain=True)
     trial = begin(domain, trial, n, progress, steps)
@@ -86,7 +84,7 @@ def measure(
             for to, real in zip(("original", "recon"), both, strict=True)
         }
         found["scores"].setdefault(name, {})[key] = summaries(table) | distances
-        found["images"].setdefault(name, {})[key] = per_picture(table, ("S_dir", "aimed", "leaked"))
+        found["images"].setdefault(name, {})[key] = per_image(table, ("S_dir", "aimed", "leaked"))
         found["within"].setdefault(name, {})[key] = {
             truth: rank_correlation(table["S_dir"], table[truth])
             for truth in ("aimed", "leaked")

@@ -1,7 +1,8 @@
-"""Reach: can h-space draw an unseen target at all?  The same f_t, shown the true target instead of being told by CLIP.
+"""Reach: can h-space draw an unseen target, if f_t is shown it instead of being told by CLIP?
 
-Where even this f_t stays away from the target, no text and no judge could have brought it there; where it comes nearer
-than the one that CLIP taught, the teacher is what was missing.  (Our control of Asyrp Sec. 5.1, Fig. 5; not in the paper.)
+Where even this f_t stays away from the target, no text and no judge could have brought it there; where it
+comes nearer than the one that CLIP taught, the teacher is what was missing.  (Our control of Asyrp Sec. 5.1,
+Fig. 5; not in the paper.)
 """
 
 from collections.abc import Sequence
@@ -49,20 +50,19 @@ def measure(
     trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Train f_t on |P_t^edit − target|₁ with the true targets of training images, and edit test images with it.
+    """Train f_t on |P_t^edit − target|₁ with true targets of training images, and edit test images.
 
     Args:
-        domain: a Domain that draws its targets.
-        n: test images.
         names: of the unseen edits; None: all of them that have an f_t.
         images: training images; with 32, as CLIP's f_t has, this teacher's learns them by heart.
         epochs: passes over them.
-        t_edit: start of the editing interval, None for that of CLIP's f_t; 0 edits all the way down, which the paper does not.
+        t_edit: start of the editing interval, None for that of CLIP's f_t; 0: all the way down.
     Returns:
-        edit -> teacher -> "distance" and "error" (perceptual, and mean absolute) -> `unseen.approach` of the test images.
-        Teachers: "CLIP": the trained f_t; "target": the same kind of f_t; "target, seen": that one on its training images.
+        edit -> teacher -> "distance" (perceptual) and "error" (mean absolute) -> `unseen.approach`.
+        Teachers: "CLIP": the trained f_t; "target": the same kind; "target, seen": that on its training
+            images.
     Raises:
-        DomainError: the domain cannot draw targets, or no unseen edit is trained.
+        DomainError: the domain cannot draw targets.
     """
     deltas = all_trained(domain, names, in_domain=False)
     aims = {name: (domain.targets(name, "test", n), domain.targets(name, "train", images)) for name in deltas}

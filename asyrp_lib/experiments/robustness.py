@@ -1,4 +1,4 @@
-"""Robustness: is a random shift of h harmless where a random shift of ε of matched norm is not?  (Asyrp Fig. 9)"""
+"""Robustness: is a random shift of h harmless where one of ε of matched norm is not?  (Asyrp Fig. 9)"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from ..progress import tqdm
 from .boosting import fine_energy
 from .trial import Trial, begin
 
-#: t at which `residual` looks for what is no picture: late enough for small detail, and below every t_edit.
+#: t at which `residual` looks for what is no image: late enough for small detail, and below every t_edit.
 LATE = 100
 
 
@@ -32,24 +32,22 @@ def measure(
 ) -> dict:
     """Shift h, or ε, at random while t >= t_edit, in P_t only, as an edit does; compare with the edit itself.
 
-    The shift of h has, for each picture and time, `norm` times the length of the Δh_t that f_t gives there.  The shift of ε has
-    "relative": its relative length |Δh_t| / |h|, times |ε|; "effect": the length of the change of ε that the random Δh_t caused;
-    "edit": the length of the change of ε that the trained Δh_t of that norm caused (nearest to the paper's reading).
-    Directions are either one per picture, "held" over all times, or "fresh" at each time.
+    The shift of h has, for each image and time, `norm` times the length of the Δh_t that f_t gives there.
+    The shift of ε has "relative": its relative length |Δh_t| / |h|, times |ε|; "effect": the length of the
+    change of ε that the random Δh_t caused; "edit": the length of the change of ε that the trained Δh_t of
+    that norm caused (nearest to the paper's reading). Directions are either one per image, "held" over all
+    times, or "fresh" at each time.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures.
-        name: of the edit; None: smiling, or what the domain has (`Domain.trained_like`).
+        name: of the edit; None: smiling, or what there is.
         norms: multiples of the trained length.
     Returns:
-        norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" -> scores of the
-        random shifts.  Scores are summaries of `judge.scores` and of residual and fine, both relative to the reconstruction's
-        (see `residual`, `boosting.fine_energy`), and, with an oracle, of moved: root mean square of all factors' shifts.
-        The random ones also have length: mean |Δh_t| / |h|, or that of the shift of ε over |ε|; those of ε have
-        ratio: score -> that of ε over that of h (`ratio_of_means`) for distance, residual and moved.
-    Raises:
-        DomainError: the edit is not trained.
+        norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit"
+        -> scores of the random shifts.  Scores are summaries of `judge.scores` and of residual and fine,
+        both relative to the reconstruction's (see `residual`, `boosting.fine_energy`), and, with an oracle,
+        of moved: root mean square of all factors' shifts.
+        The random ones also have length: mean |Δh_t| / |h|, or that of the shift of ε over |ε|; those of ε
+        have ratio: score -> that of ε over that of h (`ratio_of_means`) for distance, residual and moved.
     Source: Asyrp Fig. 9.
     """
     ((name, delta),) = chosen(domain, None if name is None else [name], ["smiling"]).items()
@@ -104,7 +102,8 @@ def shift_h(
         kind: "held", "fresh" (see `directions`), or None for the trained direction.
         steps: S.
     Returns:
-        x_0 (N, C, R, R), and name -> t -> lengths (N, 1, 1, 1): effect: |ε(x|h+Δh) − ε(x)|; relative: |Δh| |ε| / |h|;
+        x_0 (N, C, R, R), and name -> t -> lengths (N, 1, 1, 1): effect: |ε(x|h+Δh) − ε(x)|; relative: |Δh|
+        |ε| / |h|;
         eps: |ε|.
     """
     caused = {name: defaultdict(list) for name in ("effect", "relative", "eps")}
@@ -152,13 +151,13 @@ def shift_eps(unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: 
 
 
 def directions(like: Tensor, t: int, kind: str, start: int = 0) -> Tensor:
-    """Random directions of length 1, one per picture: the same at all times ("held"), or others at each ("fresh").
+    """Random directions of length 1 per image: one for all times ("held"), or others at each ("fresh").
 
     Args:
         like: (N, …), for the shape.
         t: the time.
         kind: "held" or "fresh".
-        start: number of the first picture.
+        start: number of the first image.
     Returns:
         (N, …).
     """
@@ -168,13 +167,13 @@ def directions(like: Tensor, t: int, kind: str, start: int = 0) -> Tensor:
 
 
 def length(x: Tensor) -> Tensor:
-    """Euclidean length of each picture's tensor, (N, 1, 1, 1)."""
+    """Euclidean length of each image's tensor, (N, 1, 1, 1)."""
     return x.flatten(1).norm(dim=1)[:, None, None, None]
 
 
 @torch.inference_mode()
 def residual(unet, images: Tensor) -> Tensor:
-    """How much of a picture the frozen model takes for something else: mean square of P_t − x, with seeded noise at t = `LATE`.
+    """What the frozen model takes for noise in an image: mean square of P_t − x at t = `LATE`, seeded.
 
     Args:
         unet: the frozen model.
@@ -200,5 +199,5 @@ def damage(domain, table: pd.DataFrame, plain: Tensor, made: Tensor) -> pd.DataF
 
 
 def _share(sizes: dict[int, Tensor], of: dict[int, Tensor]) -> float:
-    """Mean of sizes / of over pictures and times."""
+    """Mean of sizes / of over images and times."""
     return round(float(torch.stack([sizes[t] / of[t] for t in of]).mean()), 4)

@@ -1,15 +1,15 @@
-"""Results as long rows, one number each; pandas opens them in one line: `pd.read_csv(".../toy_linearity.csv")`."""
+"""Results as long rows, one number each; pandas opens them in one line: `pd.read_csv(file)`."""
 
 from collections.abc import Iterator
 
 import pandas as pd
 
-#: `image` is empty in rows over all images, whose scores are called "S_dir mean", "S_dir low" and so on; `seed` is that of
-#: the f_t, empty where there is one f_t only.
+#: `image` is empty in rows over all images, whose scores are called "S_dir mean", "S_dir low" and so on;
+#: `seed` is that of the f_t, empty where there is one f_t only.
 COLUMNS = ("experiment", "domain", "edit", "variant", "seed", "image", "strength", "score", "value")
 
-#: experiment -> where in its result the columns stand, the first that fits.  `score…` takes all that is left of a path;
-#: several variants are joined by " | "; what follows the colon is the score, or comes before it.
+#: experiment -> where in its result the columns stand, the first that fits.  `score…` takes all that is left
+#: of a path; several variants are joined by " | "; what follows the colon is the score, or comes before it.
 PATHS = {
     "unseen": (
         "scores/edit/strength/score…",
@@ -57,7 +57,7 @@ PATHS = {
 
 
 def tidy(experiment: str, domain: str, data: dict) -> pd.DataFrame:
-    """What `measure` of an experiment gave, as rows of `COLUMNS`; what is no number is 1 of a score that names it."""
+    """What `measure` gave, as rows of `COLUMNS`; a text is 1 of a score that names it."""
     rows = []
     for path, value in _leaves(data):
         if isinstance(value, str):

@@ -57,7 +57,7 @@ class Trial:
         return scores(self.domain, self.domain.edit_named(name), self.x_0, self.plain, edited)
 
     def like(self, **changes) -> "Trial":
-        """This trial with other n, steps, split or progress; fewer of the same images are taken from this one."""
+        """This trial with other n, steps, split or progress; fewer of the same images are taken from it."""
         made = replace(self, larger=None, **changes)
         if made.n <= self.n and (made.steps, made.split) == (self.steps, self.split):
             made.larger = self
@@ -65,5 +65,5 @@ class Trial:
 
 
 def begin(domain: Domain, trial: Trial | None, n: int, progress: bool, steps: int = 40) -> Trial:
-    """The first n test images of an experiment, taken from a trial that is there already where they are in it."""
+    """The first n test images of an experiment, from a trial that is there already where they are in it."""
     return (trial or Trial(domain, n, steps)).like(n=n, steps=steps, split="test", progress=progress)

@@ -1,6 +1,7 @@
-"""Unseen domains: do edits reach targets that CLIP knows and the frozen model never saw?  (Asyrp Sec. 5.1, Fig. 5)
+"""Unseen domains: do edits reach targets that CLIP knows and the frozen model never saw?  (Fig. 5)
 
-A rendered domain can draw the true target of the very same pictures, so that "it worked" is a distance and no opinion.
+A rendered domain can draw the true target of the very same images, so that "it worked" is a distance and no
+opinion.
 """
 
 from collections.abc import Sequence
@@ -25,23 +26,19 @@ def measure(
     trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Edit test pictures towards every unseen target and compare with the true targets.
+    """Edit test images towards every unseen target and compare with the true targets.
 
     Args:
-        domain: a Domain with f_t of unseen edits.
-        n: test pictures.
         names: of the unseen edits; None: all of them that have an f_t.
         strengths: of the edits.
         steps: S.
     Returns:
-        scores: edit -> strength -> `judge.scores` as summaries; `leaked` is over all factors, the identity that was lost;
+        scores: edit -> strength -> `judge.scores` as summaries; `leaked` is over all factors;
         closer: edit -> strength -> "distance" and "error" (perceptual, and mean absolute) -> `approach`;
         confusion: the same two -> strength -> edit -> true target -> mean relative gain;
-        nearest: the same two -> strength -> edit -> true target -> how many pictures gained most towards it;
+        nearest: the same two -> strength -> edit -> true target -> how many images gained most towards it;
         target_leaked: edit -> the oracle's `leaked` of the true target itself: how far a style misleads it;
         the last four only where the domain draws targets.
-    Raises:
-        DomainError: no unseen edit is trained.
     """
     deltas = all_trained(domain, names, in_domain=False)
     trial = begin(domain, trial, n, progress, steps)
@@ -89,21 +86,22 @@ def measure(
 
 
 def absolute_error(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute error (B,) of pictures a and b, both (B, 3, R, R)."""
+    """Mean absolute error (B,) of images a and b, both (B, 3, R, R)."""
     return (a - b).abs().mean((1, 2, 3))
 
 
 def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
-    """How much closer to its true target a picture is edited than reconstructed.
+    """How much closer to its true target an image is edited than reconstructed.
 
     Args:
         distance: (a, b) -> (B,).
         plain, edited, target: (B, 3, R, R).
     Returns:
-        before, after: mean distances of reconstruction and edit to the target; gain: summary of before − after per
-        picture; closer: how many pictures came closer; images: the gain of each.
+        before, after: mean distances of reconstruction and edit to the target; gain: summary of before −
+            after
+        per image; closer: how many images came closer; images: the gain of each.
     """
-    before, after = (distance(picture, target).cpu().double().numpy() for picture in (plain, edited))
+    before, after = (distance(image, target).cpu().double().numpy() for image in (plain, edited))
     return {
         "before": round(float(before.mean()), 4),
         "after": round(float(after.mean()), 4),
@@ -114,5 +112,5 @@ def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
 
 
 def relative_gain(distance, plain: Tensor, edited: Tensor, target: Tensor) -> np.ndarray:
-    """1 − d(edited, target) / d(plain, target), (B,): 1 at the target, 0 for no approach, negative for moving away."""
+    """1 − d(edited, target) / d(plain, target), (B,): 1 at the target, 0 for no approach."""
     return 1 - (distance(edited, target) / distance(plain, target)).cpu().double().numpy()

@@ -26,19 +26,21 @@ def strength_sweep(
     plain: torch.Tensor | None = None,
     progress: bool = True,
 ) -> dict[float, pd.DataFrame]:
-    """What one edit does to every factor of every picture, at several strengths.
+    """What one edit does to every factor of every image, at several strengths.
 
     Args:
         domain: a Domain with an oracle.
         name: of the edit.
         x_0: (N, 3, R, R) in [-1, 1].
-        strengths: any signs; 0 is the reconstruction that the others are compared with and is always included.
+        strengths: any signs; 0 is the reconstruction that the others are compared with and is always
+            included.
         steps: S.
         plain: the reconstructions, if they are there already.
         progress: show a progress bar while editing.
     Returns:
-        strength -> DataFrame (N, factors): the oracle's reading minus that of the reconstruction, in data-set standard
-        deviations; for in-domain edits also columns `S_dir` and `SC` (where there is a segmenter).
+        strength -> DataFrame (N, factors): the oracle's reading minus that of the reconstruction, in
+        data-set standard deviations; for in-domain edits also columns `S_dir` and `SC` (where there is a
+        segmenter).
     Raises:
         DomainError: the domain has no oracle.
     """
@@ -76,12 +78,12 @@ def evaluate_edits(
     replace: bool = False,
     progress: bool = True,
 ) -> Iterator[Path]:
-    """Sweep edits over test pictures and write one result per edit, `data/results/<domain>_evaluation/<edit>.json`.
+    """Sweep edits over test images, one result each: `data/results/<domain>_evaluation/<edit>.json`.
 
     Args:
         domain: a Domain with an oracle.
         names: of the edits.
-        n: test pictures.
+        n: test images.
         strengths: see `strength_sweep`.
         steps: S.
         replace: write over results that are there; else the new ones go to runs/results.

@@ -22,13 +22,13 @@ def frechet_summary(
 ) -> dict[str, float]:
     """A Fréchet distance with a bootstrap interval.
 
-    The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would lie too high:
-    a resample repeats pictures, which lowers the rank of the covariance and raises the distance.
+    The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would
+    lie too high: a resample repeats images, which lowers the rank of the covariance and raises the distance.
 
     Args:
         a, b: features (N_a, D), (N_b, D).
-        paired: row i of both is the same picture, before and after, and they are resampled together; else `b` is a fixed
-            reference.
+        paired: row i of both is the same image, before and after, and they are resampled together; else `b`
+            is a fixed reference.
         resamples: number of resamples.
         seed: of the resampling.
     Returns:
@@ -48,11 +48,11 @@ def frechet_summary(
 def frechet_bias(
     features: Tensor | np.ndarray, sizes: Sequence[int], *, draws: int = 20, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Fréchet distance of two disjoint samples of the same pictures: what a perfect generator would score.
+    """Fréchet distance of two disjoint samples of the same images: what a perfect generator would score.
 
     Args:
-        features: (N, D) of real pictures.
-        sizes: pictures in each sample, N/2 at most.
+        features: (N, D) of real images.
+        sizes: images in each sample, N/2 at most.
         draws: pairs of samples for each size.
         seed: of the draws.
     Returns:

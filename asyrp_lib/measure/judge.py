@@ -1,4 +1,4 @@
-"""One account of an edited picture for all experiments: what CLIP, the perceptual distance, the segmenter and the oracle say."""
+"""One account of an edited image for all experiments: CLIP, perceptual distance, segmenter and oracle."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,7 +14,7 @@ from .stats import summary
 
 
 def chosen(domain, names: Iterable[str] | None, wished: Sequence[str]) -> dict[str, Delta]:
-    """The f_t of an experiment: those named, which must all be there; None: `Domain.trained_like` of its usual ones."""
+    """The f_t named, which must all be there; None: `Domain.trained_like` of the usual ones."""
     return domain.trained_like(wished) if names is None else domain.trained(names)
 
 
@@ -37,7 +37,7 @@ def all_trained(domain, names: Iterable[str] | None, *, in_domain: bool) -> dict
 
 
 def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd.DataFrame:
-    """Scores of edited pictures, one row for each.
+    """Scores of edited images, one row for each.
 
     Args:
         domain: a Domain.
@@ -47,7 +47,8 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
         DataFrame (N rows):
         S_dir: cos(ΔI, ΔT) from the original; distance: perceptual, to the reconstruction;
         SC: of reconstruction and edit, where there is a segmenter;
-        aimed: how far the oracle sees the edit's factor move the right way, in standard deviations of the data, where it has one;
+        aimed: how far the oracle sees the edit's factor move the right way, in standard deviations of the
+            data, where it has one;
         leaked: root mean square of the shifts of all other factors; both only where there is an oracle.
     Source: Asyrp Sec. 5.3 and Table 4 (S_dir, SC).
     """
@@ -73,6 +74,6 @@ def summaries(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     return {column: summary(table[column]) for column in table}
 
 
-def per_picture(table: pd.DataFrame, columns: Iterable[str]) -> dict[str, list[float]]:
-    """Column -> one number per picture, rounded to 4 decimals; columns that the table lacks are left out."""
+def per_image(table: pd.DataFrame, columns: Iterable[str]) -> dict[str, list[float]]:
+    """Column -> one number per image, rounded to 4 decimals; columns that the table lacks are left out."""
     return {column: [round(float(v), 4) for v in table[column]] for column in columns if column in table}

@@ -1,4 +1,4 @@
-"""Scores of edits: S_dir, segmentation consistency, Fréchet distance, and the oracle's account of what moved."""
+"""Scores of edits: S_dir, segmentation consistency, Fréchet distance, and what the oracle sees moved."""
 
 from collections.abc import Callable
 
@@ -55,9 +55,9 @@ def segmentation_consistency(before: Tensor, after: Tensor, classes: int) -> Ten
 def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
     """Fréchet distance of two sets of features under the Gaussian assumption.
 
-    |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½); the trace of the root is the sum of the singular values of Σ_a^½ Σ_b^½,
-    which needs no matrix square root of a non-symmetric matrix.  With N features of dimension D the covariance has rank
-    N − 1 at most, so values for N < D are biased upwards: compare only at equal N.
+    |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½); the trace of the root is the sum of the singular values of
+    Σ_a^½ Σ_b^½, which needs no matrix square root of a non-symmetric matrix.  With N features of dimension D
+    the covariance has rank N − 1 at most, so values for N < D are biased upwards: compare only at equal N.
 
     Args:
         a, b: features (N_a, D), (N_b, D).
@@ -79,18 +79,22 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
 
 @torch.inference_mode()
 def clip_features(clip: Clip, images: Tensor, *, batch_size: int = 64) -> Tensor:
-    """Normalised CLIP features (N, D) for `frechet_distance`; report the result as "FD-CLIP", never as FID."""
+    """Normalised CLIP features (N, D) for `frechet_distance`; report the result as "FD-CLIP", never as
+    FID.
+    """
     check_range(images)
     parts = [clip.encode_images(x.to(clip.mean.device)) for x in images.split(batch_size)]
     return nn.functional.normalize(torch.cat(parts), dim=-1).cpu()
 
 
 def check_range(images: Tensor) -> None:
-    """Raise ImageError unless images are floating point and about in [-1, 1]: bytes would wrap around unseen."""
+    """Raise ImageError unless images are floating point and about in [-1, 1]: bytes would wrap around
+    unseen.
+    """
     if not images.is_floating_point() or float(images.abs().max()) > 100:
         raise ImageError(
-            f"The images are {images.dtype} up to {float(images.max()):g}; expected floating point in [-1, 1]; divide bytes "
-            "by 127.5 and subtract 1."
+            f"The images are {images.dtype} up to {float(images.max()):g}; expected floating point in "
+            "[-1, 1]; divide bytes by 127.5 and subtract 1."
         )
 
 

@@ -13,7 +13,8 @@ def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def summary(values) -> dict[str, float | None]:
-    """Mean, standard deviation and the 95 % confidence interval of the mean (Student's t) of n independent values.
+    """Mean, standard deviation and the 95 % confidence interval of the mean (Student's t) of n independent
+    values.
 
     Args:
         values: (n,), anything that numpy reads.
@@ -28,7 +29,8 @@ def summary(values) -> dict[str, float | None]:
 
 
 def ratio_of_means(above, below, *, resamples: int = 2000) -> dict[str, float | None]:
-    """mean(above) / mean(below) on the same images, with a 95 % interval by the paired bootstrap (percentiles, seed 0).
+    """mean(above) / mean(below) on the same images, with a 95 % interval by the paired bootstrap
+    (percentiles, seed 0).
 
     The ratio of means, not the mean of ratios: single images on which `below` is near 0 must not decide.
 
