@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..measure.frechet import frechet_summary
 from ..measure.judge import chosen, scores, summaries
 from ..measure.scores import clip_features
 from ..measure.stats import summary
+from ..progress import tqdm
 
 
 def measure(

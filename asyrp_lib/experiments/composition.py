@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from ..api import edit, invert
 from ..errors import DomainError
 from ..measure.judge import scores, summaries
 from ..measure.stats import ratio_of_means
+from ..progress import tqdm
 
 
 def measure(

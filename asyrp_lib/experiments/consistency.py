@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..deltas import Delta
 from ..measure.judge import chosen, scores, summaries
 from ..measure.stats import ratio_of_means
 from ..method.process import global_mean, per_time_mean
+from ..progress import tqdm
 
 
 def measure(

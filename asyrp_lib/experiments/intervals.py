@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from torch import Tensor
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..measure.judge import chosen, per_picture, scores, summaries
+from ..progress import tqdm
 
 
 def measure(

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..measure.judge import chosen, per_picture, scores, summaries
+from ..progress import tqdm
 
 #: A side of the curve ends where the mean shift is this share below the line, ...
 SHORTFALL = 0.25

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..measure.frechet import frechet_bias, frechet_summary
 from ..measure.judge import per_picture, scores, summaries
 from ..measure.scores import clip_features, s_dir, segmentation_consistency
 from ..measure.stats import summary
+from ..progress import tqdm
 
 
 def measure(

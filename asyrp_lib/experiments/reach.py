@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..deltas import ConvDelta
 from ..method.train import TrainSettings, edited_predictions, training_pairs
+from ..progress import tqdm
 from .unseen import absolute_error, approach
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..deltas import combine
@@ -15,6 +14,7 @@ from ..measure.stats import ratio_of_means
 from ..method.hspace import Encoded
 from ..method.process import predict_x0, sample_noise, step, sweep
 from ..method.schedule import generation_pairs, time_grid
+from ..progress import tqdm
 from .boosting import fine_energy
 
 #: t at which `residual` looks for what is no picture: late enough for small detail, and below every t_edit.

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..measure.judge import scores, summaries
 from ..measure.scores import factor_shifts
 from ..measure.stats import summary
+from ..progress import tqdm
 
 
 def measure(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..errors import DomainError, WeightsError
+from ..progress import tqdm
 from ..store.paths import data_dir
 from ..store.results import load_result, save_result
 from .scores import factor_shifts, s_dir, segmentation_consistency

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..deltas import GlobalDelta, PerTimeDelta, combine
 from ..errors import AsyrpError, GridError, ImageError, WeightsError
+from ..progress import tqdm
 from .hspace import HSpaceUNet
 from .schedule import generation_pairs, inversion_pairs, time_grid
 

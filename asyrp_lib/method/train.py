@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..errors import GridError, TrainingError
+from ..progress import tqdm
 from ..store.files import atomic_write
 from .clip import Clip, clip_loss, directional_distance
 from .hspace import HSpaceUNet

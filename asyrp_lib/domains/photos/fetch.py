@@ -19,9 +19,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ...errors import OfflineError, UnknownNameError, WeightsError
+from ...progress import tqdm
 from ...store.files import atomic_write
 from .registry import ALEXNET, ROWS, Remote, datasets_dir, row, weights_dir
 
