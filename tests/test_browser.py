@@ -106,7 +106,7 @@ def test_the_panel_fits_820_pixels_and_follows_its_sliders(lab, tmp_path):
         for _ in range(8):
             page.keyboard.press("ArrowLeft")
         page.wait_for_timeout(1500)
-        for button in page.get_by_role("button", name="No").all():  # Jupyter news
+        for button in page.get_by_role("button", name="No", exact=True).all():  # Jupyter news
             button.click()
         page.screenshot(path=tmp_path / "panel.png")
         pink = page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count()
