@@ -18,13 +18,13 @@ from asyrp_lib.errors import AsyrpError, OfflineError, WeightsError
 from asyrp_lib.method.hspace import HSpaceUNet
 from asyrp_lib.method.process import edit, generate, invert
 from asyrp_lib.method.schedule import NoiseSchedule
-from asyrp_lib.store.cache import digest
+from asyrp_lib.store.weights import digest
 
 X = randn(2, 3, 16, 16, seed=3)
 
 
 def folder_of(root, layout, old_pickle=False):
-    """A network in diffusers format: a pipeline's folder, or everything side by side as the Hub's DDPMs have it."""
+    """A network in diffusers format: a pipeline's folder, or all side by side as in the Hub's DDPMs."""
     unet, scheduler = (
         tiny_unet(),
         DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction"),
@@ -35,7 +35,7 @@ def folder_of(root, layout, old_pickle=False):
     return HSpaceUNet(unet, NoiseSchedule.from_config(dict(scheduler.config)), "v_prediction")
 
 
-# --- folders --------------------------------------------------------------------------------------------------
+# --- folders --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layout, inside", [("pipeline", ""), ("pipeline", "unet"), ("flat", "")])
@@ -81,7 +81,7 @@ def test_networks_of_another_kind_are_refused(changes, sentence):
         HSpaceUNet(tiny_unet(**changes), NoiseSchedule.linear())
 
 
-# --- the Hub --------------------------------------------------------------------------------------------------
+# --- the Hub --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_what_is_neither_a_path_nor_a_hub_id_is_refused_as_missing(source):
         load_backbone(source)
 
 
-# --- class labels ---------------------------------------------------------------------------------------------
+# --- class labels ---------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from asyrp_lib.measure.stats import ratio_of_means
 
 
 @pytest.fixture
-def coloured(toy):  # noqa: F811
+def coloured(toy):
     """All three colours aim at a factor."""
     toy.edits |= {name: Edit(name, "face", f"{name} face", factor=name) for name in ("red", "blue")}
     return toy

@@ -1,4 +1,4 @@
-"""Consistency: alignment of known vectors, and a shift that is the same everywhere keeps all of its effect in its means."""
+"""Consistency: known vectors aligned, and a shift that is the same everywhere keeps its effect."""
 
 import pytest
 import torch

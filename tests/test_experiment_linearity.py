@@ -1,4 +1,4 @@
-"""Linearity: the line, the correlation and the rule of the break on known curves, and a shift that is exactly proportional."""
+"""Linearity: line, correlation and rule of the break on known curves, and an exactly proportional shift."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scores beside the truth: rank correlations, the Fréchet distance's interval and bias, and the published S_dir."""
+"""Scores and the truth: rank correlations, the Fréchet distance's interval and bias, the published S_dir."""
 
 import json
 

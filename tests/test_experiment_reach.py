@@ -10,7 +10,7 @@ from asyrp_lib.method import process
 
 
 class Wide(IdealGaussian):
-    """The ideal Gaussian with as many channels as f_t has groups, and an h that darkens P_t: any brightness can be reached."""
+    """Ideal Gaussian with f_t's number of channels and an h that darkens P_t: any brightness is there."""
 
     channels, h_channels, temb_dim = 32, 32, 1
 

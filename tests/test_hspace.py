@@ -36,6 +36,25 @@ def test_h_is_the_output_of_the_mid_block(family):
     assert z.emb.shape == (2, model.temb_dim)
 
 
+@pytest.mark.parametrize(
+    "family, changes",
+    [
+        *((family, {}) for family in FAMILIES),
+        ("embedded", {"sample_size": 32}),
+        ("embedded", {"downsample_type": "resnet"}),
+        ("embedded", {"downsample_padding": 0}),
+        ("embedded", {"down_block_types": ("ResnetDownsampleBlock2D", "AttnDownBlock2D")}),
+        ("embedded", {"block_out_channels": (32, 64, 96), "down_block_types": ("DownBlock2D",) * 3}),
+    ],
+    ids=str,
+)
+def test_the_shape_of_h_is_known_without_a_pass(family, changes):
+    up = {"up_block_types": ("UpBlock2D",) * len(changes.get("block_out_channels", "ab"))}
+    model = HSpaceUNet(tiny_unet(family, **{**changes, **up}), NoiseSchedule.linear())
+    x = randn(1, 3, model.resolution, model.resolution)
+    assert model.h_shape == tuple(model.encode(x, 500).h.shape[1:])
+
+
 @EACH_FAMILY
 def test_decoding_a_shifted_h_equals_a_hook_that_shifts_the_mid_block(family):
     model, shift = tiny_model(family), randn(2, 64, 8, 8, seed=4)

@@ -5,6 +5,7 @@ differs between backbones (learned variance, v-prediction) ends here; above this
 Source: Asyrp Sec. 3.2 (h-space), Fig. 2.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from ..backbones.build import EXTRAS, build_unet
 from ..errors import AsyrpError, WeightsError
-from ..store.weights import load_strictly, read_weights, save_weights
+from ..store.weights import digest, load_strictly, module_digest, read_weights, save_weights
 from .schedule import NoiseSchedule
 
 
@@ -112,6 +113,13 @@ class HSpaceUNet(nn.Module):
     def h_channels(self) -> int:
         """Channels C_h of h-space."""
         return self.unet.config.block_out_channels[-1]
+
+    @property
+    def h_shape(self) -> tuple[int, int, int]:
+        """(C_h, H, W) of h-space; a level without a downsampler keeps its size."""
+        halvings = sum(bool(block.downsamplers) for block in self.unet.down_blocks)
+        side = self.resolution // 2**halvings
+        return self.h_channels, side, side
 
     @property
     def temb_dim(self) -> int:
@@ -241,6 +249,13 @@ class HSpaceUNet(nn.Module):
             z.t, self.schedule.alphas_cumprod
         )  # float64: 1 − ᾱ_0 loses digits in float32
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
+
+    def digest(self) -> str:
+        """sha256 over weights, configuration, schedule and meaning of the output: what an f_t is bound to."""
+        about = json.dumps([self.unet_config, self.prediction_type], sort_keys=True, default=str)
+        return hashlib.sha256(
+            f"{about}{module_digest(self)}{digest(self.schedule.alphas_cumprod)}".encode()
+        ).hexdigest()
 
     def save(self, path: str | os.PathLike, card: dict, *, dtype: torch.dtype | None = None) -> None:
         """Write weights (as `dtype`, if one is given), configurations and a card (provenance, scores) to one file, atomically."""
