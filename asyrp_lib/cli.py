@@ -178,7 +178,7 @@ def _image(options, domain):
 
 def _edit(options) -> None:
     from .api import deltas, edit, generate, invert
-    from .report.figures import before_after
+    from .report.figures import before_after, describe
     from .store.files import check_writable
     from .store.images import write_image
 
@@ -204,11 +204,7 @@ def _edit(options) -> None:
         write_image(options.out, x_edit[0])
         print(f"wrote {options.out}")
     if options.sheet:
-        labels = [
-            "original",
-            "reconstruction",
-            ", ".join(f"{n} {s:+g}" for n, s in zip(options.edit, strengths)),
-        ]
+        labels = ["original", "reconstruction", describe(dict(zip(options.edit, strengths)))]
         plain = generate(domain, x_T, steps=options.steps)
         before_after([x_0[0], plain[0], x_edit[0]], labels, options.sheet)
         print(f"wrote {options.sheet}")
