@@ -138,7 +138,8 @@ class Panel:
             [*self.sliders.values(), self.caption, reset],
             layout=widgets.Layout(flex="1 1 280px", max_width="560px"),
         )
-        narrow = widgets.Layout(flex="1 1 150px", max_width="320px")  # side by side down to 300 pixels
+        # side by side down to 300 pixels
+        narrow = widgets.Layout(flex="1 1 150px", max_width="320px", padding="0 6px 0 0")
         images = [
             widgets.VBox([widgets.Label(label), image], layout=narrow)
             for label, image in (("reconstruction", unedited), ("edit", self.picture))
