@@ -112,14 +112,15 @@ def sheet(
     return figure
 
 
-def before_after(images: Sequence[Tensor], labels: Sequence[str], path: os.PathLike) -> None:
-    """Write images (3, R, R) of one face side by side as PNG, at least 256 pixels each, labels above."""
+def before_after(
+    images: Sequence[Tensor],
+    edits: Mapping[str, float],
+    labels: Sequence[str] = ("original", "reconstruction", "edited"),
+) -> Figure:
+    """Images (3, R, R) of one face side by side, 256 pixels each or more, with the strengths above."""
     side = max(256, images[0].shape[-1])
-    labels = [textwrap.fill(label, side // 6) for label in labels]  # 6 pixels: about the width of a letter
-    figure = sheet([images], (), labels, cell=1.04 * side / 100)
-    with atomic_write(path) as temporary:
-        temporary.write_bytes(png(figure))
-    plt.close(figure)
+    title = textwrap.fill(describe(edits), len(images) * side // 10)  # 10: about the width of a letter
+    return sheet([images], (), labels, title=title, cell=1.04 * side / 100)
 
 
 def curves(
