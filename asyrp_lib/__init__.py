@@ -1,27 +1,19 @@
 """Asyrp: editing in the semantic latent space of a frozen diffusion model (Kwon et al. 2023, 2210.10960).
 
-Each public name is imported when it is first asked for, so that `import asyrp_lib` itself loads nothing heavy.
+A public name is imported when it is first asked for, so that `import asyrp_lib` loads nothing heavy.  Names and
+modules stand in `__init__.pyi`, where type checkers and editors look for them too.
 """
 
+import ast
 from importlib import import_module
+from pathlib import Path
 
 __version__ = "0.2.0"
 
-#: module -> the public names that live there
-_HOMES = {
-    "api": "edit edit_photo generate invert per_time_mean train_delta",
-    "deltas": "ConvDelta Delta GlobalDelta PerTimeDelta PreNormConvDelta load_delta load_official_delta save_delta",
-    "domains": "DOMAINS Domain load_domain t_edit_of",
-    "domains.edits": "Edit",
-    "errors": "AsyrpError DomainError GridError ImageError OfflineError TrainingError UnknownNameError WeightsError",
-    "method.hspace": "HSpaceUNet",
-    "method.process": "global_mean",
-    "method.schedule": "NoiseSchedule",
-    "method.train": "TrainSettings",
-    "report.panel": "Panel",
-    "store.images": "read_image write_image",
+_STUB = ast.parse(Path(__file__).with_suffix(".pyi").read_text("utf-8"))
+_HOME = {
+    alias.name: node.module for node in _STUB.body if isinstance(node, ast.ImportFrom) for alias in node.names
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME)
 
 

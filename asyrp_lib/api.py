@@ -1,177 +1,186 @@
-"""The caller's view: a domain in, pictures out.  Each function here is a few lines over the engine."""
+"""The caller's view: a domain in, images out.  Each function is a few lines over `method`, with names for edits."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .deltas import ConvDelta
+from .deltas import Delta, PerTimeDelta, build_delta
 from .domains.domain import Domain, t_edit_of
 from .domains.edits import Edit
-from .method import process, train
-from .method.process import generate, per_time_mean
-from .store.cache import cached, digest
+from .errors import AsyrpError
+from .method import process, train as training
+from .method.train import TrainSettings
+from .store.cache import cached
 from .store.images import check_images
 
+#: name of an edit of the domain, or a Δh -> strength
+Edits = Mapping[str | Delta, float | Tensor]
 
-def invert(
-    domain, x_0: Tensor, *, steps: int = 40, batch_size: int | None = None, progress: bool = True
-) -> Tensor:
-    """Bring pictures to noise by deterministic DDIM, cached by content.
+
+def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, **how) -> Tensor:
+    """Bring images to noise by deterministic DDIM, cached by content.
 
     Args:
         domain: a Domain.
         x_0: (B, 3, R, R) in [-1, 1].
         steps: S, length of the time grid.
-        batch_size: pictures per pass, None for `HSpaceUNet.batch_size`.
-        progress: show a progress bar.
+        cache: whether an earlier result may answer; never with a callback.
+        how: batch_size (None: what suits), progress, callback; see `method.process.by_batches`.
     Returns:
-        x_T (B, 3, R, R).
+        x_T (B, C, R', R'), noise as the U-Net sees it: C = 3, R' = R where the codec is the identity.
     Raises:
-        ImageError: pictures of another size or with NaN.
+        ImageError: images of another size or with NaN.
         GridError: steps outside 1 … 1000.
     Source: Asyrp Sec. 2, Eq. 2-4 with σ = 0, walked upwards.
     """
     check_images(x_0, domain.resolution)
-    x_0 = x_0.to(domain.unet.device)
-    unet = domain.unet
-    settings = {
-        "steps": steps,
-        "schedule": digest(unet.schedule.alphas_cumprod),
-        "predicts": unet.prediction_type,
-        "unet": unet.unet_config,
-    }
-    return cached(
-        "invert",
-        x_0,
-        unet,
-        settings,
-        lambda: process.invert(unet, x_0, steps=steps, batch_size=batch_size, progress=progress),
-    )
+    x, unet = domain.codec.encode(x_0.to(domain.unet.device)), domain.unet
+    compute = lambda: process.invert(unet, x, steps=steps, **how)
+    use = cache and not how.get("callback")
+    return cached("invert", x, unet, {"steps": steps, "unet": unet.digest()}, compute, use=use)
+
+
+def generate(domain: Domain, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:
+    """Plain deterministic DDIM from x_T to images (B, 3, R, R); arguments as for `invert` (Asyrp Sec. 2.1, Eq. 3)."""
+    return domain.codec.decode(process.generate(domain.unet, x_T.to(domain.unet.device), steps=steps, **how))
 
 
 def edit(
-    domain,
+    domain: Domain,
     x_T: Tensor,
-    edits: Mapping[nn.Module, float],
+    edits: Edits,
     *,
     steps: int = 40,
     t_edit: int | None = None,
     t_boost: int = 0,
-    seeds=None,
-    batch_size: int | None = None,
-    progress: bool = True,
+    seeds: Sequence[int] | None = None,
+    **how,
 ) -> Tensor:
     """Generate from x_T with the asymmetric reverse process; no edits, or strength 0, give plain generation.
 
     Args:
         domain: a Domain.
-        x_T: (B, 3, R, R).
-        edits: f_t -> strength; negative strengths are legal.
+        x_T: from `invert`.
+        edits: name of an edit, or a Δh -> strength, any sign, one number or one per image.  Several edits: each times
+            1/√n, n = how many of an image's strengths are not 0.
         steps: S; Δh is rescaled by S_train / S.
-        t_edit: start of the editing interval, None for the edits' own.
-        t_boost: quality boosting below it, e.g. `domain.t_boost`; 0 for none, which keeps small pictures nearest to x_0.
-        seeds: one per picture for the boosting noise, None for 0 … B − 1.
-        batch_size: pictures per pass, None for `HSpaceUNet.batch_size`.
-        progress: show a progress bar.
+        t_edit: start of the editing interval of all edits, None for each edit's own.
+        t_boost: quality boosting below it, e.g. `domain.t_boost`; 0 for none, which keeps small images nearest to x_0.
+        seeds: one per image for the boosting noise, None for 0 … B − 1.
+        how: batch_size, progress, callback; see `method.process.by_batches`.  A callback sees h and Δh_t of every step.
     Returns:
         (B, 3, R, R), about in [-1, 1].
     Raises:
+        UnknownNameError, WeightsError: an edit that is not known, not trained, or made for another U-Net.
         GridError: steps outside 1 … 1000, t_edit or t_boost outside 0 … 999.
     Source: Asyrp Sec. 3-4, Eq. 5-12.
     """
-    check_images(x_T, domain.resolution)
-    return process.edit(
-        domain.unet,
-        x_T.to(domain.unet.device),
-        edits,
-        steps=steps,
-        t_edit=t_edit,
-        t_boost=t_boost,
-        seeds=seeds,
-        batch_size=batch_size,
-        progress=progress,
-    )
+    table = deltas(domain, edits)
+    how = {"steps": steps, "t_edit": t_edit, "t_boost": t_boost, "seeds": seeds, **how}
+    return domain.codec.decode(process.edit(domain.unet, x_T.to(domain.unet.device), table, **how))
 
 
 def edit_photo(
     domain: Domain,
-    path,
-    edits: Mapping[str, float],
+    path: str | os.PathLike,
+    edits: Edits,
     *,
     steps: int = 40,
     resize: bool | None = None,
     align: bool = False,
     progress: bool = True,
-    **settings,
+    **how,
 ) -> Tensor:
     """Invert one's own image and generate it again, edited: `edit_photo(domain, "me.jpg", {"smiling": 1.0})`.
 
     Args:
         path, resize, align: see `Domain.photo`.
-        edits, steps, settings: see `edit`.
+        edits, steps, how: see `edit`.
     Returns:
         (1, 3, R, R), about in [-1, 1].
     """
-    deltas = {domain.delta(name): strength for name, strength in edits.items()}
+    table = deltas(domain, edits)  # before the inversion: a wrong name should not cost one
     x_T = invert(domain, domain.photo(path, resize=resize, align=align), steps=steps, progress=progress)
-    return edit(domain, x_T, deltas, steps=steps, progress=progress, **settings)
+    return edit(domain, x_T, table, steps=steps, progress=progress, **how)
+
+
+def per_time_mean(domain: Domain, x_T: Tensor, delta: str | Delta, **how) -> PerTimeDelta:
+    """Δh_t^mean of an f_t over images x_T; see `method.process.per_time_mean` (Asyrp Sec. 5.4, Fig. 10)."""
+    (one,) = deltas(domain, {delta: 1.0})
+    return process.per_time_mean(domain.unet, x_T.to(domain.unet.device), one, **how)
 
 
 def train_delta(
-    domain,
-    edit: Edit,
-    settings: train.TrainSettings | None = None,
+    domain: Domain,
+    edit: Edit | str,
+    settings: TrainSettings | None = None,
     *,
-    images: int = 32,
+    images: int | None = None,
     x_T: Tensor | None = None,
-    folder=None,
+    delta: Mapping | Delta | None = None,
+    folder: Path | None = None,
     progress: bool = True,
-    on_epoch=None,
-) -> tuple[nn.Module, pd.DataFrame]:
-    """Train a conv f_t for an edit on the domain's training images.
+    **how,
+) -> tuple[Delta, pd.DataFrame]:
+    """Train f_t for an edit on the domain's training images.
 
     Args:
         domain: a Domain.
-        edit: texts and weights; `Edit("wink", "face", "winking face")` is enough for a new one.
-        settings: None for the domain's defaults with the edit's λ and t_edit.
-        images: number of training images.
-        x_T: noise to start from, e.g. `domain.seeded_noise(32)`, with the pictures it generates in the place of training
+        edit: its name, or an `Edit`: `Edit("surprised", "face", "face with an open mouth")` is enough for a new one.
+        settings: None for the domain's; where they leave t_edit or λ open, the edit's are taken.
+        images: number of training images, None for the domain's.
+        x_T: noise to start from, e.g. `domain.seeded_noise(32)`, with the images it generates in the place of training
             images (Asyrp appendix: training from random noise); None: the inverted training images.
+        delta: configuration for `deltas.build_delta` or an f_t to go on from; None for the domain's kind.
         folder: run folder for resuming, None to keep nothing.
         progress: show progress bars.
-        on_epoch: see `asyrp_lib.method.train.train_delta`.
+        how: on_epoch, save_every; see `method.train.train`.
     Returns:
         (f_t, loss history).
     Raises:
         TrainingError: the loss became NaN, or the folder holds another run.
     Source: Asyrp Sec. 3.2-3.3.
     """
-    if settings is None:
-        settings = train.TrainSettings(
-            t_edit=t_edit_of(domain, edit), lambda_clip=edit.lambda_clip, lambda_recon=edit.lambda_recon
-        )
+    edit = domain.edit_named(edit) if isinstance(edit, str) else edit
+    settings = settings or domain.training
+    open_ = {
+        key: getattr(edit, key) for key in ("lambda_clip", "lambda_recon") if getattr(settings, key) is None
+    }
+    if settings.t_edit is None:
+        open_["t_edit"] = t_edit_of(domain, edit)
+    settings = replace(settings, **open_)
     if x_T is None:
-        x_0 = domain.images("train", images)
+        x_0 = domain.images("train", domain.train_images if images is None else images)
         x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
     else:
-        x_0 = process.generate(domain.unet, x_T, steps=settings.steps, progress=progress)
-    with torch.random.fork_rng(devices=[]):  # the same seed, the same f_t, whatever ran before
-        torch.manual_seed(settings.seed)
-        delta = ConvDelta(domain.unet.h_channels, domain.unet.temb_dim)
+        x_0 = generate(domain, x_T, steps=settings.steps, progress=progress)
+    if not isinstance(delta, Delta):
+        with torch.random.fork_rng(devices=[]):  # the same seed, the same f_t, whatever ran before
+            torch.manual_seed(settings.seed)
+            delta = build_delta(delta or domain.delta_config, domain.unet.h_shape, domain.unet.temb_dim)
     delta.name = edit.name
-    history = train.train_delta(
-        domain.unet,
-        domain.clip,
-        delta,
-        x_0,
-        x_T,
-        edit.source,
-        edit.target,
-        settings,
-        folder=folder,
-        progress=progress,
-        on_epoch=on_epoch,
+    how = {"folder": folder, "progress": progress, "decode": domain.codec.decode, **how}
+    history = training.train_delta(
+        domain.unet, domain.clip, delta, x_0, x_T, edit.source, edit.target, settings, **how
     )
     return delta, history
+
+
+def deltas(domain: Domain, edits: Edits | Iterable[str | Delta]) -> dict[Delta, float | Tensor]:
+    """Δh -> strength, with names looked up; a bare list has strength 1 each."""
+    table = (
+        edits
+        if isinstance(edits, Mapping)
+        else dict.fromkeys([edits] if isinstance(edits, str) else edits, 1.0)
+    )
+    for one in table:
+        if not isinstance(one, (str, Delta)):
+            raise AsyrpError(
+                f"An edit is given as {type(one).__name__}; expected its name or a Δh; e.g. {{'smiling': 1.0}}."
+            )
+    return {domain.delta(one) if isinstance(one, str) else one: strength for one, strength in table.items()}

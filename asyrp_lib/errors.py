@@ -17,6 +17,10 @@ class WeightsError(AsyrpError):
     """Weights that are missing, truncated, or of another architecture."""
 
 
+class FileError(AsyrpError):
+    """A file that can't be written: full disk, no permission, a folder in its place, another writer."""
+
+
 class UnknownNameError(AsyrpError, KeyError):
     """A name (domain, edit, factor, ...) that is not in the list; the message gives the known ones."""
 
@@ -35,3 +39,7 @@ class OfflineError(AsyrpError):
 
 class DomainError(AsyrpError):
     """What a domain cannot do: it has no such f_t, or its truth is not known."""
+
+
+class SettingsError(AsyrpError, ValueError):
+    """A setting outside its range, of the wrong type, or that is not known."""

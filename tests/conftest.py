@@ -8,6 +8,8 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 from safetensors.torch import load_file
+from toy_domain import toy  # noqa: F401, a fixture for many tests
+from toys import ToyClip
 
 from asyrp_lib.method.hspace import HSpaceUNet
 from asyrp_lib.method.schedule import NoiseSchedule
@@ -49,28 +51,6 @@ def golden():
         )
 
     return load
-
-
-class ToyClip(torch.nn.Module):
-    """A judge with the interface of `asyrp_lib.method.clip.Clip`: fixed random projections instead of towers."""
-
-    def __init__(self, resolution: int, dim: int = 16):
-        super().__init__()
-        generator = torch.Generator().manual_seed(5)
-        self.register_buffer("mean", torch.zeros(3, 1, 1))
-        self.register_buffer("weight", torch.randn(3 * resolution**2, dim, generator=generator))
-        self.register_buffer(
-            "target", torch.nn.functional.normalize(torch.randn(dim, generator=generator), dim=0)
-        )
-
-    def encode_images(self, images):
-        return images.flatten(1) @ self.weight
-
-    def text_direction(self, source, target):
-        return self.target
-
-    def prompt_cosine(self, source, target):
-        return 0.8
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""The official networks written out once more as plain functions of a state dict: an independent judge of the converters.
+"""The official networks once more as plain functions of a state dict: an independent judge of the converters.
 
-A network asks `Weights` for each tensor by its official name and shape; what is asked for the first time is made up.
+A network asks `Weights` for each tensor by its official name and shape; what is asked for first is made up.
 So one pass over empty weights writes a complete official state dict, at full size on the meta device too.
 """
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 
 class Weights(dict):
-    """Official names -> tensors, made up when first asked for; no parameter is 0 or 1, so that each one counts."""
+    """Official names -> tensors, made up when first asked for; none is 0 or 1, so that each one counts."""
 
     def __init__(self, seed=0, device="cpu"):
         super().__init__()

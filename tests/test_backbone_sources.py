@@ -13,8 +13,7 @@ from safetensors.torch import save_file
 from test_backbones import TINY_DDPM
 from toys import randn, randomised, tiny_unet
 
-from asyrp_lib.backbones import hub
-from asyrp_lib.backbones import native as native_module
+from asyrp_lib.backbones import hub, native as native_module
 from asyrp_lib.backbones.convert.official import convert_state
 from asyrp_lib.backbones.load import load_backbone, own_name
 from asyrp_lib.deltas import PreNormConvDelta
@@ -23,8 +22,7 @@ from asyrp_lib.errors import AsyrpError, OfflineError, WeightsError
 from asyrp_lib.method.hspace import HSpaceUNet
 from asyrp_lib.method.process import edit, generate, invert
 from asyrp_lib.method.schedule import NoiseSchedule
-from asyrp_lib.store.cache import digest
-from asyrp_lib.store.weights import read_weights, save_weights
+from asyrp_lib.store.weights import digest, read_weights, save_weights
 
 X = randn(2, 3, 16, 16, seed=3)
 

@@ -1,4 +1,4 @@
-"""Official checkpoint files through the public loader, against golden numbers and an independent re-statement."""
+"""Official checkpoint files through the public loader, against golden numbers and a second statement."""
 
 import pytest
 import torch
@@ -90,7 +90,7 @@ def written(tmp_path, state, name="network.pt"):
     return tmp_path / name
 
 
-# --- equal outputs --------------------------------------------------------------------------------------------
+# --- equal outputs --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("family, told", [("ddpm", {}), ("iddpm", {"num_head_channels": 16})])
@@ -149,7 +149,7 @@ def test_half_precision_files_become_float32(tmp_path):
     assert model.dtype == torch.float32 and relative_error(model(X, T), output[:, :3]) < 0.05
 
 
-# --- full size ------------------------------------------------------------------------------------------------
+# --- full size ------------------------------------------------------------------------------------
 
 CELEBA = dict(image_size=256, ch=128, ch_mult=(1, 1, 2, 2, 4, 4), num_res_blocks=2, attn_resolutions=(16,))
 P2 = dict(
@@ -215,7 +215,7 @@ def test_at_full_size_one_wrong_tensor_is_refused_by_name(family, config, parame
             convert_state(harmed(state, key, harm)[0])
 
 
-# --- strictness -----------------------------------------------------------------------------------------------
+# --- strictness -----------------------------------------------------------------------------------
 
 
 def harmed(state, key, harm):

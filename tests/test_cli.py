@@ -1,4 +1,4 @@
-"""The command line: what works ends with 0, what cannot ends with one sentence, 2, and nothing half-written."""
+"""The command line: what works ends with 0, what cannot with one sentence, 2, and nothing half-written."""
 
 import pytest
 from PIL import Image

@@ -1,4 +1,4 @@
-"""The paper's own domains: rows that are complete and true, loading that is strict, and one sentence for what is missing."""
+"""The paper's own domains: complete and true rows, strict loading, one sentence for what is missing."""
 
 import json
 import subprocess
@@ -119,7 +119,7 @@ def test_missing_weights_are_one_sentence_that_ends_with_the_command(entry, tmp_
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, golden):
-    """celeba_hq and afhq_dog with the golden tiny networks in place of the large ones, and nothing else at hand."""
+    """celeba_hq and afhq_dog with the golden tiny networks for the large ones, and nothing else at hand."""
     monkeypatch.setenv("ASYRP_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("ASYRP_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path / "cache"))
@@ -246,7 +246,7 @@ def test_t_edit_follows_from_the_published_curve_and_the_cosine(home, toy_clip):
 def test_a_domain_without_a_curve_says_how_to_get_one_and_takes_one_measured_here(home, monkeypatch):
     monkeypatch.setitem(ROWS, "celeba_hq", replace(ROWS["celeba_hq"], name="ffhq", curve="", t_boost=0))
     with pytest.raises(GridError, match="python -m asyrp_lib curve --domain ffhq$"):
-        al.load_domain("celeba_hq", device="cpu").curve
+        assert al.load_domain("celeba_hq", device="cpu").curve is None
     (home / "data" / "results").mkdir(parents=True)
     (home / "data" / "results" / "ffhq_curve.json").write_text(
         json.dumps(
@@ -282,7 +282,7 @@ def test_the_hub_layout_is_read_from_the_files_that_fetch_gets(home, monkeypatch
     )
     domain = al.load_domain("celeba_hq_hub", device="cpu")
     assert torch.equal(domain.unet.unet.conv_in.weight, tiny_unet().conv_in.weight)
-    assert repr(domain) == "PaperDomain('celeba_hq_hub', 16 px)", "showing a domain must not load its parts"
+    assert repr(domain) == "Domain('celeba_hq_hub', 16 px)", "showing a domain must not load its parts"
     assert domain.edits["smiling"].t_edit is None and len(domain.curve) == 601
 
 
@@ -418,7 +418,7 @@ def test_without_lpips_our_own_distance_serves_and_says_so(tmp_path, monkeypatch
         distance = lpips.perceptual_distance(unet)
     a, b = torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     assert distance(a, b).shape == (2,) and (distance(a, b) > 0).all() and (distance(a, a) == 0).all()
-    distance.calibrate(a, b)
+    distance = distance.calibrated(a, b)
     assert float(distance(a, b).mean()) == pytest.approx(distance.NOISE_DISTANCE, rel=1e-4)
 
 

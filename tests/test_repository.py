@@ -3,16 +3,18 @@
 import ast
 import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "asyrp_lib").rglob("*.py"))
-#: From the bottom up.  A package stands for all its modules that are not named themselves; a module may import from its
-#: own layer and from lower ones.
+#: From the bottom up.  A package stands for all its modules that are not named themselves; a module may
+#: import from its own layer and from lower ones.
 LAYERS = [
-    ("errors",),
+    ("errors", "progress", "check"),
     ("device", "store.files", "store.paths", "measure.perceptual", "domains.codec"),
     ("store",),
     ("deltas", "backbones.build", "backbones.native"),
@@ -26,6 +28,7 @@ LAYERS = [
     ("domains.photos.paper", "domains.synthfaces"),
     ("domains",),
     ("api",),
+    ("runs",),
     ("measure",),
     ("experiments",),
     ("report",),
@@ -35,15 +38,12 @@ LAYERS = [
 #: Arrows that still point upwards, layer to layer: to be mended, not to be added to.
 UPWARD = {
     ("measure", "report"),  # bench times the panel
-    ("backbones", "measure"),
-}  # fullsize asks bench for the peak of memory
-#: Library files that may be longer than the others for now.
+}
+#: Library files that may be longer than the others for now; one that has become short must be struck.
 LONGER = {
     "method/process.py": 460,
     "cli.py": 400,
     "domains/synthfaces/render.py": 480,
-    "method/hspace.py": 380,
-    "report/figures.py": 380,
 }
 
 
@@ -72,7 +72,7 @@ def dotted(module: Path) -> str:
 
 
 def imports(module: Path) -> set[str]:
-    """Modules of asyrp_lib that a module imports, relatively or absolutely, anywhere in it (functions included)."""
+    """Modules of asyrp_lib that a module imports, relatively or absolutely, functions included."""
     known = {dotted(m) for m in MODULES}
     package = module.relative_to(ROOT).parent.parts
     found = set()
@@ -97,8 +97,12 @@ def arrows(module: Path) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(ROOT)))
 def test_a_library_file_has_one_subject_and_at_most_300_lines(module):
-    limit = LONGER.get(str(module.relative_to(ROOT / "asyrp_lib")), 300)
-    assert len(module.read_text().splitlines()) <= limit
+    lines, limit = (
+        len(module.read_text().splitlines()),
+        LONGER.get(module.relative_to(ROOT / "asyrp_lib").as_posix()),
+    )
+    assert lines <= (limit or 300)
+    assert limit is None or lines > 300, "it is short now: strike it from LONGER"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(ROOT)))
@@ -153,10 +157,57 @@ def test_no_file_is_over_45_megabytes_and_all_weights_together_under_64():
     assert sum(f.stat().st_size for f in files if (ROOT / "data") in f.parents) <= 64e6
 
 
-def test_every_picture_that_a_page_shows_is_there():
-    for page in (ROOT / "README.md", *sorted((ROOT / "data").rglob("README.md"))):
-        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
-            assert (page.parent / target).is_file(), f"{page.name}: {target}"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "data").rglob("README.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_image_and_file_that_a_page_points_to_is_there(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_code_on_a_page_fits_110_columns(page):
+    for block in re.findall(r"^```.*?^```", page.read_text(), re.DOTALL | re.MULTILINE):
+        assert max(map(len, block.splitlines())) <= 110, block
+
+
+def test_the_readme_lists_every_variable_that_the_library_reads():
+    read = {name for module in MODULES for name in re.findall(r"\bASYRP_[A-Z_]+", module.read_text())}
+    listed = set(re.findall(r"^\| `\$(ASYRP_[A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert listed == read
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_the_style_is_ruffs(command):
+    pytest.importorskip("ruff", reason="ruff is not installed: pip install -e '.[dev]'")
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True
+    )
+    assert not done.returncode, done.stdout[-3000:] + done.stderr
+
+
+def test_no_file_is_excused_from_the_length_of_lines_without_need():
+    pytest.importorskip("ruff", reason="ruff is not installed: pip install -e '.[dev]'")
+    excused = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["per-file-ignores"]
+    for name in (name for name, rules in excused.items() if "E501" in rules):
+        command = ["ruff", "check", "--isolated", "--select=E501", "--line-length=110", "--quiet", name]
+        assert subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True).returncode, (
+            name
+        )
+
+
+def test_everybody_checks_with_the_same_commands_and_versions():
+    text = {
+        name: (ROOT / name).read_text() for name in (".ci/run", "README.md", "Makefile", "constraints.txt")
+    }
+    assert text[".ci/run"].splitlines()[-1] == "make test" and "\nmake test " in text["README.md"]
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    recipe = text["Makefile"].split("\ntest: $(READY)\n")[1].split("\n\n")[0]
+    for command in re.findall(r"\$\(BIN\)/(.+)", recipe):
+        assert f"- run: {command.removesuffix(' notebooks')}" in workflow
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert f"\nruff=={re.search(r'rev: v([0-9.]+)', hooks)[1]}\n" in text["constraints.txt"]
 
 
 def test_constraints_are_names_and_versions_only():

@@ -1,4 +1,4 @@
-"""A domain of 4-px Gaussian pictures with a known ε, whose edits add a colour: the experiments' arithmetic in milliseconds."""
+"""4-px Gaussian images with a known ε whose edits add a colour: experiments' arithmetic in milliseconds."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,19 +6,18 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-from toys import IdealGaussian, randn
+from toys import IdealGaussian, ToyClip, randn
 
 from asyrp_lib.deltas import GlobalDelta
 from asyrp_lib.domains.domain import Domain
 from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import WeightsError
-from conftest import ToyClip
 
 COLOURS = {"red": 0, "green": 1, "blue": 2}
 
 
 class ToyDomain(Domain):
-    """`Domain` with f_t made on the spot: ε falls in one channel, and the picture ends about 0.5 brighter there."""
+    """`Domain` whose f_t is made on the spot: ε falls in one channel, and the image ends 0.5 brighter."""
 
     def delta(self, name: str) -> GlobalDelta:
         """The shift of an edit; grey has none."""
@@ -38,7 +37,7 @@ def brighter(images: torch.Tensor, name: str, by: float = 0.5) -> torch.Tensor:
 
 @pytest.fixture
 def toy(monkeypatch, tmp_path) -> ToyDomain:
-    """One in-domain edit, green, that has a factor; two unseen ones; grey, without f_t; an oracle of the colours."""
+    """One in-domain edit with a factor, green; two unseen ones; grey, without f_t; a colour oracle."""
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
     unet = IdealGaussian()
     unet.prediction_type = "epsilon"

@@ -77,6 +77,10 @@ class IdealGaussian(nn.Module):
         self.schedule, self.mean, self.spread = NoiseSchedule.linear(), mean, spread
 
     device = torch.device("cpu")
+    h_shape, temb_dim = (3, 4, 4), 1
+
+    def digest(self):
+        return f"ideal {self.mean} {self.spread}"
 
     def encode(self, x, t):
         return Encoded(torch.zeros_like(x), (), x.mean((1, 2, 3))[:, None], x, t)
@@ -105,3 +109,25 @@ def official_folder(variable: str, name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"the official files are not there: set ${variable} to their folder")
     return folder
+
+
+class ToyClip(torch.nn.Module):
+    """A judge with the interface of `method.clip.Clip`: fixed random projections instead of towers."""
+
+    def __init__(self, resolution: int, dim: int = 16):
+        super().__init__()
+        generator = torch.Generator().manual_seed(5)
+        self.register_buffer("mean", torch.zeros(3, 1, 1))
+        self.register_buffer("weight", torch.randn(3 * resolution**2, dim, generator=generator))
+        self.register_buffer(
+            "target", torch.nn.functional.normalize(torch.randn(dim, generator=generator), dim=0)
+        )
+
+    def encode_images(self, images):
+        return images.flatten(1) @ self.weight
+
+    def text_direction(self, source, target):
+        return self.target
+
+    def prompt_cosine(self, source, target):
+        return 0.8

@@ -176,3 +176,31 @@ def _checked_scheduler(config: dict, source: Path) -> dict:
             "fetch it again, or mend its configuration."
         )
     return config
+
+
+def check_architecture(net: UNet2DModel) -> None:
+    """Nothing if the network can be cut at its bottleneck as DDPM and ADM can; else a `WeightsError`."""
+    config = net.config
+    ours = config.in_channels, 2 * config.in_channels
+    for wrong, sentence in (
+        (net.mid_block is None, "has no mid block and so no h-space; expected one"),
+        (
+            config.time_embedding_type == "fourier" or any(hasattr(b, "skip_conv") for b in net.down_blocks),
+            "is one of a score SDE (Fourier time or image skips); expected a DDPM, iDDPM or ADM network",
+        ),
+        (
+            config.sample_size is None,
+            "does not say its resolution; expected sample_size in its configuration",
+        ),
+        (
+            config.out_channels not in ours,
+            f"gives {config.out_channels} channels for {ours[0]}; expected as many, or twice as many with a "
+            "learned variance",
+        ),
+        (
+            config.class_embed_type is not None,
+            f"embeds classes by {config.class_embed_type!r}; expected a table with one row per class",
+        ),
+    ):
+        if wrong:
+            raise WeightsError(f"The U-Net {sentence}; mend its config.json or choose another checkpoint.")

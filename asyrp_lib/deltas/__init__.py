@@ -1,5 +1,5 @@
 """Δh_t: what shifts h."""
 
-from .base import Delta, combine, load_delta, save_delta
+from .base import Delta, build_delta, combine, load_delta, save_delta
 from .conv import OFFICIAL_GROUPS, ConvDelta, PreNormConvDelta, export_official_delta, load_official_delta
 from .fixed import GlobalDelta, PerTimeDelta

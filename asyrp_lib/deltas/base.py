@@ -1,30 +1,49 @@
-"""Δh_t: the networks f_t that predict it, and its averages over images and over time.
+"""Δh_t: what all kinds of it share, how several add up, and how one is built, kept and shared.
 
-All of them are called as delta(h, temb, t) -> Δh and know two numbers of their training: `t_edit`, the start of their
-editing interval, and `train_steps`, the length S_train of their time grid.
+All are called as delta(h, temb, t) -> Δh and know where they may act: `t_edit`, the start of their editing interval,
+`train_steps`, the length S_train of their time grid, and the U-Net they were trained for.
 """
 
 import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Self
 
 import torch
+from huggingface_hub import ModelHubMixin, hf_hub_download
 from torch import Tensor, nn
 
-from ..errors import WeightsError
+from ..errors import OfflineError, UnknownNameError, WeightsError
 from ..store.weights import load_strictly, read_weights, save_weights
 
+#: Name of the file in a folder or Hub repository that `save_pretrained` or `push_to_hub` wrote.
+HUB_FILE = "delta.safetensors"
 
-class Delta(nn.Module):
-    """Base of everything that answers a Δh_t.
+
+class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "h-space"]):
+    """Base of everything that answers a Δh_t; `save_pretrained`, `from_pretrained`, `push_to_hub` share it.
 
     Attributes:
         name: of the edit.
         t_edit: the editing interval is t >= t_edit; None: not known, it must be given to `edit`.
         train_steps: S_train; with S steps at test time Δh is multiplied by S_train / S.
+        unet_digest: of the U-Net it was trained for (`HSpaceUNet.digest`); None: not known, fits wherever sizes do.
+        config: arguments that build it again, but for tensors.
     """
 
-    def __init__(self, name: str = "", t_edit: int | None = None, train_steps: int = 40):
+    kinds: ClassVar[dict[str, type["Delta"]]] = {}
+    config: dict
+
+    def __init__(
+        self, name: str = "", t_edit: int | None = None, train_steps: int = 40, unet_digest: str | None = None
+    ):
         super().__init__()
-        self.name, self.t_edit, self.train_steps = name, t_edit, train_steps
+        self.name, self.t_edit, self.train_steps, self.unet_digest = name, t_edit, train_steps, unet_digest
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        Delta.kinds[cls.__name__] = cls
 
     def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
         """Δh_t.
@@ -38,49 +57,119 @@ class Delta(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} does not say what its Δh is.")
 
+    @classmethod
+    def build(cls, h_shape: Sequence[int], temb_dim: int, **options) -> Self:
+        """An untrained one for an h-space (C, H, W) and a time embedding of length E."""
+        raise WeightsError(f"A {cls.__name__} is not trained; expected an f_t; choose another kind.")
+
+    @classmethod
+    def restore(cls, config: dict, state: dict[str, Tensor], source, **about) -> Self:
+        """The one that a file holds."""
+        delta = cls(**config, **about)
+        load_strictly(delta, state, source)
+        return delta
+
     @property
     def channels(self) -> int:
         """C of the h-space it shifts."""
         return self.config["channels"]
 
+    @property
+    def about(self) -> dict:
+        """name, t_edit, train_steps and unet_digest."""
+        return {key: getattr(self, key) for key in ("name", "t_edit", "train_steps", "unet_digest")}
 
-#: The kinds of Δh that a file may hold, by the name in it; each enters itself where it is defined.
-KINDS: dict[str, type[Delta]] = {}
+    def bind(self, unet) -> Self:
+        """Let this Δh act in another U-Net than the one it was trained for: whether it edits there is not known."""
+        warnings.warn(f"The edit {self.name!r} is used in a U-Net it was not trained for.", stacklevel=2)
+        self.unet_digest = unet.digest()
+        return self
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_delta(Path(save_directory) / HUB_FILE, self, {})
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, **how) -> "Delta":
+        """What `save_pretrained` or `push_to_hub` kept, in a folder or a Hub repository.
+
+        Args:
+            name: the folder or the repository's id.
+            how: revision, cache_dir, force_download, token, local_files_only; see `huggingface_hub.hf_hub_download`.
+        Raises:
+            OfflineError: neither there nor reachable.
+            WeightsError: damaged, or no Δh.
+        """
+        if Path(name).is_dir():
+            return load_delta(Path(name) / HUB_FILE)
+        try:
+            return load_delta(hf_hub_download(str(name), HUB_FILE, **how))
+        except (OSError, ValueError) as error:
+            raise OfflineError(
+                f"No f_t could be got from {str(name)!r} ({type(error).__name__}); expected a folder or Hub repository with "
+                f"{HUB_FILE}; check the name and the network."
+            ) from error
 
 
-def combine(edits: dict[Delta, float | Tensor], h: Tensor, temb: Tensor, t: int, steps: int) -> Tensor:
+def build_delta(config: Mapping, h_shape: Sequence[int], temb_dim: int, **about) -> Delta:
+    """An untrained f_t from {"kind": "ConvDelta", …options of its `build`}.
+
+    Args:
+        config: kind and options; what is left out keeps its default.
+        h_shape: (C, H, W) of h-space.
+        temb_dim: E.
+        about: see `Delta`.
+    Raises:
+        UnknownNameError: no such kind, or no such option of it.
+    """
+    options = dict(config)
+    kind = options.pop("kind", "ConvDelta")
+    if kind not in Delta.kinds:
+        raise UnknownNameError(f"Unknown kind of Δh {kind!r}; known are {', '.join(Delta.kinds)}.")
+    try:
+        return Delta.kinds[kind].build(h_shape, temb_dim, **options, **about)
+    except (TypeError, ValueError) as error:
+        raise UnknownNameError(
+            f"A {kind} cannot be built from {options} ({error}); check its options."
+        ) from error
+
+
+def combine(
+    edits: Mapping[Delta, float | Tensor],
+    h: Tensor,
+    temb: Tensor,
+    t: int,
+    steps: int,
+    *,
+    t_edit: int | None = None,
+) -> Tensor | None:
     """The shift of several edits at one time: Σ_i s_i (S_train,i / S) Δh^i / √n.
 
     Args:
         edits: Δh -> strength s_i, one number for all images or one per image (B,).
         h, temb, t: see `Delta.forward`.
         steps: S, length of the present time grid.
+        t_edit: start of the editing interval of all; None: each edit's own, where it knows it.
     Returns:
-        (B, C, H, W).
+        (B, C, H, W), or None where no edit is active at t.  n counts, for each image, the edits whose strength is not 0:
+        one edit alone is not made weaker by others that are offered and not used.
     Source: Asyrp Sec. 5.2 (several attributes) and appendix (rescaling to other numbers of steps).
     """
-    total = torch.zeros_like(h)
-    for delta, strength in edits.items():
-        scale = torch.as_tensor(strength) * (delta.train_steps / steps / len(edits) ** 0.5)
-        if (
-            scale.any()
-        ):  # an edit at 0 is not computed, but counts in n: pushing one slider must not rescale the others
-            total = total + scale.reshape(-1, 1, 1, 1).to(h) * delta(h, temb, t)
+    table = {d: torch.as_tensor(s, dtype=torch.float64).expand(len(h)) for d, s in edits.items()}
+    n = sum((s != 0).double() for s in table.values()) if table else 0
+    total = None
+    for delta, strength in table.items():
+        start = delta.t_edit if t_edit is None else t_edit
+        if (start is None or t >= start) and bool(strength.any()):
+            scale = strength * (delta.train_steps / steps) / n.clamp(min=1) ** 0.5
+            shift = scale.reshape(-1, 1, 1, 1).to(h) * delta(h, temb, t)
+            total = shift if total is None else total + shift
     return total
 
 
 def save_delta(path: str | os.PathLike, delta: Delta, card: dict) -> None:
-    """Write a Δh with its kind, configuration and card (settings, provenance) to a safetensors file, atomically."""
-    save_weights(
-        path,
-        delta.state_dict(),
-        {
-            "delta": type(delta).__name__,
-            "config": delta.config,
-            "card": card,
-            "about": {"name": delta.name, "t_edit": delta.t_edit, "train_steps": delta.train_steps},
-        },
-    )
+    """Write a Δh with kind, configuration, U-Net and card (settings, provenance) to a safetensors file, atomically."""
+    kind = {"delta": type(delta).__name__, "config": delta.config, "about": delta.about}
+    save_weights(path, delta.state_dict(), {**kind, "card": card})
 
 
 def load_delta(path: str | os.PathLike) -> Delta:
@@ -89,20 +178,14 @@ def load_delta(path: str | os.PathLike) -> Delta:
     Raises:
         WeightsError: missing, damaged, or no Δh.
     """
-    state, config = read_weights(path)
-    kind, about = config.get("delta"), config.get("about", {})
-    buffers = {"PerTimeDelta": {"shifts"}, "GlobalDelta": {"shift"}}
-    if kind in buffers and set(state) != buffers[kind]:
-        raise WeightsError(
-            f"{path} has the tensors {sorted(state)}, expected {sorted(buffers[kind])} of a {kind}; check the file."
-        )
-    if kind in ("ConvDelta", "PreNormConvDelta"):
-        delta = KINDS[kind](**config["config"], **about)
-        load_strictly(delta, state, path)
-    elif kind == "PerTimeDelta":
-        delta = KINDS[kind](config["config"]["times"], state["shifts"], **about)
-    elif kind == "GlobalDelta":
-        delta = KINDS[kind](state["shift"], **about)
-    else:
+    state, meta = read_weights(path)
+    kind, config, about = meta.get("delta"), meta.get("config"), meta.get("about", {})
+    if kind not in Delta.kinds or not isinstance(config, dict) or not isinstance(about, dict):
         raise WeightsError(f"{path} holds no Δh; expected a file written by save_delta; check the path.")
+    try:
+        delta = Delta.kinds[kind].restore(config, state, path, **about)
+    except (TypeError, ValueError, KeyError, RuntimeError, MemoryError) as error:
+        raise WeightsError(
+            f"{path} describes a {kind} that cannot be built ({error}); expected a file written by save_delta; get it again."
+        ) from error
     return delta.eval().requires_grad_(False)

@@ -1,7 +1,9 @@
 """The convolutional f_t of the paper and of the official code, and the official files of both."""
 
 import os
+from collections.abc import Sequence
 from statistics import mode
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +12,26 @@ from torch import Tensor, nn
 from ..errors import WeightsError
 from ..store.files import atomic_write
 from ..store.weights import load_strictly
-from .base import KINDS, Delta
+from .base import Delta
 
 #: Groups of every GroupNorm in the delta blocks of the official code; its files do not say.
 OFFICIAL_GROUPS = 32
 
 
-class ConvDelta(Delta):
+class _Conv(Delta):
+    """What both conv f_t share: their sizes."""
+
+    def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
+        super().__init__(**about)
+        self.config = {"channels": channels, "temb_dim": temb_dim, "groups": groups}
+
+    @classmethod
+    def build(cls, h_shape: Sequence[int], temb_dim: int, **options) -> Self:
+        """See `Delta.build`; one option, groups: of the normalisation, a divisor of C."""
+        return cls(h_shape[0], temb_dim, **options)
+
+
+class ConvDelta(_Conv):
     """f_t of the paper for the DDPM family: 1x1 conv, plus the time, GroupNorm, SiLU, 1x1 conv.
 
     The parameters are named as in the official checkpoints.  The last convolution starts at zero, so that training
@@ -30,8 +45,7 @@ class ConvDelta(Delta):
     """
 
     def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
-        super().__init__(**about)
-        self.config = {"channels": channels, "temb_dim": temb_dim, "groups": groups}
+        super().__init__(channels, temb_dim, groups, **about)
         self.conv1 = nn.Conv2d(channels, channels, 1)
         self.temb_proj = nn.Linear(temb_dim, channels)
         self.norm2 = nn.GroupNorm(groups, channels, eps=1e-6)
@@ -47,7 +61,7 @@ class ConvDelta(Delta):
         return self.conv2(F.silu(self.norm2(h)))
 
 
-class PreNormConvDelta(Delta):
+class PreNormConvDelta(_Conv):
     """f_t of the official code for the iDDPM and ADM families: GroupNorm and SiLU come before the first conv, too.
 
     Args:
@@ -58,8 +72,7 @@ class PreNormConvDelta(Delta):
     """
 
     def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
-        super().__init__(**about)
-        self.config = {"channels": channels, "temb_dim": temb_dim, "groups": groups}
+        super().__init__(channels, temb_dim, groups, **about)
         self.in_layers = nn.Sequential(
             nn.GroupNorm(groups, channels), nn.SiLU(), nn.Conv2d(channels, channels, 1)
         )
@@ -77,9 +90,6 @@ class PreNormConvDelta(Delta):
         if temb is not None:
             h = h + self.emb_layers(temb)[:, :, None, None]
         return self.out_layers(h)
-
-
-KINDS.update(ConvDelta=ConvDelta, PreNormConvDelta=PreNormConvDelta)
 
 
 def load_official_delta(path: str | os.PathLike, **about) -> Delta:

@@ -2,27 +2,61 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 from torch import Tensor, nn
 
-from ..deltas import load_delta
+from .. import check
+from ..deltas import Delta, load_delta
 from ..errors import DomainError, OfflineError, UnknownNameError, WeightsError
 from ..measure.perceptual import PerceptualDistance
 from ..method.clip import Clip
 from ..method.hspace import HSpaceUNet
 from ..method.interval import t_edit_from_curve
 from ..method.process import sample_noise
+from ..method.train import TrainSettings
 from ..store.images import read_image, to_tensor
+from ..store.weights import read_weights
+from .codec import Codec
 from .edits import Edit
 
 
-@dataclass
+class Later(NamedTuple):
+    """A part of a domain that is made when it is first asked for; what cannot be made says so then."""
+
+    make: Callable[[], Any]
+
+
+class _Part:
+    """A field of `Domain` that takes a value or a `Later`."""
+
+    def __init__(self, *default):
+        self.default = default
+
+    def __set_name__(self, owner, name: str):
+        self.name = name
+
+    def __get__(self, domain, owner=None):
+        if domain is None:
+            if not self.default:
+                raise AttributeError(self.name)  # a dataclass takes this for: no default
+            return self.default[0]
+        value = domain.__dict__[self.name]
+        if isinstance(value, Later):
+            value = domain.__dict__[self.name] = value.make()
+        return value
+
+    def __set__(self, domain, value):
+        domain.__dict__[self.name] = value
+
+
+@dataclass(repr=False)
 class Domain:
     """A frozen diffusion U-Net with its images, its judge, its measuring networks and its edits.
 
@@ -30,54 +64,69 @@ class Domain:
         name: of the domain.
         unet: the frozen U-Net, cut at its bottleneck.
         image_source: (split, n, first) -> (n, 3, R, R) in [-1, 1].
-        clip: the judge of the directional loss.
-        edits: name -> Edit.
-        distance: perceptual distance behind t_edit and t_boost.
-        t_boost: quality boosting below this time.
+        clip: the judge of the directional loss (may be a `Later`, as all with a *).
+        edits: name -> Edit; those that were trained in `directions` join them.
+        distance: * perceptual distance behind t_edit and t_boost.
         directions: folder of the trained f_t.
-        oracle: reads factors from pictures, where the truth is known.
-        segmenter: (B, 3, R, R) -> class numbers (B, R, R), where there is one.
+        t_boost: * quality boosting below this time.
+        curve: * table of the perceptual distances along inversion behind t_edit: t, x_t, P_t.
+        codec: between images and what the U-Net sees.
+        delta_config: kind of f_t that is trained here, see `deltas.build_delta`.
+        training: settings of its training; train_images: how many images it takes.
+        oracle: * reads factors from images, where the truth is known.
+        segmenter: * (B, 3, R, R) -> class numbers (B, R, R), where there is one.
         classes: names of the segmenter's classes.
         factor_source: (split, n, first) -> table of true factors, where they are known.
-        curve: table of the perceptual distances along inversion behind t_edit: t, x_t, P_t.
-        crops_photos: whether own pictures of another size are cropped and resized without asking.
-        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same pictures, where that is known.
+        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same images, where known.
+        official: name of an edit -> its published f_t, or None.
+        crops_photos: whether own images of another size are cropped and resized without asking.
     """
 
     name: str
     unet: HSpaceUNet
     image_source: Callable[[str, int, int], Tensor]
-    clip: Clip
-    edits: dict[str, Edit]
-    distance: PerceptualDistance
-    directions: Path
-    t_boost: int = 0
-    curve: pd.DataFrame | None = None
-    oracle: nn.Module | None = None
-    segmenter: nn.Module | None = None
+    clip: Clip = _Part()
+    edits: dict[str, Edit] = field()
+    distance: PerceptualDistance = _Part()
+    directions: Path = field()
+    t_boost: int = _Part(0)
+    curve: pd.DataFrame | None = _Part(None)
+    codec: Codec = Codec()
+    delta_config: dict = field(default_factory=lambda: {"kind": "ConvDelta"})
+    training: TrainSettings = TrainSettings()
+    train_images: int = 32
+    oracle: nn.Module | None = _Part(None)
+    segmenter: Callable[[Tensor], Tensor] | None = _Part(None)
     classes: tuple[str, ...] = ()
     factor_source: Callable[[str, int, int], pd.DataFrame] | None = None
-    crops_photos: bool = False
     target_source: Callable[[str, str, int, int], Tensor] | None = None
+    official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731
+    crops_photos: bool = False
+
+    def __post_init__(self):
+        self.edits = edits_trained_in(self.directions) | self.edits
+
+    def __repr__(self) -> str:
+        return f"Domain({self.name!r}, {self.resolution} px)"
 
     @property
     def resolution(self) -> int:
-        """Side of the domain's pictures in pixels."""
-        return self.unet.resolution
+        """Side R of the domain's images in pixels."""
+        return self.unet.resolution * self.codec.factor
 
     def images(self, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
-        """Pictures `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1], on the domain's device."""
-        return self.image_source(split, n, first).to(self.unet.device)
+        """Images `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1], on the domain's device."""
+        return self.image_source(split, *check.span(n, first)).to(self.unet.device)
 
     def photo(self, path: str | os.PathLike, *, resize: bool | None = None, align: bool = False) -> Tensor:
-        """One's own picture as the model expects it, (1, 3, R, R) in [-1, 1].
+        """One's own image as the model expects it, (1, 3, R, R) in [-1, 1].
 
         Args:
             path: a file that Pillow can read.
-            resize: centre-crop and resize a picture of another size; None: as `crops_photos` says.
+            resize: centre-crop and resize an image of another size; None: as `crops_photos` says.
             align: find the face and crop around it as CelebA-HQ did; wants the optional packages of `align`.
         Raises:
-            ImageError: no picture, of another size while `resize` is off, or no face in it.
+            ImageError: no image, of another size while `resize` is off, or no face in it.
             AsyrpError: the packages for `align` are not installed.
         """
         if align:
@@ -95,103 +144,126 @@ class Domain:
         return api.edit_photo(self, path, edits, **settings)
 
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
-        """The same pictures as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's device.
+        """The same images as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's device.
 
         Raises:
             DomainError: the domain cannot draw them.
         """
         if self.target_source is None:
             raise DomainError(
-                f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text means; "
-                "use synthfaces."
+                f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text means; use synthfaces."
             )
-        return self.target_source(edit, split, n, first).to(self.unet.device)
+        return self.target_source(edit, split, *check.span(n, first)).to(self.unet.device)
 
     def factors(self, split: str = "test", n: int = 8, *, first: int = 0) -> pd.DataFrame:
-        """The true factors of the same pictures.
+        """The true factors of the same images.
 
         Raises:
             DomainError: the domain's truth is not known.
         """
         if self.factor_source is None:
             raise DomainError(
-                f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
-                "use synthfaces."
+                f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; use synthfaces."
             )
-        return self.factor_source(split, n, first)
+        return self.factor_source(split, *check.span(n, first))
 
     def edit_named(self, name: str) -> Edit:
-        """The edit of that name.
-
-        Raises:
-            UnknownNameError: lists the known ones.
-        """
+        """The edit of that name; UnknownNameError lists the known ones."""
         if name not in self.edits:
             raise UnknownNameError(
                 f"Unknown edit {name!r} in the domain {self.name!r}; known are {', '.join(self.edits)}."
             )
         return self.edits[name]
 
-    def delta(self, name: str) -> nn.Module:
-        """The trained f_t of an edit, on the domain's device.
+    def delta(self, name: str) -> Delta:
+        """The f_t of an edit: the one trained here if there is one, else the published one, on the domain's device.
 
         Raises:
             UnknownNameError: no such edit.
-            WeightsError: not trained yet.
+            OfflineError: the published one is not fetched yet.
+            WeightsError: there is none, it is damaged, or it is not the published one.
         """
+        if self.direction_file(name).exists():  # also of an edit that is in no table
+            return load_delta(self.direction_file(name)).to(self.unet.device)
         self.edit_named(name)
-        return load_delta(self.direction_file(name)).to(self.unet.device)
-
-    def trained(self, names: Iterable[str], most: int | None = None) -> dict[str, nn.Module]:
-        """The f_t of those edits among the names that have one, trained here or published: name -> f_t.
-
-        Args:
-            names: of edits, best first.
-            most: how many are enough; None: all.
-        Raises:
-            DomainError: none has; names the command that trains one.
-        """
-        names, found = list(names), {}
-        for name in names:
-            if len(found) == most:
-                break
-            with suppress(UnknownNameError, WeightsError, OfflineError):
-                found[name] = self.delta(name)
-        if not found:
-            raise DomainError(
-                f"The domain {self.name!r} has no f_t of {', '.join(names) or 'any such edit'}; expected at least one; "
-                f"train it: python -m asyrp_lib train <edit> --domain {self.name}"
+        delta = self.official(name)
+        if delta is None:
+            raise WeightsError(
+                f"There is no trained f_t for {name!r} in {self.directions}, and none was published for {self.name!r}; train "
+                f"it: python -m asyrp_lib train {name!r} --domain {self.name}"
             )
-        return found
+        return delta.to(self.unet.device)
 
-    def trained_like(self, wished: Sequence[str]) -> dict[str, nn.Module]:
-        """As many f_t as wished, in any domain: those wished, and for those that it lacks the next of its table, in-domain edits first.
+    def trained(self, names: Iterable[str]) -> dict[str, Delta]:
+        """The f_t of all these edits: name -> f_t; raises where one is unknown, missing or damaged, see `delta`."""
+        return {name: self.delta(name) for name in names}
+
+    def trained_like(self, wished: Sequence[str]) -> dict[str, Delta]:
+        """As many f_t as wished, in any domain: those wished, and for those that it lacks the next of its table.
 
         Args:
-            wished: names of edits; a church does not smile, but it can turn gothic.
+            wished: names of edits; a church does not smile, but it can turn gothic.  In-domain edits come first.
         Returns:
-            name -> f_t, fewer if the domain has no more.
+            name -> f_t, fewer if the domain has no more.  A damaged file raises: it is not the same as none.
         Raises:
-            DomainError: the domain has none at all.
+            DomainError: the domain has none at all; names the command that trains one.
         """
         table = sorted(self.edits, key=lambda name: not self.edits[name].in_domain)
-        return self.trained(dict.fromkeys([*wished, *table]), len(wished))
+        deltas: dict[str, Delta] = {}
+        for name in dict.fromkeys([*wished, *table]):
+            if len(deltas) == len(wished):
+                break
+            if name in self.edits and self.direction_file(name).exists():
+                deltas[name] = self.delta(name)
+            else:
+                with suppress(UnknownNameError, WeightsError, OfflineError):
+                    deltas[name] = self.delta(name)
+        if not deltas:
+            raise DomainError(
+                f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected at least one; "
+                f"train it: python -m asyrp_lib train <edit> --domain {self.name}"
+            )
+        return deltas
 
     def direction_file(self, name: str) -> Path:
         """Where the f_t of an edit is kept."""
-        return self.directions / f"{name.replace(' ', '_')}.safetensors"
+        return self.directions / f"{check.edit_name(name).replace(' ', '_')}.safetensors"
 
     def seeded_noise(self, n: int, *, first: int = 0) -> Tensor:
-        """x_T (n, 3, R, R) of standard normal noise, picture i from seed `first + i`."""
-        return sample_noise(range(first, first + n), (3, self.resolution, self.resolution), self.unet.device)
+        """x_T (n, C, R', R') of standard normal noise as the U-Net sees it, image i from seed `first + i`."""
+        n, first = check.span(n, first)
+        shape = (self.unet.channels, self.unet.resolution, self.unet.resolution)
+        return sample_noise(range(first, first + n), shape, self.unet.device)
+
+
+def edits_trained_in(folder: Path) -> dict[str, Edit]:
+    """The edits whose f_t lie in a folder, by the texts that training wrote into their files.
+
+    A file without texts is passed over, and one under another name than its edit's: "smiling from noise" is no edit of
+    its own.  A damaged one is passed over, too: it is named when it is asked for.
+    """
+    edits = {}
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        with suppress(WeightsError, UnknownNameError, TypeError, KeyError, AttributeError):
+            card, about = (read_weights(file)[1][key] for key in ("card", "about"))
+            if file.stem == about["name"].replace(" ", "_"):
+                edits[about["name"]] = Edit(
+                    about["name"], card["source"], card["target"], t_edit=about["t_edit"]
+                )
+    return edits
 
 
 def t_edit_of(domain: Domain, edit: Edit) -> int:
-    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the prompts' cosine.
+    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the texts' cosine.
 
     Source: Asyrp Sec. 4: smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
     """
     if edit.t_edit is not None:
         return edit.t_edit
+    if domain.curve is None:
+        raise DomainError(
+            f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit (--t-edit), or measure "
+            f"one: python -m asyrp_lib curve --domain {domain.name}"
+        )
     cosine = domain.clip.prompt_cosine(edit.source, edit.target)
     return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)

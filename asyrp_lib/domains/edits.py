@@ -1,14 +1,19 @@
 """What an edit is: two texts, its settings, and (where the world is known) the factor it should move."""
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .. import check
+from ..check import Name, Real64, Text, Whole
 
 
-@dataclass(frozen=True)
+@check.settings
 class Edit:
     """One row of a domain's table of edits.
 
     Attributes:
-        name: how the edit is called.
+        name: how the edit is called; a file's name, too.
         source, target: the two texts of the directional loss.
         in_domain: False if the frozen model never saw the target.
         factor: the factor that tells whether it worked, None where there is no oracle.
@@ -17,12 +22,12 @@ class Edit:
         t_edit: fixed start of the editing interval, None to take it from the domain's perceptual curve.
     """
 
-    name: str
-    source: str
-    target: str
+    name: Name
+    source: Text
+    target: Text
     in_domain: bool = True
     factor: str | None = None
-    sign: int = 1
-    lambda_clip: float = 1.0
-    lambda_recon: float = 3.0
-    t_edit: int | None = None
+    sign: Literal[-1, 1] = 1
+    lambda_clip: Annotated[Real64, Field(ge=0, le=1e6)] = 1.0
+    lambda_recon: Annotated[Real64, Field(ge=0, le=1e6)] = 3.0
+    t_edit: Annotated[Whole, Field(ge=0, le=999)] | None = None

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import AsyrpError, GridError
 from .hspace import HSpaceUNet
-from .process import plain_step, sweep
+from .process import Step, by_batches
 from .schedule import inversion_pairs, time_grid
 
 
@@ -59,8 +59,7 @@ def perceptual_curves(
     distance: Callable[[Tensor, Tensor], Tensor],
     *,
     steps: int = 100,
-    batch_size: int | None = None,
-    progress: bool = True,
+    **how,
 ) -> pd.DataFrame:
     """How x_t and P_t move away from x_0 along its inversion, averaged over images.
 
@@ -69,7 +68,7 @@ def perceptual_curves(
         x0: (N, C, R, R) in [-1, 1]; the original used 100 images.
         distance: (a, b), both (B, C, R, R) -> (B,), e.g. LPIPS.
         steps: S of the inversion, also the resolution of the curves; the original used 1000.
-        batch_size, progress: see `process.invert`.
+        how: batch_size, progress; see `process.by_batches`.
     Returns:
         DataFrame (S rows): t, x_t (mean distance of x_t to x_0), P_t (mean distance of P_t to x_0).
     Raises:
@@ -78,27 +77,18 @@ def perceptual_curves(
     Source: Asyrp Sec. 3.4 and 4, appendix (LPIPS curves behind t_edit and t_boost).
     """
     grid = time_grid(steps, len(unet.schedule) - 1)
-    rows = [{"t": t, "x_t": 0.0, "P_t": 0.0} for t in grid]
-    row_of, plain = dict(zip(grid, rows)), plain_step(unet)
+    rows = {t: {"t": t, "x_t": 0.0, "P_t": 0.0} for t in grid}
 
-    def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
-        x_next, P, eps = plain(x, t, t_next, images)
-        reference = x0[images].to(x)
-        for name, seen in (("x_t", x), ("P_t", P)):
-            row_of[t][name] += float(distance(reference, seen).double().sum()) / len(x0)
-        return x_next, P, eps
+    def measure(now: Step) -> None:
+        original = x0[now.images].to(now.P)
+        rows[now.t]["P_t"] += float(distance(original, now.P).double().sum()) / len(x0)
+        if now.t_next in rows:
+            rows[now.t_next]["x_t"] += float(distance(original, now.x).double().sum()) / len(x0)
 
     # one pair more than an inversion has, so that P_t is also seen at the top
-    sweep(
-        unet,
-        x0,
-        [*inversion_pairs(grid), (grid[-1], -1)],
-        advance,
-        batch_size=batch_size,
-        progress=progress,
-        title="perceptual curves",
-    )
-    return pd.DataFrame(rows)
+    pairs = [*inversion_pairs(grid), (grid[-1], -1)]
+    by_batches(unet, x0, pairs, callback=measure, title="perceptual curves", **how)
+    return pd.DataFrame(rows.values())
 
 
 def read_official_curve(path: str | os.PathLike) -> tuple[list[int], list[float]]:

@@ -11,8 +11,7 @@ from torch import Tensor
 from ..deltas import Delta
 from ..errors import GridError, ImageError
 from .hspace import HSpaceUNet
-from .process import plain_step, sweep
-from .schedule import generation_pairs, time_grid
+from .process import Step, by_batches, interval_pairs
 
 
 class GuideDelta(Delta):
@@ -88,18 +87,13 @@ def h_trajectory(
         raise ImageError(
             f"A guide is one picture, got {len(x_T)}; expected x_T of shape (1, C, R, R); pass them one by one."
         )
-    pairs = [pair for pair in generation_pairs(time_grid(steps, len(unet.schedule) - 1)) if pair[0] >= t_edit]
-    if not pairs:
-        raise GridError(
-            f"t_edit = {t_edit} leaves no step of a {steps}-step grid; expected 0 … {len(unet.schedule) - 1}; lower t_edit."
-        )
-    seen, plain = {}, plain_step(unet)
+    seen = {}
 
-    def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
-        seen[t] = unet.encode(x, t).h.cpu()
-        return plain(x, t, t_next, images)
+    def keep(now: Step) -> None:
+        seen[now.t] = now.h.cpu()
 
-    sweep(unet, x_T, pairs, advance, progress=progress, title="the guide's h")
+    pairs = interval_pairs(steps, t_edit, len(unet.schedule))
+    by_batches(unet, x_T, pairs, progress=progress, callback=keep, title="the guide's h")
     return {t: h.clone() for t, h in seen.items()}
 
 

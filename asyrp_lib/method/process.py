@@ -1,124 +1,111 @@
-"""DDIM and the asymmetric reverse process.
+"""DDIM and the asymmetric reverse process (Algorithm 1 of the paper): `walk` is the whole of it.
 
-One step is x_{t'} = √ᾱ_{t'} P_t(ε̃) + D_t(ε) + σ z, where ε = ε(x_t) and ε̃ = ε(x_t | Δh_t): the shifted h
-enters the predicted image P_t and not the direction D_t.  With ε̃ = ε it is plain DDIM.
+One step is x_{t'} = √ᾱ_{t'} P_t(ε̃) + D_t(ε) + σ z, where ε = ε(x_t) and ε̃ = ε(x_t | Δh_t): the shifted h enters
+the predicted image P_t and not the direction D_t.  With ε̃ = ε it is plain DDIM; upwards in t it inverts.
 Source: Asyrp Sec. 2-4; Song et al. 2021 (DDIM).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from numbers import Integral
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from ..deltas import GlobalDelta, PerTimeDelta, combine
+from .. import check
+from ..deltas import Delta, GlobalDelta, PerTimeDelta, combine
 from ..errors import AsyrpError, GridError, ImageError, WeightsError
-from .hspace import HSpaceUNet
+from ..progress import tqdm
+from .hspace import Encoded, HSpaceUNet
 from .schedule import generation_pairs, inversion_pairs, time_grid
 
-#: Gets a dict after each step: t, t_next, images (slice of all), x (x_t'), P (P_t), eps (plain ε of x_t).
-Callback = Callable[[dict[str, Any]], None]
-#: (x_t, t, t_next, slice of all images) -> (x_t', P_t, plain ε)
-Advance = Callable[[Tensor, int, int, slice], tuple[Tensor, Tensor, Tensor]]
+
+class Step(NamedTuple):
+    """What one step of `walk` leaves.
+
+    Attributes:
+        t, t_next: the step's times.
+        x: x_{t'} (B, C, R, R), detached.
+        P: P_t of ε̃; in training it carries the gradient to f_t.
+        eps: ε of the unshifted h.
+        h: (B, C_h, H, W), unshifted.
+        dh: Δh_t, or None where no edit is active.
+        images: which of all images these are, in a walk by batches.
+    """
+
+    t: int
+    t_next: int
+    x: Tensor
+    P: Tensor
+    eps: Tensor
+    h: Tensor
+    dh: Tensor | None
+    images: slice = slice(None)
+
+    def __getitem__(self, key):
+        """Also by name, as callbacks had it in version 0.1."""
+        return getattr(self, key) if isinstance(key, str) else tuple.__getitem__(self, key)
 
 
-def sweep(
+#: (Encoded, t) -> Δh_t, or None outside the editing interval.
+Shift = Callable[[Encoded, int], Tensor | None]
+Callback = Callable[[Step], None]
+
+
+def walk(
     unet: HSpaceUNet,
     x: Tensor,
-    pairs: Sequence[tuple[int, int]],
-    advance: Advance,
+    pairs: Iterable[tuple[int, int]],
+    shift: Shift | None = None,
     *,
-    batch_size: int | None = None,
-    progress: bool = True,
-    callback: Callback | None = None,
-    title: str = "",
-) -> Tensor:
-    """Walk images along pairs of times, batch by batch, without gradients.
+    t_boost: int = 0,
+    noise: Callable[[], Tensor] | None = None,
+) -> Iterator[Step]:
+    """The asymmetric process along pairs of times: generation and editing downwards, inversion upwards, training alike.
 
     Args:
         unet: the frozen model.
-        x: (N, C, R, R), at the first time of `pairs`.
-        pairs: (t, t_next).
-        advance: one step, see `Advance`.
-        batch_size: images per pass; None: `HSpaceUNet.batch_size`.
-        progress: show a progress bar.
-        callback: called after each step of each batch, see `Callback`.
-        title: of the progress bar.
-    Returns:
-        (N, C, R, R) at the last time, where `x` lies.
-    Raises:
-        ImageError: `x` of the wrong shape or type, or a batch size below 1.
+        x: (B, C, R, R) at the first time, on its device.
+        pairs: (t, t').
+        shift: gives Δh_t; if it needs gradients, P does.  None: plain DDIM.
+        t_boost: below it `noise` is added with the σ of η = 1 (quality boosting).
+        noise: draws the next z (B, C, R, R).
+    Yields:
+        a `Step` for each pair.
+    Source: Asyrp Sec. 3.1 Eq. 6, Sec. 3.4 Eq. 12, Algorithms 1 and 2.
     """
-    want = (unet.channels, unet.resolution, unet.resolution)
-    if x.ndim != 4 or tuple(x.shape[1:]) != want or not x.is_floating_point() or not len(x):
-        raise ImageError(
-            f"The images are {x.dtype} of shape {tuple(x.shape)}; expected floating point "
-            f"(N, {want[0]}, {want[1]}, {want[2]}), N >= 1, values in [-1, 1]; "
-            "resize and rescale them first."
-        )
-    size = unet.batch_size if batch_size is None else batch_size
-    if size < 1:
-        raise ImageError(
-            f"batch_size = {size} holds no image; expected at least 1, or None for as many as suit the resolution."
-        )
-    starts, done = range(0, len(x), size), []
-    with tqdm(total=len(starts) * len(pairs), desc=title, unit="step", disable=not progress) as bar:
-        for images in (slice(start, start + size) for start in starts):
-            with torch.inference_mode():
-                part = x[images].to(unet.device)
-                for t, t_next in pairs:
-                    part, P, eps = advance(part, t, t_next, images)
-                    if callback is not None:
-                        callback(dict(t=t, t_next=t_next, images=images, x=part, P=P, eps=eps))
-                    bar.update()
-            done.append(part.to(x.device))
-    return torch.cat(done)  # copied outside inference mode: an ordinary tensor, that training may use
-
-
-@contextmanager
-def evaluating(edits: Iterable[nn.Module]) -> Iterator[None]:
-    """Put edits into eval mode (no dropout), and back into the mode they were in: they may be in training."""
-    modes = {delta: delta.training for delta in edits}
-    try:
-        for delta in modes:
-            delta.eval()
-        yield
-    finally:
-        for delta, mode in modes.items():
-            delta.train(mode)
+    for t, t_next in pairs:
+        a_t, a_next = unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next)
+        with torch.no_grad():
+            z = unet.encode(x, t)
+        dh = None if shift is None else shift(z, t)
+        if dh is None:
+            with torch.no_grad():
+                eps = eps_P = unet.decode(z)
+        elif dh.requires_grad:  # one decoder pass is differentiated, not both
+            with torch.no_grad():
+                eps = unet.decode(z)
+            eps_P = unet.decode(z, h=z.h + dh)
+        else:
+            eps, eps_P = unet.decode_pair(z, z.h + dh)
+        sigma = boost_sigma(a_t, a_next) if t < t_boost else 0.0
+        x, P = step(x, eps_P, eps, a_t, a_next, sigma=sigma, noise=noise() if sigma and noise else None)
+        x = x.detach()
+        yield Step(t, t_next, x, P, eps, z.h, dh)
 
 
 def predict_x0(x_t: Tensor, eps: Tensor, a_t: float) -> Tensor:
-    """P_t = (x_t − √(1−ᾱ_t) ε) / √ᾱ_t, the image that x_t is taken to be a noisy version of.
-
-    Args:
-        x_t, eps: (B, C, R, R).
-        a_t: ᾱ_t.
-    Source: Asyrp Eq. 3.
-    """
+    """P_t = (x_t − √(1−ᾱ_t) ε) / √ᾱ_t, the image that x_t is taken to be a noisy version of (Asyrp Eq. 3)."""
     return (x_t - (1 - a_t) ** 0.5 * eps) / a_t**0.5
 
 
 def direction(eps: Tensor, a_next: float, sigma: float = 0.0) -> Tensor:
-    """D_t = √(1 − ᾱ_{t'} − σ²) ε, the direction pointing to x_t.
-
-    Args:
-        eps: (B, C, R, R), of the unshifted h.
-        a_next: ᾱ_{t'}.
-        sigma: σ of the step.
-    Source: Asyrp Eq. 3.
-    """
+    """D_t = √(1 − ᾱ_{t'} − σ²) ε, the direction pointing to x_t; ε of the unshifted h (Asyrp Eq. 3)."""
     return max(1 - a_next - sigma**2, 0.0) ** 0.5 * eps
 
 
 def boost_sigma(a_t: float, a_next: float, eta: float = 1.0) -> float:
-    """σ = η √((1 − ᾱ_t/ᾱ_{t'}) (1 − ᾱ_{t'}) / (1 − ᾱ_t)).
-
-    Source: Asyrp Sec. 4.2 (quality boosting has η = 1); Song et al. 2021, Eq. 16.
-    """
+    """σ = η √((1 − ᾱ_t/ᾱ_{t'}) (1 − ᾱ_{t'}) / (1 − ᾱ_t)) (Asyrp Sec. 4.2; Song et al. 2021, Eq. 16)."""
     return eta * ((1 - a_t / a_next) * (1 - a_next) / (1 - a_t)) ** 0.5
 
 
@@ -143,8 +130,6 @@ def step(
         noise: z (B, C, R, R), standard normal.
     Returns:
         (x_{t'}, P_t).
-    Raises:
-        AsyrpError: σ is not 0 and there is no noise.
     Source: Asyrp Eq. 5.
     """
     if sigma != 0 and noise is None:
@@ -153,7 +138,205 @@ def step(
         )
     p_t = predict_x0(x_t, eps_P, a_t)
     x_next = a_next**0.5 * p_t + direction(eps_D, a_next, sigma)
-    return (x_next if sigma == 0 else x_next + sigma * noise), p_t
+    return (x_next if noise is None else x_next + sigma * noise), p_t
+
+
+def invert(unet: HSpaceUNet, x0: Tensor, *, steps: int = 40, **how) -> Tensor:
+    """The noise x_T that deterministic DDIM turns back into `x0`: the same steps walked upwards.
+
+    Args:
+        unet: the frozen model.
+        x0: (N, C, R, R) in [-1, 1].
+        steps: S, 1 … T.
+        how: batch_size, progress, callback; see `by_batches`.
+    Returns:
+        x_T (N, C, R, R), where `x0` lies.
+    Source: Asyrp Sec. 2.1, Sec. 4 (40 steps); Song et al. 2021 Sec. 4.3.
+    """
+    pairs = inversion_pairs(time_grid(steps, len(unet.schedule) - 1))
+    return by_batches(unet, x0, pairs, title="inversion", **how)
+
+
+def generate(unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:
+    """Plain deterministic DDIM from x_T to x_0; arguments as for `invert` (Asyrp Sec. 2.1 Eq. 3)."""
+    pairs = generation_pairs(time_grid(steps, len(unet.schedule) - 1))
+    return by_batches(unet, x_T, pairs, title="generation", **how)
+
+
+def edit(
+    unet: HSpaceUNet,
+    x_T: Tensor,
+    edits: Mapping[nn.Module, float | Tensor],
+    *,
+    steps: int = 40,
+    t_edit: int | None = None,
+    t_boost: int = 0,
+    seeds: Sequence[int] | None = None,
+    **how,
+) -> Tensor:
+    """Asyrp generation: edited for t >= t_edit, plain DDIM below, quality boosting (η = 1) for t < t_boost.
+
+    Args:
+        unet: the frozen model.
+        x_T: (N, C, R, R), usually from `invert`.
+        edits: Δh -> strength, one number or one per image; see `combine` for how several add up.  Image i depends
+            on its own strengths only, whatever its neighbours get.
+        steps: S_test.
+        t_edit: end of the editing interval for all edits, 0 … T−1; None: each edit's own.
+        t_boost: below it noise is added, 0 … T; 0: nowhere.
+        seeds: of the boosting noise, one per image; None: 0 … N−1.
+        how: batch_size, progress, callback; see `by_batches`.
+    Returns:
+        x_0 (N, C, R, R), where `x_T` lies.
+    Raises:
+        GridError: `steps`, `t_edit` or `t_boost` outside the grid, or no t_edit known.
+        ImageError: `x_T` of the wrong shape or type, or not one seed or strength per image.
+        WeightsError: an edit made for another h-space or another U-Net.
+    Source: Asyrp Sec. 3.1 Eq. 6, Sec. 3.4 Eq. 12, Algorithm 2.
+    """
+    T, n = len(unet.schedule), len(x_T)
+    pairs = generation_pairs(time_grid(steps, T - 1))
+    table = {delta: check.strengths(delta.name, strength, n) for delta, strength in edits.items()}
+    active = {delta: strength for delta, strength in table.items() if strength.any()}
+    _check_edits(unet, list(active), t_edit)
+    if t_edit is not None:
+        check.whole("t_edit", t_edit, 0, T - 1)
+    check.whole("t_boost", t_boost, 0, T)
+    # streams of their own: with the plain seeds, z would repeat an x_T that sample_noise drew; the generator
+    # reads only the low 32 bits of a seed
+    streams = [torch.Generator().manual_seed((2**31 + seed) % 2**63) for seed in check.seeds(seeds, n)]
+
+    def shift(z: Encoded, t: int, images: slice) -> Tensor | None:
+        here = {delta: strength[images] for delta, strength in active.items()}
+        return combine(here, z.h, z.emb, t, steps, t_edit=t_edit)
+
+    with evaluating(active):
+        return by_batches(
+            unet, x_T, pairs, shift if active else None, t_boost=t_boost, streams=streams, title="edit", **how
+        )
+
+
+def by_batches(
+    unet: HSpaceUNet,
+    x: Tensor,
+    pairs: Sequence[tuple[int, int]],
+    shift: Callable[[Encoded, int, slice], Tensor | None] | None = None,
+    *,
+    t_boost: int = 0,
+    streams: Sequence[torch.Generator] = (),
+    batch_size: int | None = None,
+    progress: bool = True,
+    callback: Callback | None = None,
+    title: str = "",
+) -> Tensor:
+    """`walk` without gradients, batch by batch.
+
+    Args:
+        unet, pairs, t_boost: see `walk`.
+        x: (N, C, R, R) at the first time of `pairs`.
+        shift: as for `walk`, and told which images it is asked for.
+        streams: of the boosting noise, one per image.
+        batch_size: images per pass; None: `HSpaceUNet.batch_size`.
+        progress: show a progress bar.
+        callback: called with a `Step` after each step of each batch.
+        title: of the progress bar.
+    Returns:
+        (N, C, R, R) at the last time, where `x` lies.
+    Raises:
+        ImageError: `x` of the wrong shape or type, the result not finite, or a batch size below 1.
+    """
+    want = (unet.channels, unet.resolution, unet.resolution)
+    if x.ndim != 4 or tuple(x.shape[1:]) != want or not x.is_floating_point() or not len(x):
+        raise ImageError(
+            f"The images are {x.dtype} of shape {tuple(x.shape)}; expected floating point (N, {want[0]}, {want[1]}, "
+            f"{want[2]}), N >= 1, values in [-1, 1]; resize and rescale them first."
+        )
+    size = (
+        unet.batch_size
+        if batch_size is None
+        else check.whole("batch_size", batch_size, 1, 10**9, error=ImageError)
+    )
+    starts, ends = range(0, len(x), size), []
+    with tqdm(total=len(starts) * len(pairs), desc=title, unit="step", disable=not progress) as bar:
+        for images in (slice(start, start + size) for start in starts):
+            part = x[images].to(unet.device, torch.promote_types(x.dtype, torch.float32))
+            draw = lambda: _draw(streams[images], part.shape[1:]).to(part)  # noqa: B023, used before the next batch
+            here = None if shift is None else lambda z, t: shift(z, t, images)  # noqa: B023
+            with torch.inference_mode():
+                for now in walk(unet, part, pairs, here, t_boost=t_boost, noise=draw):
+                    if callback is not None:
+                        callback(now._replace(images=images))
+                    bar.update()
+            ends.append((now.x if len(pairs) else part).to(x.device, x.dtype))
+    out = torch.cat(ends)  # copied outside inference mode: an ordinary tensor, that training may use
+    if not bool(out.isfinite().all()):
+        raise ImageError(
+            f"The {title or 'walk'} ended in numbers that are not finite; expected an image; lower the strength, or "
+            "check the weights."
+        )
+    return out
+
+
+def per_time_mean(
+    unet: HSpaceUNet, x_T: Tensor, delta: Delta, *, steps: int = 40, t_edit: int | None = None, **how
+) -> PerTimeDelta:
+    """Δh_t^mean: f_t averaged over images at each t of the editing interval, along its own trajectories.
+
+    Args:
+        unet: the frozen model.
+        x_T: (N, C, R, R), the images to average over.
+        delta: f_t.
+        steps: S of the trajectories; Δh_t itself is stored unscaled.
+        t_edit: end of the interval; None: that of `delta`.
+        how: batch_size, progress; see `by_batches`.
+    Returns:
+        The mean as an edit on the CPU, with the name, interval and S_train of `delta`.
+    Source: Asyrp Sec. 5.4, Fig. 10.
+    """
+    _check_edits(unet, [delta], t_edit)
+    start = delta.t_edit if t_edit is None else check.whole("t_edit", t_edit, 0, len(unet.schedule) - 1)
+    pairs = interval_pairs(steps, start, len(unet.schedule))
+    scale, sums = delta.train_steps / steps, dict.fromkeys([t for t, _ in pairs], 0.0)
+
+    def shift(z: Encoded, t: int, images: slice) -> Tensor:
+        return scale * delta(z.h, z.emb, t).expand_as(z.h)
+
+    def add(now: Step) -> None:
+        sums[now.t] = sums[now.t] + (now.dh / scale).cpu().double().sum(0)
+
+    with evaluating([delta]):
+        by_batches(unet, x_T, pairs, shift, callback=add, title="mean Δh_t", **how)
+    means = torch.stack([(sums[t] / len(x_T)).float() for t in sorted(sums)])
+    about = {
+        "name": delta.name,
+        "t_edit": start,
+        "train_steps": delta.train_steps,
+        "unet_digest": delta.unet_digest,
+    }
+    return PerTimeDelta(sorted(sums), means, **about)
+
+
+def global_mean(per_time: PerTimeDelta) -> GlobalDelta:
+    """Δh^global: Δh_t^mean averaged over time, with the same name, interval and S_train (Asyrp Sec. 5.4, Fig. 10)."""
+    return GlobalDelta(per_time.shifts.mean(0), **per_time.about)
+
+
+def interval_pairs(steps: int, t_edit: int, T: int = 1000, *, last: bool = False) -> list[tuple[int, int]]:
+    """Pairs (t, t') of a generation in `steps` steps with t >= t_edit, from the top down.
+
+    Args:
+        steps, t_edit: of the time grid and the editing interval.
+        T: length of the schedule.
+        last: let the last pair go to t' = −1, as training does, instead of on along the grid.
+    Raises:
+        GridError: no time of the grid lies in the interval.
+    """
+    pairs = [(t, t_next) for t, t_next in generation_pairs(time_grid(steps, T - 1)) if t >= t_edit]
+    if not pairs:
+        raise GridError(
+            f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 … {T - 1}; lower t_edit."
+        )
+    return [*pairs[:-1], (pairs[-1][0], -1)] if last else pairs
 
 
 def sample_noise(
@@ -171,278 +354,52 @@ def sample_noise(
     return _draw([torch.Generator().manual_seed(int(seed)) for seed in seeds], shape_per_image).to(device)
 
 
-def invert(
-    unet: HSpaceUNet,
-    x0: Tensor,
-    *,
-    steps: int = 40,
-    batch_size: int | None = None,
-    progress: bool = True,
-    callback: Callback | None = None,
-) -> Tensor:
-    """The noise x_T that deterministic DDIM turns back into `x0`: the same steps walked upwards.
-
-    Args:
-        unet: the frozen model.
-        x0: (N, C, R, R) in [-1, 1].
-        steps: S, 1 … T.
-        batch_size: images per pass; None: `HSpaceUNet.batch_size`.
-        progress: show a progress bar.
-        callback: called after each step of each batch, see `Callback`.
-    Returns:
-        x_T (N, C, R, R), where `x0` lies.
-    Raises:
-        GridError: `steps` outside the grid.
-        ImageError: `x0` of the wrong shape or type.
-    Source: Asyrp Sec. 2.1, Sec. 4 (40 steps); Song et al. 2021 Sec. 4.3.
-    """
-    pairs = inversion_pairs(time_grid(steps, len(unet.schedule) - 1))
-    return sweep(
-        unet,
-        x0,
-        pairs,
-        plain_step(unet),
-        batch_size=batch_size,
-        progress=progress,
-        callback=callback,
-        title="inversion",
-    )
+@contextmanager
+def evaluating(edits: Iterable[nn.Module]) -> Iterator[None]:
+    """Put edits into eval mode (no dropout), and back into the mode they were in: they may be in training."""
+    modes = {delta: delta.training for delta in edits}
+    try:
+        for delta in modes:
+            delta.eval()
+        yield
+    finally:
+        for delta, mode in modes.items():
+            delta.train(mode)
 
 
-def generate(
-    unet: HSpaceUNet,
-    x_T: Tensor,
-    *,
-    steps: int = 40,
-    batch_size: int | None = None,
-    progress: bool = True,
-    callback: Callback | None = None,
-) -> Tensor:
-    """Plain deterministic DDIM from x_T to x_0.
-
-    Args:
-        unet: the frozen model.
-        x_T: (N, C, R, R).
-        steps, batch_size, progress, callback: see `invert`.
-    Returns:
-        x_0 (N, C, R, R), about in [-1, 1], where `x_T` lies.
-    Raises:
-        GridError: `steps` outside the grid.
-        ImageError: `x_T` of the wrong shape or type.
-    Source: Asyrp Sec. 2.1 Eq. 3.
-    """
-    pairs = generation_pairs(time_grid(steps, len(unet.schedule) - 1))
-    return sweep(
-        unet,
-        x_T,
-        pairs,
-        plain_step(unet),
-        batch_size=batch_size,
-        progress=progress,
-        callback=callback,
-        title="generation",
-    )
-
-
-def edit(
-    unet: HSpaceUNet,
-    x_T: Tensor,
-    edits: Mapping[nn.Module, float | Tensor],
-    *,
-    steps: int = 40,
-    t_edit: int | None = None,
-    t_boost: int = 0,
-    seeds: Sequence[int] | None = None,
-    batch_size: int | None = None,
-    progress: bool = True,
-    callback: Callback | None = None,
-) -> Tensor:
-    """Asyrp generation: edited for t >= t_edit, plain DDIM below, quality boosting (η = 1) for t < t_boost.
-
-    Args:
-        unet: the frozen model.
-        x_T: (N, C, R, R), usually from `invert`.
-        edits: edit -> strength, any finite number, or (N,) one per image; see `deltas.combine` for how
-            several add up; no edits, or strength 0, give plain generation.
-        steps: S_test.
-        t_edit: end of the editing interval, 0 … T−1; None: that of the edits, see `common_t_edit`.
-        t_boost: below it noise is added, 0 … T; 0: nowhere.
-        seeds: of the boosting noise, one per image; default 0 … N−1.  Image i does not depend
-            on the batch it is in.
-        batch_size, progress: see `invert`.
-        callback: as for `invert`; P is of the edited ε, eps is the plain one.
-    Returns:
-        x_0 (N, C, R, R), where `x_T` lies.
-    Raises:
-        GridError: `steps`, `t_edit` or `t_boost` outside the grid, or no t_edit known.
-        ImageError: `x_T` of the wrong shape or type, or not one seed or strength per image.
-        WeightsError: an edit made for another h-space.
-    Source: Asyrp Sec. 3.1 Eq. 6, Sec. 3.4 Eq. 12, Algorithm 2.
-    """
-    T = len(unet.schedule)
-    pairs = generation_pairs(time_grid(steps, T - 1))
-    strengths = {delta: _per_image(delta, strength, len(x_T)) for delta, strength in edits.items()}
-    active = [delta for delta, strength in strengths.items() if strength.any()]
-    t_edit = (common_t_edit(active) if active else 0) if t_edit is None else t_edit
-    _check_time("t_edit", t_edit, T - 1)
-    _check_time("t_boost", t_boost, T)
-    seeds = range(len(x_T)) if seeds is None else list(seeds)
-    if len(seeds) != len(x_T):
-        raise ImageError(f"{len(seeds)} seeds for {len(x_T)} images; expected one seed per image.")
-    for delta in active:
-        if getattr(delta, "channels", unet.h_channels) != unet.h_channels:
-            raise WeightsError(
-                f"The edit {delta.name!r} shifts {delta.channels} channels, but h-space has "
-                f"{unet.h_channels}; use an edit that was made for this network."
-            )
+def _check_edits(unet: HSpaceUNet, edits: Sequence[nn.Module], t_edit: int | None) -> None:
+    """Each fits the U-Net, knows its interval, and none is there twice; then all are brought to its device."""
+    digest = unet.digest() if any(delta.unet_digest for delta in edits) else None
     for delta in edits:
-        delta.to(unet.device)
-    # streams of their own: with the plain seeds, z would repeat an x_T that sample_noise drew; the generator
-    # reads only the low 32 bits of a seed
-    streams = [torch.Generator().manual_seed(2**31 + int(seed)) for seed in seeds]
-
-    def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
-        a_t, a_next = unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next)
-        z = unet.encode(x, t)
-        if active and t >= t_edit:
-            here = {delta: strength[images] for delta, strength in strengths.items()}
-            eps, eps_edit = unet.decode_pair(z, z.h + combine(here, z.h, z.emb, t, steps))
-        else:
-            eps = eps_edit = unet.decode(z)
-        sigma = boost_sigma(a_t, a_next) if t < t_boost else 0.0
-        noise = _draw(streams[images], x.shape[1:]).to(x) if sigma > 0 else None
-        x_next, P = step(x, eps_edit, eps, a_t, a_next, sigma=sigma, noise=noise)
-        return x_next, P, eps
-
-    with evaluating(edits):
-        return sweep(
-            unet,
-            x_T,
-            pairs,
-            advance,
-            batch_size=batch_size,
-            progress=progress,
-            callback=callback,
-            title="edit",
-        )
-
-
-def common_t_edit(edits: Iterable[nn.Module]) -> int:
-    """The editing interval of several edits at once: the largest `t_edit` among them, so that no f_t meets a
-    time it was not trained at; it belongs to the edit with the largest prompt cosine, as in the original code.
-
-    Raises:
-        GridError: one of them does not know its interval.
-    """
-    edits = list(edits)
-    for delta in edits:
-        if delta.t_edit is None:
+        if t_edit is None and delta.t_edit is None:
             raise GridError(
-                f"The edit {delta.name!r} does not know its editing interval; expected its "
-                "t_edit to be set; pass t_edit=."
+                f"The edit {delta.name!r} does not know its editing interval; expected its t_edit to be set; pass t_edit=."
             )
-    return max(delta.t_edit for delta in edits)
-
-
-def plain_step(unet: HSpaceUNet) -> Advance:
-    """One deterministic DDIM step, P_t and D_t from the same ε, for `sweep`."""
-
-    def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
-        eps = unet(x, t)
-        x_next, P = step(x, eps, eps, unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next))
-        return x_next, P, eps
-
-    return advance
-
-
-def per_time_mean(
-    unet: HSpaceUNet,
-    x_T: Tensor,
-    delta: nn.Module,
-    *,
-    steps: int = 40,
-    t_edit: int | None = None,
-    batch_size: int | None = None,
-    progress: bool = True,
-) -> PerTimeDelta:
-    """Δh_t^mean: f_t averaged over images at each t of the editing interval, along its own trajectories.
-
-    Args:
-        unet: the frozen model.
-        x_T: (N, C, R, R), the images to average over.
-        delta: f_t.
-        steps: S of the trajectories; Δh_t itself is stored unscaled.
-        t_edit: end of the interval; None: that of `delta`.
-        batch_size, progress: see `invert`.
-    Returns:
-        The mean as an edit on the CPU, with the name, interval and S_train of `delta`.
-    Raises:
-        GridError: `steps` outside the grid, or no step of the grid in the interval.
-        ImageError: `x_T` of the wrong shape or type.
-    Source: Asyrp Sec. 5.4, Fig. 10.
-    """
-    t_edit = common_t_edit([delta]) if t_edit is None else t_edit
-    pairs = [pair for pair in generation_pairs(time_grid(steps, len(unet.schedule) - 1)) if pair[0] >= t_edit]
-    if not pairs:
-        raise GridError(
-            f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 ... "
-            f"{len(unet.schedule) - 1}; lower t_edit."
-        )
-    sums: dict[int, Tensor] = {}
-
-    def advance(x: Tensor, t: int, t_next: int, images: slice) -> tuple[Tensor, Tensor, Tensor]:
-        z = unet.encode(x, t)
-        shift = delta(z.h, z.emb, t).expand_as(z.h)
-        sums[t] = sums.get(t, 0) + shift.cpu().double().sum(0)
-        eps, eps_edit = unet.decode_pair(z, z.h + delta.train_steps / steps * shift)
-        return *step(x, eps_edit, eps, unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next)), eps
-
-    with evaluating([delta.to(unet.device)]):
-        sweep(unet, x_T, pairs, advance, batch_size=batch_size, progress=progress, title="mean Δh_t")
-    times = sorted(sums)
-    return PerTimeDelta(
-        times,
-        torch.stack([(sums[t] / len(x_T)).float() for t in times]),
-        name=delta.name,
-        t_edit=t_edit,
-        train_steps=delta.train_steps,
-    )
-
-
-def global_mean(per_time: PerTimeDelta) -> GlobalDelta:
-    """Δh^global: Δh_t^mean averaged over time.
-
-    Args:
-        per_time: from `per_time_mean`.
-    Returns:
-        One Δh as an edit, with the same name, interval and S_train.
-    Source: Asyrp Sec. 5.4, Fig. 10.
-    """
-    return GlobalDelta(
-        per_time.shifts.mean(0), name=per_time.name, t_edit=per_time.t_edit, train_steps=per_time.train_steps
-    )
+        if delta.channels != unet.h_channels:
+            raise WeightsError(
+                f"The edit {delta.name!r} shifts {delta.channels} channels, but h-space has {unet.h_channels}; use an edit "
+                "that was made for this network."
+            )
+        if delta.unet_digest not in (None, digest):
+            raise WeightsError(
+                f"The edit {delta.name!r} was trained for another U-Net ({delta.unet_digest[:12]}, here {digest[:12]}); use "
+                "one made for this network, or allow it with delta.bind(unet)."
+            )
+        delta.to(unet.device)
+    for k, delta in enumerate(edits):
+        for other in edits[:k]:
+            mine, theirs = delta.state_dict(), other.state_dict()
+            if (
+                mine
+                and mine.keys() == theirs.keys()
+                and all(torch.equal(mine[key], theirs[key]) for key in mine)
+            ):
+                raise AsyrpError(
+                    f"The edits {other.name!r} and {delta.name!r} are the same Δh twice; expected each once; add up their "
+                    "strengths instead."
+                )
 
 
 def _draw(streams: Sequence[torch.Generator], shape_per_image: Sequence[int]) -> Tensor:
     """The next noise (len(streams), *shape) of each image's own stream."""
     return torch.stack([torch.randn(tuple(shape_per_image), generator=stream) for stream in streams])
-
-
-def _per_image(delta: nn.Module, strength: float | Tensor, n: int) -> Tensor:
-    """A strength as (n,) float64 on the CPU."""
-    strength = torch.as_tensor(strength, dtype=torch.float64).cpu()
-    if strength.ndim and strength.shape != (n,):
-        raise ImageError(
-            f"The edit {delta.name!r} has strengths of shape {tuple(strength.shape)} for {n} "
-            "images; expected one number, or one per image."
-        )
-    if not strength.isfinite().all():
-        raise AsyrpError(
-            f"The strength of the edit {delta.name!r} is not finite; expected a number such as 1.0."
-        )
-    return strength.expand(n)
-
-
-def _check_time(name: str, t: int, last: int) -> None:
-    if not isinstance(t, Integral) or isinstance(t, bool) or not 0 <= t <= last:
-        raise GridError(f"{name} = {t!r} is outside the time grid; expected an integer in 0 ... {last}.")

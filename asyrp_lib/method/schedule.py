@@ -9,7 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .. import check
 from ..errors import GridError, WeightsError
+
+#: Steps of the longest schedule; more are a damaged configuration, not a model.
+LONGEST = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +26,18 @@ class NoiseSchedule:
     """
 
     alphas_cumprod: Tensor
+
+    def __post_init__(self):
+        a = self.alphas_cumprod
+        if (
+            a.ndim != 1
+            or not 1 <= len(a) <= LONGEST
+            or not bool(((a > 0) & (a < 1)).all() and (a.diff() < 0).all())
+        ):
+            raise WeightsError(
+                f"The noise schedule has ᾱ of shape {tuple(a.shape)} that do not fall from below 1 to above 0; expected "
+                f"1 to {LONGEST} falling values; choose another checkpoint."
+            )
 
     @classmethod
     def linear(
@@ -53,10 +69,16 @@ class NoiseSchedule:
         Raises:
             WeightsError: another kind of schedule.
         """
-        if config.get("trained_betas") is not None:
-            return cls.from_betas(torch.as_tensor(config["trained_betas"], dtype=torch.float64))
-        kind, length = config.get("beta_schedule", "linear"), config.get("num_train_timesteps", 1000)
-        first, last = config.get("beta_start", 1e-4), config.get("beta_end", 0.02)
+        try:
+            if config.get("trained_betas") is not None:
+                return cls.from_betas(torch.as_tensor(config["trained_betas"], dtype=torch.float64))
+            kind, length = config.get("beta_schedule", "linear"), config.get("num_train_timesteps", 1000)
+            first, last = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise WeightsError(
+                f"The scheduler configuration is damaged ({error}); expected numbers; get it again."
+            ) from error
+        check.whole("num_train_timesteps", length, 1, LONGEST, error=WeightsError)
         if kind == "linear":
             return cls.linear(length, first, last)
         if kind == "scaled_linear":
@@ -117,11 +139,7 @@ def time_grid(steps: int, t_max: int = 999) -> list[int]:
         GridError: `steps` is no whole number in that range.
     Source: the official implementation's grid; the truncation matters (18 of 40 times differ from rounding).
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= t_max + 1:
-        raise GridError(
-            f"steps = {steps} is no usable number of steps; expected a whole number from 1 to {t_max + 1}; "
-            "40 is usual."
-        )
+    steps = check.whole("steps", steps, 1, t_max + 1)
     spacing = torch.linspace(0, 1, steps, dtype=torch.float64) * t_max + 1e-6
     return spacing.long().tolist()
 

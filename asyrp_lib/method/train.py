@@ -1,142 +1,127 @@
-"""Training f_t: the directional CLIP loss on P_t, with a frozen U-Net and a reference trajectory computed once.
+"""Training f_t: one loop over the editing interval, whatever P_t^edit is asked to be; the paper asks CLIP.
 
 Source: Asyrp Sec. 3.2-3.3 and Algorithm in the appendix.
 """
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Literal, Protocol
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from pydantic import Field
+from torch import Tensor
 
+from .. import check
+from ..check import Real64, Whole
+from ..deltas import Delta
 from ..errors import GridError, TrainingError
+from ..progress import tqdm
 from ..store.files import atomic_write
+from ..store.weights import digest, module_digest
 from .clip import Clip, clip_loss, directional_distance
 from .hspace import HSpaceUNet
-from .process import predict_x0, step
-from .schedule import generation_pairs, time_grid
+from .process import interval_pairs, walk
+from .reference import reference_trajectory
 
-#: Columns of the loss history, one row per optimiser step.
+#: Columns of the loss history of `ClipObjective`, one row per optimiser step.
 HISTORY = ("epoch", "batch", "t", "clip", "recon", "loss")
 
 
-@dataclass(frozen=True)
+@check.settings
 class TrainSettings:
-    """How f_t is trained; the defaults are those of the embedded domain.
+    """How f_t is trained.
 
     Attributes:
         steps: S_train, length of the time grid.
-        t_edit: the editing interval is t >= t_edit.
-        lambda_clip: λ_CLIP, weight of the directional loss.
-        lambda_recon: λ_recon, weight of |P_t^edit − P_t^ref|₁; multiplied by the cosine of the two prompts.
+        t_edit: the editing interval is t >= t_edit; None: the edit's own.
+        lambda_clip: λ_CLIP, weight of the directional loss; None: the edit's own.
+        lambda_recon: λ_recon, weight of |P_t^edit − P_t^ref|₁, multiplied by the cosine of the two texts; None: the edit's.
         optimiser: "adam" or "sgd" (the paper's choice for the conv block, lr 0.5).
-        lr: learning rate.
-        lr_decay: factor on the learning rate after every epoch.
+        lr: learning rate; lr_decay: factor on it after every epoch.
         epochs: passes over the images.
         batch_size: images per optimiser step.
-        seed: of the order of the images.
+        seed: of the weights and of the order of the images.
     """
 
-    steps: int = 40
-    t_edit: int = 400
-    lambda_clip: float = 1.0
-    lambda_recon: float = 3.0
-    optimiser: str = "adam"
-    lr: float = 2e-3
-    lr_decay: float = 1.0
-    epochs: int = 3
-    batch_size: int = 8
-    seed: int = 0
+    steps: Annotated[Whole, Field(ge=1, le=1000)] = 40
+    t_edit: Annotated[Whole, Field(ge=0, le=999)] | None = None
+    lambda_clip: Annotated[Real64, Field(ge=0, le=1e6)] | None = None
+    lambda_recon: Annotated[Real64, Field(ge=0, le=1e6)] | None = None
+    optimiser: Literal["adam", "sgd"] = "adam"
+    lr: Annotated[Real64, Field(gt=0, le=1e3)] = 2e-3
+    lr_decay: Annotated[Real64, Field(gt=0, le=1)] = 1.0
+    epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 3
+    batch_size: Annotated[Whole, Field(ge=1, le=100_000)] = 8
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
 
 
-def training_pairs(steps: int, t_edit: int) -> list[tuple[int, int]]:
-    """Pairs (t, t_next) with t >= t_edit from the top down; the last goes to t = −1.
+class Objective(Protocol):
+    """What P_t^edit is asked to be: parts of a loss, "loss" the one that is minimised."""
 
-    Raises:
-        GridError: no time of the grid lies in the editing interval.
-    """
-    inside = [t for t in time_grid(steps) if t >= t_edit]
-    if not inside:
-        raise GridError(
-            f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 … 999; lower t_edit."
-        )
-    return generation_pairs(inside)[:-1] + [(inside[0], -1)]
+    def __call__(self, P_edit: Tensor, index: Tensor, k: int) -> dict[str, Tensor]:
+        """Parts for P_t^edit (B, C, R, R) of the images `index` (B,) at the k-th time of the interval, in float32."""
+        ...
+
+    def identity(self) -> dict:
+        """All that it depends on, expressible in JSON."""
+        ...
 
 
-@torch.no_grad()  # not inference_mode: the loss is differentiated through a difference with the result
-def reference_trajectory(
-    unet: HSpaceUNet,
-    x_T: Tensor,
-    pairs: list[tuple[int, int]],
-    *,
-    batch_size: int | None = None,
-    progress: bool = True,
-) -> Tensor:
-    """P_t of the unedited process at every t of `pairs`, computed once because it does not depend on f_t.
+class ClipObjective:
+    """λ_CLIP (−log((2 − L_dir) / 2)) + λ_recon cos(E_T(source), E_T(target)) |P_t^edit − P_t^ref|₁.
 
     Args:
-        unet: the frozen model.
-        x_T: (N, C, R, R).
-        pairs: from `training_pairs`.
-        batch_size: images per pass; None: `HSpaceUNet.batch_size`.
-        progress: show a progress bar.
-    Returns:
-        (N, len(pairs), C, R, R) float32 on the CPU.
+        clip: frozen judge; it sees images, so P_t passes `decode` first.
+        x_0: (N, 3, R, R) in [-1, 1], the original images.
+        reference: P_t^ref (N, K, C, R', R'), see `reference_trajectory`.
+        source, target: the two texts.
+        lambda_clip, lambda_recon: the weights.
+        decode: from what the U-Net sees to images.
+    Source: Asyrp Sec. 3.3 Eq. 11.
     """
-    parts = []
-    for x in tqdm(
-        x_T.split(batch_size or unet.batch_size), desc="reference P_t", unit="batch", disable=not progress
+
+    def __init__(
+        self,
+        clip: Clip,
+        x_0: Tensor,
+        reference: Tensor,
+        source: str,
+        target: str,
+        lambda_clip: float,
+        lambda_recon: float,
+        decode: Callable[[Tensor], Tensor] = lambda x: x,
     ):
-        x, seen = x.to(unet.device), []
-        for t, t_next in pairs:
-            eps = unet(x, t)
-            x, p_t = step(x, eps, eps, unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next))
-            seen.append(p_t.float().cpu())
-        parts.append(torch.stack(seen, 1))
-    return torch.cat(parts)
-
-
-def edited_predictions(
-    unet: HSpaceUNet, delta: nn.Module, x: Tensor, pairs: list[tuple[int, int]]
-) -> Iterator[tuple[int, Tensor]]:
-    """P_t^edit along the asymmetric process, for a loss at every t; the caller's optimiser step comes before x_t moves on.
-
-    x_t advances with the f_t that gave P_t^edit, detached; only the decoder is differentiated.
-
-    Args:
-        unet: frozen U-Net.
-        delta: f_t in training.
-        x: x_T (B, C, R, R), on the device.
-        pairs: from `training_pairs`.
-    Yields:
-        (t, P_t^edit (B, C, R, R) with gradients to f_t).
-    Source: Asyrp Sec. 4 and the algorithm in the appendix.
-    """
-    for t, t_next in pairs:
-        a_t, a_next = unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next)
+        self.clip, self.reference, self.decode = clip, reference, decode
+        self.texts = check.text("source text", source), check.text("target text", target)
+        self.direction, self.cosine = clip.text_direction(source, target), clip.prompt_cosine(source, target)
+        self.weights = lambda_clip, lambda_recon
         with torch.no_grad():
-            z = unet.encode(x, t)
-            eps = unet.decode(z)
-        eps_edit = unet.decode(z, h=z.h + delta(z.h, z.emb, t))
-        yield t, predict_x0(x, eps_edit, a_t)
-        with torch.no_grad():
-            x, _ = step(x, eps_edit.detach(), eps, a_t, a_next)
+            parts = [clip.encode_images(x.to(self.direction.device)) for x in x_0.split(64)]
+        self.originals, self.x_0 = torch.cat(parts), x_0
+
+    def __call__(self, P_edit: Tensor, index: Tensor, k: int) -> dict[str, Tensor]:
+        """See `Objective`."""
+        seen = self.clip.encode_images(self.decode(P_edit))
+        l_clip = clip_loss(directional_distance(self.originals[index], seen, self.direction)).mean()
+        l_recon = (P_edit - self.reference[index, k].to(P_edit.device)).abs().mean()
+        loss = self.weights[0] * l_clip + self.weights[1] * self.cosine * l_recon
+        return {"clip": l_clip, "recon": l_recon, "loss": loss}
+
+    def identity(self) -> dict:
+        """See `Objective`."""
+        judge = module_digest(self.clip)
+        return {"texts": self.texts, "weights": self.weights, "clip": judge, "x_0": digest(self.x_0)}
 
 
-def train_delta(
+def train(
     unet: HSpaceUNet,
-    clip: Clip,
-    delta: nn.Module,
-    x_0: Tensor,
+    delta: Delta,
     x_T: Tensor,
-    source: str,
-    target: str,
+    objective: Objective,
     settings: TrainSettings,
     *,
     folder: Path | None = None,
@@ -144,119 +129,182 @@ def train_delta(
     progress: bool = True,
     on_epoch: Callable[[int, pd.DataFrame], None] | None = None,
 ) -> pd.DataFrame:
-    """Train f_t in place so that P_t moves from `source` to `target` in CLIP's space.
-
-    At each t of the editing interval, from T down, the batch takes one optimiser step on
-    λ_CLIP (−log((2 − L_dir) / 2)) + λ_recon cos(E_T(source), E_T(target)) |P_t^edit − P_t^ref|₁; see `edited_predictions`.
+    """Train f_t in place: at each t of the editing interval, from T down, a batch takes one optimiser step.
 
     Args:
         unet: frozen U-Net.
-        clip: frozen judge.
-        delta: f_t, trained in place; `t_edit`, `train_steps` are set on it.
-        x_0: (N, C, R, R) in [-1, 1], the original images.
-        x_T: (N, C, R, R), their inversions.
-        source, target: the two texts.
-        settings: see `TrainSettings`.
+        delta: f_t; `t_edit`, `train_steps` and `unet_digest` are set on it.
+        x_T: (N, C, R, R), inversions of the training images.
+        objective: see `Objective`.
+        settings: t_edit must be given.
         folder: keeps `state.pt`; a run that was killed goes on from there and ends with the same weights as one that
-            was not.  None: nothing is kept.
+            was not, and more epochs carry a finished run on.  None: nothing is kept.
         save_every: seconds between checkpoints.
         progress: show a progress bar with the loss.
         on_epoch: called after every epoch with its number and the history so far, e.g. for previews.
     Returns:
-        The loss history, one row per optimiser step, columns `HISTORY`.
+        The loss history, one row per optimiser step: epoch, batch, t and the objective's parts.
     Raises:
-        TrainingError: the loss became NaN or infinite, or the folder holds a run with other settings.
+        TrainingError: loss or weights became NaN or infinite, or the folder holds another run or a longer one.
         GridError: t_edit outside the grid.
-    Source: Asyrp Sec. 3.3 Eq. 11 (loss), Sec. 4 (schedule of t).
+    Source: Asyrp Sec. 4 (schedule of t) and the algorithm in the appendix.
     """
-    pairs = training_pairs(settings.steps, settings.t_edit)
-    delta.to(unet.device).train()
-    delta.t_edit, delta.train_steps = settings.t_edit, settings.steps
+    pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
+    delta.to(unet.device).train().requires_grad_(True)
+    delta.t_edit, delta.train_steps, delta.unet_digest = settings.t_edit, settings.steps, unet.digest()
     optimiser = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser](
         delta.parameters(), settings.lr
     )
-    identity = _identity(settings, source, target, x_T)
-    done, rows = _resume(folder, identity, delta, optimiser)
-    reference = reference_trajectory(unet, x_T, pairs, progress=progress)
-    direction, cosine = clip.text_direction(source, target), clip.prompt_cosine(source, target)
-    with torch.no_grad():
-        originals = torch.cat([clip.encode_images(x.to(unet.device)) for x in x_0.split(64)])
     batches = -(-len(x_T) // settings.batch_size)
+    state = _State(
+        folder, _identity(unet, delta, x_T, objective, settings) if folder else {}, delta, optimiser
+    )
+    if state.done > settings.epochs * batches:
+        raise TrainingError(
+            f"{state.file} holds {state.done / batches:g} epochs, {settings.epochs} were asked for; expected at least as "
+            "many; ask for more, or give another folder."
+        )
+    shift = lambda z, t: delta(z.h, z.emb, t)
     saved = time.monotonic()
-    bar = tqdm(
+    with tqdm(
         total=settings.epochs * batches,
-        initial=done,
-        desc=f"f_t {source!r} → {target!r}",
+        initial=state.done,
+        desc=f"f_t {delta.name}",
         unit="batch",
         disable=not progress,
-    )
-    for number in range(done, settings.epochs * batches):
-        epoch, batch = divmod(number, batches)
-        for group in optimiser.param_groups:
-            group["lr"] = settings.lr * settings.lr_decay**epoch
-        # the order depends on seed and epoch alone, so a resumed run draws the same batches
-        order = torch.randperm(
-            len(x_T), generator=torch.Generator().manual_seed(1_000_003 * settings.seed + epoch)
-        )
-        index = order[batch * settings.batch_size : (batch + 1) * settings.batch_size]
-        for k, (t, p_edit) in enumerate(edited_predictions(unet, delta, x_T[index].to(unet.device), pairs)):
-            distance = directional_distance(originals[index], clip.encode_images(p_edit), direction)
-            l_clip = clip_loss(distance).mean()
-            l_recon = (p_edit - reference[index, k].to(unet.device)).abs().mean()
-            loss = settings.lambda_clip * l_clip + settings.lambda_recon * cosine * l_recon
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"The loss of f_t became {loss.item()} at epoch {epoch}, t = {t}; expected a finite "
-                    f"number; lower lr = {settings.lr} and train again."
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            rows.append((epoch, batch, t, l_clip.item(), l_recon.item(), loss.item()))
-        bar.set_postfix(clip=f"{l_clip.item():.3f}", recon=f"{l_recon.item():.3f}")
-        bar.update()
-        last_of_epoch = batch == batches - 1
-        if folder and (last_of_epoch or time.monotonic() - saved > save_every):
-            saved = time.monotonic()
-            _save(folder, identity, delta, optimiser, number + 1, rows)
-        if last_of_epoch and on_epoch:
-            on_epoch(epoch, pd.DataFrame(rows, columns=HISTORY))
-    bar.close()
+    ) as bar:
+        for number in range(state.done, settings.epochs * batches):
+            epoch, batch = divmod(number, batches)
+            for group in optimiser.param_groups:
+                group["lr"] = settings.lr * settings.lr_decay**epoch
+            # the order depends on seed and epoch alone, so a resumed run draws the same batches
+            order = torch.randperm(
+                len(x_T), generator=torch.Generator().manual_seed(1_000_003 * settings.seed + epoch)
+            )
+            index = order[batch * settings.batch_size : (batch + 1) * settings.batch_size]
+            for k, now in enumerate(walk(unet, x_T[index].to(unet.device), pairs, shift)):
+                parts = objective(now.P.float(), index, k)
+                if not torch.isfinite(parts["loss"]):
+                    raise TrainingError(
+                        f"The loss of f_t became {parts['loss'].item()} at epoch {epoch}, t = {now.t}; expected a finite "
+                        f"number; lower lr = {settings.lr} and train again."
+                    )
+                optimiser.zero_grad(set_to_none=True)
+                parts["loss"].backward()
+                optimiser.step()
+                state.add(epoch, batch, now.t, {name: part.item() for name, part in parts.items()})
+            bar.set_postfix({name: f"{value:.3f}" for name, value in state.last.items()})
+            bar.update()
+            state.done, last_of_epoch = number + 1, batch == batches - 1
+            if last_of_epoch or time.monotonic() - saved > save_every:
+                saved = time.monotonic()
+                state.save()
+            if last_of_epoch and on_epoch:
+                on_epoch(epoch, state.history())
     delta.eval().requires_grad_(False)
-    return pd.DataFrame(rows, columns=HISTORY)
+    return state.history()
 
 
-def _identity(settings: TrainSettings, source: str, target: str, x_T: Tensor) -> str:
-    """A digest of everything a run depends on, but for its length: more epochs carry a finished run on."""
-    text = json.dumps({**asdict(settings), "epochs": None, "source": source, "target": target})
-    return hashlib.sha256(text.encode() + x_T.cpu().numpy().tobytes()).hexdigest()
+def train_delta(
+    unet: HSpaceUNet,
+    clip: Clip,
+    delta: Delta,
+    x_0: Tensor,
+    x_T: Tensor,
+    source: str,
+    target: str,
+    settings: TrainSettings,
+    *,
+    decode: Callable[[Tensor], Tensor] = lambda x: x,
+    **how,
+) -> pd.DataFrame:
+    """`train` with the paper's objective; columns `HISTORY`.
+
+    Args:
+        unet, delta, x_T, settings: see `train`; λ_CLIP 1 and λ_recon 3 where they are left open, the paper's.
+        clip, x_0, source, target, decode: see `ClipObjective`.
+        how: folder, save_every, progress, on_epoch; see `train`.
+    """
+    pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
+    reference = reference_trajectory(unet, x_T, pairs, progress=how.get("progress", True))
+    weights = [
+        own if given is None else given
+        for given, own in zip((settings.lambda_clip, settings.lambda_recon), (1.0, 3.0))
+    ]
+    objective = ClipObjective(clip, x_0, reference, source, target, *weights, decode=decode)
+    return train(unet, delta, x_T, objective, settings, **how)
 
 
-def _save(folder: Path, identity: str, delta: nn.Module, optimiser, done: int, rows: list[tuple]) -> None:
-    with atomic_write(Path(folder) / "state.pt") as temporary:
-        torch.save(
-            {
-                "identity": identity,
-                "delta": delta.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "done": done,
-                "rows": torch.tensor(rows, dtype=torch.float64),
-            },
-            temporary,
+def _start(settings: TrainSettings) -> int:
+    if settings.t_edit is None:
+        raise GridError(
+            "The settings leave t_edit open; expected the start of the editing interval; set t_edit."
         )
+    return settings.t_edit
 
 
-def _resume(folder: Path | None, identity: str, delta: nn.Module, optimiser) -> tuple[int, list[tuple]]:
-    """Load a checkpoint if there is one: batches done and the history so far."""
-    file = Path(folder) / "state.pt" if folder else None
-    if file is None or not file.exists():
-        return 0, []
-    state = torch.load(file, weights_only=True)
-    if state["identity"] != identity:
-        raise TrainingError(
-            f"{file} belongs to a run with other settings, texts or images; expected the same ones; "
-            "give another folder or delete it."
-        )
-    delta.load_state_dict(state["delta"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["done"], [(int(e), int(b), int(t), c, r, l) for e, b, t, c, r, l in state["rows"].tolist()]
+def _identity(unet, delta: Delta, x_T: Tensor, objective: Objective, settings: TrainSettings) -> dict:
+    """Everything a run depends on, but for its length."""
+    start = {"kind": type(delta).__name__, "config": delta.config, "weights": module_digest(delta)}
+    run = asdict(settings) | {"epochs": None, "unet": unet.digest(), "delta": start, "x_T": digest(x_T)}
+    return json.loads(
+        json.dumps(run | {"objective": {"kind": type(objective).__name__, **objective.identity()}})
+    )
+
+
+class _State:
+    """Where a run stands, in memory and, with a folder, on disk."""
+
+    def __init__(self, folder: Path | None, identity: dict, delta: Delta, optimiser):
+        self.file = Path(folder) / "state.pt" if folder else None
+        self.identity, self.delta, self.optimiser = identity, delta, optimiser
+        self.done, self.rows, self.names, self.last = 0, [], (), {}
+        if self.file is not None and self.file.exists():
+            self._load()
+
+    def _load(self) -> None:
+        try:
+            kept = torch.load(self.file, map_location=next(self.delta.parameters()).device, weights_only=True)
+            other, rows = json.loads(kept["identity"]), kept["rows"].tolist()
+            done, names = int(kept["done"]), tuple(kept["names"])
+        except Exception as error:  # pickle, zip, key and OS errors alike mean: no state of ours
+            raise TrainingError(
+                f"{self.file} is damaged ({type(error).__name__}); expected the state of a run; delete it to begin anew."
+            ) from error
+        if other != self.identity:
+            differs = [key for key in self.identity if other.get(key) != self.identity[key]]
+            raise TrainingError(
+                f"{self.file} belongs to another run (other {', '.join(differs)}); expected the same settings, texts, "
+                "images and networks; give another folder or delete it."
+            )
+        self.delta.load_state_dict(kept["delta"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.done, self.names = done, names
+        self.rows = [(int(e), int(b), int(t), *parts) for e, b, t, *parts in rows]
+
+    def add(self, epoch: int, batch: int, t: int, parts: dict[str, float]) -> None:
+        self.names, self.last = tuple(parts), parts
+        self.rows.append((epoch, batch, t, *parts.values()))
+
+    def history(self) -> pd.DataFrame:
+        return pd.DataFrame(self.rows, columns=["epoch", "batch", "t", *self.names])
+
+    def save(self) -> None:
+        if not all(bool(p.isfinite().all()) for p in self.delta.parameters()):
+            raise TrainingError(
+                "f_t has weights that are not finite; expected numbers; lower the learning rate and train again."
+            )
+        if self.file is None:
+            return
+        with atomic_write(self.file) as temporary:
+            torch.save(
+                {
+                    "identity": json.dumps(self.identity),
+                    "delta": self.delta.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                    "done": self.done,
+                    "names": list(self.names),
+                    "rows": torch.tensor(self.rows, dtype=torch.float64),
+                },
+                temporary,
+            )

@@ -1,20 +1,24 @@
 """`synthfaces`: the embedded domain, a small world whose truth is known."""
 
-import json
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from ...device import pick_memory_format
+from ...errors import DomainError
 from ...measure.perceptual import PerceptualDistance
 from ...method.clip import load_clip
 from ...method.hspace import HSpaceUNet
 from ...store.paths import data_dir
-from ..domain import Domain
+from ...store.results import load_result
+from ...store.weights import read_weights
+from ..codec import Codec
+from ..domain import Domain, Later
 from .edits import EDITS, UNSEEN
-from .faces import from_bytes, render_split
-from .factors import SPLITS, sample_factors
+from .faces import Faces, from_bytes, render_split, split_factors
 from .networks import load_oracle, load_segmenter
 from .render import CLASSES
 from .styles import STYLES
@@ -29,44 +33,46 @@ def weights_file(network: str) -> Path:
 
 
 def load_synthfaces(device: torch.device) -> Domain:
-    """The embedded domain with its four shipped networks.
+    """The embedded domain; its judges are loaded when they are first asked for.
 
     Raises:
         WeightsError: a shipped file is missing or damaged.
     """
-    unet = HSpaceUNet.from_pretrained(weights_file("ddpm")).to(device)
-    clip = load_clip(weights_file("clip")).to(device)
-    segmenter = load_segmenter(weights_file("segmenter")).to(device)
-    oracle = load_oracle(weights_file("oracle")).to(device)
-    resolution = unet.resolution
+    file = weights_file("ddpm")
+    unet, card = HSpaceUNet.from_pretrained(file).to(device).to_precision(), read_weights(file)[1]["card"]
+    codec, edition = Codec(card.get("codec", 1)), card.get("edition", 1)
+    resolution = unet.resolution * codec.factor
 
-    def images(split: str, n: int, first: int) -> Tensor:
-        return from_bytes(render_split(split, first + n, resolution, device=device).images[first:])
-
-    def factors(split: str, n: int, first: int) -> pd.DataFrame:
-        return sample_factors(first + n, SPLITS[split]).iloc[first:].reset_index(drop=True)
+    def faces(split: str, n: int, first: int) -> Faces:
+        return render_split(split, n, resolution, first=first, edition=edition, device=device)
 
     def targets(edit: str, split: str, n: int, first: int) -> Tensor:
-        faces = render_split(split, first + n, resolution, device=device)
-        return STYLES[UNSEEN[edit]](from_bytes(faces.images[first:]), faces.masks[first:])
+        if edit not in UNSEEN:
+            raise DomainError(f"{edit!r} is no unseen edit of synthfaces; known are {', '.join(UNSEEN)}.")
+        drawn = faces(split, n, first)
+        return STYLES[UNSEEN[edit]](from_bytes(drawn.images), drawn.masks)
 
-    domain = Domain(
+    def measured() -> dict:
+        file = data_dir() / "results" / "synthfaces_curve.json"
+        return load_result(file.stem, "python -m asyrp_lib curve")["data"] if file.exists() else {}
+
+    segmenter = cache(lambda: load_segmenter(weights_file("segmenter")).to(device))
+    return Domain(
         "synthfaces",
         unet,
-        images,
-        clip,
-        EDITS,
-        PerceptualDistance(segmenter.features),
+        lambda split, n, first: from_bytes(faces(split, n, first).images),
+        clip=Later(
+            lambda: load_clip(weights_file("clip")).to(device, memory_format=pick_memory_format(device))
+        ),
+        edits=EDITS,
+        distance=Later(lambda: PerceptualDistance(segmenter().features, measured().get("scale", 1.0))),
         directions=data_dir() / "directions" / "synthfaces",
-        oracle=oracle,
-        segmenter=segmenter.segment,
+        t_boost=Later(lambda: measured().get("t_boost", 0)),
+        curve=Later(lambda: pd.DataFrame(measured()["curve"]) if measured() else None),
+        codec=codec,
+        oracle=Later(lambda: load_oracle(weights_file("oracle")).to(device)),
+        segmenter=Later(lambda: segmenter().segment),
         classes=CLASSES,
-        factor_source=factors,
+        factor_source=lambda split, n, first: split_factors(split, n, first),
         target_source=targets,
     )
-    curve = data_dir() / "results" / "synthfaces_curve.json"
-    if curve.exists():
-        stored = json.loads(curve.read_text())["data"]
-        domain.curve, domain.t_boost = pd.DataFrame(stored["curve"]), stored["t_boost"]
-        domain.distance.scale = stored["scale"]
-    return domain

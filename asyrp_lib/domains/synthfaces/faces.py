@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ...errors import UnknownNameError
+from ...progress import tqdm
 from ...store.files import atomic_write
-from . import factors as _factors
-from . import render as _render
+from . import factors as _factors, render as _render
 from .factors import SPLITS, sample_factors
 from .render import LOOKS, render
 
@@ -34,25 +33,25 @@ def render_split(
     n: int,
     resolution: int,
     *,
+    first: int = 0,
     edition: int = 1,
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> Faces:
-    """Render the first `n` faces of a split; face i is the same for every `n`.
+    """Render `n` faces of a split; face i is the same whatever `first` and `n` are.
 
     Args:
         split: one of `SPLITS`.
         n: number of faces.
         resolution: side in pixels.
+        first: number of the first one.
         edition: of the world, one of `LOOKS`.
         device: where to render and keep the pictures.
         progress: show a progress bar when more than a thousand faces are drawn.
     Raises:
         UnknownNameError: no such split.
     """
-    if split not in SPLITS:
-        raise UnknownNameError(f"Unknown split {split!r}; the splits are {', '.join(SPLITS)}.")
-    factors = sample_factors(n, SPLITS[split])
+    factors = split_factors(split, n, first)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8, device=device)
     masks = torch.empty(n, resolution, resolution, dtype=torch.uint8, device=device)
     with tqdm(total=n, desc=f"rendering {split}", unit="face", disable=not progress or n <= 1000) as bar:
@@ -63,6 +62,13 @@ def render_split(
             masks[part] = drawn.masks
             bar.update(part.stop - part.start)
     return Faces(images, masks, factors)
+
+
+def split_factors(split: str, n: int, first: int = 0) -> pd.DataFrame:
+    """The factors of faces `first` … `first + n − 1` of a split; UnknownNameError: no such split."""
+    if split not in SPLITS:
+        raise UnknownNameError(f"Unknown split {split!r}; the splits are {', '.join(SPLITS)}.")
+    return sample_factors(first + n, SPLITS[split]).iloc[first:].reset_index(drop=True)
 
 
 def kept_images(

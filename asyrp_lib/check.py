@@ -1,0 +1,143 @@
+"""The border: every kind of plain input is checked here, once, with one sentence for API and command line alike.
+
+Images and noise are checked in `store.images`, settings by the types of `method.train` and `runs.config`.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Annotated, Any
+
+import torch
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from typing_extensions import dataclass_transform
+
+from .errors import AsyrpError, GridError, ImageError, SettingsError, UnknownNameError
+
+
+@dataclass_transform(frozen_default=True)
+def settings(cls: type) -> Any:
+    """A frozen dataclass whose fields are checked as they are annotated; what does not fit is one sentence."""
+    made = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
+    plain = made.__init__
+
+    @functools.wraps(plain)
+    def __init__(self, *args, **kwargs):
+        try:
+            plain(self, *args, **kwargs)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where, what = ".".join(map(str, first["loc"])), first["msg"][:1].lower() + first["msg"][1:]
+            raise SettingsError(
+                f"{cls.__name__}: {where} = {_shown(first['input'])} is not usable: {what}; change it."
+            ) from None
+
+    made.__init__ = __init__
+    return made
+
+
+def _no_bool(value):
+    if isinstance(value, bool):
+        raise ValueError("a number is expected, not True or False")
+    return value
+
+
+#: Strengths beyond this give noise, not an edit.
+STRONGEST = 100.0
+
+
+def whole(what: str, value, low: int, high: int, *, error: type[AsyrpError] = GridError) -> int:
+    """A whole number low … high (int or numpy's; no bool, no float) as int."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+        raise error(
+            f"{what} = {_shown(value)} is not usable; expected a whole number from {low} to {high}; change it."
+        )
+    return int(value)
+
+
+def number(what: str, value, low: float = -math.inf, high: float = math.inf) -> float:
+    """A finite real number low … high as float."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Real)
+        or not math.isfinite(value)
+        or not low <= value <= high
+    ):
+        raise AsyrpError(
+            f"{what} = {_shown(value)} is not usable; expected a finite number from {low:g} to {high:g}; change it."
+        )
+    return float(value)
+
+
+def strengths(name: str, value, n: int) -> Tensor:
+    """Strengths of an edit, one for all images or one each, as (n,) float64 on the CPU."""
+    try:
+        table = torch.as_tensor(value, dtype=torch.float64).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise AsyrpError(
+            f"The strength of the edit {name!r} is {_shown(value)}; expected a number such as 1.0, or one per image."
+        ) from error
+    if table.ndim and table.shape != (n,):
+        raise ImageError(
+            f"The edit {name!r} has strengths of shape {tuple(table.shape)} for {n} images; expected one number, "
+            "or one per image."
+        )
+    if not bool((table.abs() <= STRONGEST).all()):  # NaN compares false
+        raise AsyrpError(
+            f"The strength of the edit {name!r} is {_shown(value)}; expected finite numbers from {-STRONGEST:g} to "
+            f"{STRONGEST:g}, such as 1.0."
+        )
+    return table.expand(n)
+
+
+def seeds(value: Sequence[int] | None, n: int) -> list[int]:
+    """One seed per image, 0 … n − 1 for None."""
+    listed = list(range(n)) if value is None else list(value)
+    if len(listed) != n:
+        raise ImageError(f"{len(listed)} seeds for {n} images; expected one seed per image.")
+    return [whole("A seed", seed, 0, 2**63 - 1, error=ImageError) for seed in listed]
+
+
+def span(n: int, first: int) -> tuple[int, int]:
+    """n images of a split from `first` on."""
+    n = whole("The number of images n", n, 1, 1_000_000, error=ImageError)
+    return n, whole("first", first, 0, 1_000_000, error=ImageError)
+
+
+def edit_name(value: str) -> str:
+    """A name that can also be a file's: letters, digits, spaces, hyphens and underscores, at most 60."""
+    if not isinstance(value, str) or not re.fullmatch(r"\w[\w \-]{0,59}", value) or value != value.strip():
+        raise UnknownNameError(
+            f"{_shown(value)} cannot be the name of an edit; expected at most 60 letters, digits, spaces, hyphens and "
+            "underscores, beginning with a letter or digit; choose another name."
+        )
+    return value
+
+
+def text(what: str, value: str) -> str:
+    """A text for CLIP: something to read, at most 500 characters."""
+    if not isinstance(value, str) or not value.strip() or len(value) > 500 or not value.isprintable():
+        raise AsyrpError(
+            f"The {what} is {_shown(value)}; expected a text of 1 to 500 printable characters, such as 'smiling face'."
+        )
+    return value
+
+
+#: Types for the fields of `settings`.
+Whole = Annotated[int, BeforeValidator(_no_bool)]
+Real64 = Annotated[float, BeforeValidator(_no_bool)]
+Name = Annotated[str, AfterValidator(edit_name)]
+Text = Annotated[str, AfterValidator(functools.partial(text, "text"))]
+
+
+def _shown(value) -> str:
+    """A value in an error: short, whatever it is."""
+    try:
+        shown = repr(value)
+    except Exception:  # a broken repr must not hide the sentence
+        shown = f"<{type(value).__name__}>"
+    return shown if len(shown) <= 80 else shown[:77] + "..."
