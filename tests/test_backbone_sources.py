@@ -152,7 +152,7 @@ def test_metadata_that_is_not_whole_is_one_sentence(native, changes):
 
 def test_nested_metadata_is_one_sentence(native, unet, tmp_path):
     save_file(unet.unet.state_dict(), native, metadata={"unet": "[" * 10**5})
-    refused(native, "nested metadata|damaged")
+    refused(native, "is damaged")
     folder_of(tmp_path / "folder", "flat")
     for name in ("scheduler_config.json", "config.json"):
         (tmp_path / "folder" / name).write_text("[" * 10**5)
@@ -185,12 +185,9 @@ def test_a_schedule_that_cannot_be_is_one_sentence(tmp_path, lie):
     refused(tmp_path, "expected")
 
 
-def test_weights_that_are_not_finite_are_refused_by_name(native, unet, tmp_path):
+def test_weights_that_are_not_finite_are_refused_by_name(unet, tmp_path):
     state = {name: tensor.clone() for name, tensor in unet.unet.state_dict().items()}
     state["conv_out.bias"][0] = torch.nan
-    config = read_weights(native)[1]
-    save_weights(native, state, config)
-    refused(native, "'conv_out.bias' is not finite")
     torch.save(state, tmp_path / "net.pt")
     refused(tmp_path / "net.pt", "'conv_out.bias' is not finite")
 
@@ -353,13 +350,13 @@ def test_without_a_label_one_sentence_says_what_to_do(conditional):
     ids=str,
 )
 def test_labels_that_the_network_does_not_know_are_refused(conditional, labels):
-    with pytest.raises(AsyrpError, match="do not fit 2 pictures; expected whole numbers from 0 to 4"):
+    with pytest.raises(AsyrpError, match="do not fit 2 images; expected whole numbers from 0 to 4"):
         conditional.encode(X, 500, labels)
 
 
 def test_a_label_for_an_unconditional_network_is_refused(unet):
     for run in (lambda: unet.for_class(0), lambda: unet.encode(X, 500, torch.tensor([0, 0]))):
-        with pytest.raises(AsyrpError, match="not class-conditional"):
+        with pytest.raises(AsyrpError, match="knows no classes"):
             run()
 
 

@@ -96,7 +96,7 @@ def test_odd_paths_are_one_sentence_to_read_and_to_write(path):
     with pytest.raises(ImageError) as caught:
         read_image(path, 8)
     assert sentence(caught)
-    with pytest.raises(AsyrpError, match="could not be written") as caught:
+    with pytest.raises(AsyrpError, match="Cannot write|no usable path") as caught:
         write_image(path, torch.zeros(3, 8, 8))
     assert sentence(caught)
 

@@ -51,18 +51,12 @@ def read_network(path: str | os.PathLike) -> Network:
 
 
 def _read_file(path: Path) -> Network:
-    try:
-        state, config = read_weights(path)
-    except RecursionError as error:
-        raise WeightsError(
-            f"{path} has nested metadata; expected a file of HSpaceUNet.save; fetch it again."
-        ) from error
+    state, config = read_weights(path)
     if not {"unet", "betas", "prediction_type"} <= config.keys():
         raise WeightsError(
             f"{path} holds no U-Net configuration; expected a file written by HSpaceUNet.save; check the "
             "path."
         )
-    check_tensors(state, path)
     plan_unet(config["unet"], sum(tensor.numel() for tensor in state.values()), path)
     scheduler = _checked_scheduler({"trained_betas": config["betas"]}, path)
     label = config.get("class_label")

@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..errors import AsyrpError, ImageError
+from ..errors import ImageError
 from .files import atomic_write
 
 #: Pixels of the largest image that is decoded.
@@ -130,7 +130,7 @@ def write_image(path: str | os.PathLike, image: Tensor) -> None:
 
     Raises:
         ImageError: another shape, or NaN or infinity in it.
-        AsyrpError: the file cannot be written.
+        FileError: the file cannot be written.
     """
     if not torch.is_tensor(image) or image.ndim != 3 or len(image) != 3 or not image.numel():
         raise ImageError(f"Got {_kind(image)}; expected one image (3, H, W); choose one of a batch with [0].")
@@ -141,11 +141,9 @@ def write_image(path: str | os.PathLike, image: Tensor) -> None:
     try:
         with atomic_write(path) as temporary:
             Image.fromarray(to_array(image)).save(temporary, format="PNG")
-    except (OSError, TypeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise AsyrpError(
-            f"{str(path):.200} could not be written ({reason}); expected the path of a PNG file in a folder "
-            "with room; choose another."
+    except (TypeError, ValueError) as error:
+        raise ImageError(
+            f"{path!r:.200} is no usable path ({error}); expected that of a PNG file."
         ) from error
 
 

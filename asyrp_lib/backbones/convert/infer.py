@@ -1,7 +1,7 @@
 """What a state dict tells of its network: widths, depth, attention, resampling.
 
 Every number is the majority among tensors that show it, and a part exists if several of its tensors do:
-one missing, extra or misshapen tensor leaves the answer as it was, and strict filling names that tensor.  What
+one missing, extra or misshapen tensor leaves the answer as it was; strict filling names that tensor.  What
 no tensor shows (resolution, attention heads) is known for the paper's architectures, else it must be told.
 """
 

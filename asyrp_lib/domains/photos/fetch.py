@@ -9,21 +9,20 @@ import hashlib
 import json
 import os
 import re
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from ...errors import AsyrpError, OfflineError, UnknownNameError, WeightsError
-from ...store.files import atomic_write
+from ...errors import AsyrpError, FileError, OfflineError, UnknownNameError, WeightsError
+from ...store.files import atomic_write, lock
 from .download import download
 from .registry import ALEXNET, ROWS, Remote, datasets_dir, row, weights_dir
 
 RECORD = "fetched.json"
+#: Seconds that a fetch waits for another one of the same domain.
+_WAIT = 3600
 
 
 def fetch(name: str, *, progress: bool = True) -> Iterator[str]:
@@ -58,7 +57,7 @@ def fetch_file(file: Remote, folder: Path, domain: str, *, progress: bool = True
         if not path.is_file() and not file.url:
             return f"by hand  {_by_hand(file, folder, domain)}"
         if not path.is_file():
-            with _locked(folder, progress):
+            with lock(folder / RECORD, wait=_WAIT):
                 if not path.is_file():  # nor has another process brought it while this one waited
                     _bring(file, path, progress)
                     return f"fetched  {path}"
@@ -105,11 +104,11 @@ def verify(file: Remote, folder: Path, domain: str) -> Path:
         sha256 = _check_hash(file, path, _digest(path), recorded)
         if recorded is None:
             try:
-                with _locked(folder):
+                with lock(folder / RECORD, wait=_WAIT):
                     _record(file, folder, sha256, path.stat().st_size)
-            except OSError as error:  # weights shared read-only are still weights
+            except FileError:  # weights shared read-only are still weights
                 warnings.warn(
-                    f"{folder / RECORD} cannot be written ({error.strerror}), so that a later change of "
+                    f"{folder / RECORD} cannot be written, so that a later change of "
                     f"{file.name} will not be seen; make the folder writable once.",
                     stacklevel=2,
                 )
@@ -133,23 +132,6 @@ def _usable(folder: Path) -> Iterator[None]:
             f"{error.filename or folder} cannot be read or written ({error.strerror or error}); expected a "
             "folder of your own on a disk with room; mend it, or set $ASYRP_WEIGHTS to another."
         ) from error
-
-
-@contextmanager
-def _locked(folder: Path, progress: bool = False) -> Iterator[None]:
-    """Be the only process that writes into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if progress:
-            print(f"another process is fetching into {folder}; waiting for it to end", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def pictures_by_hand(name: str) -> list[str]:
@@ -230,7 +212,7 @@ def _record(file: Remote, folder: Path, sha256: str, size: int) -> None:
     record[file.name] = {
         "sha256": sha256,
         "bytes": size,
-        "url": file.url or file.pages[0],
+        "url": next(filter(None, (file.url, *file.pages)), ""),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     with atomic_write(folder / RECORD) as temporary:
