@@ -1,11 +1,14 @@
 """How nbval compares notebooks: what differs between machines is not compared, and no cell is excused."""
 
+import os
+
 import pytest
 
 
 def pytest_collectstart(collector):
-    """Leave error streams, HTML and SVG twins, and widgets out of the comparison."""
+    """Leave error streams, HTML and SVG twins, and widgets out of the comparison; draw no progress bars."""
     if hasattr(collector, "skip_compare"):
+        os.environ["TQDM_DISABLE"] = "1"  # kernels inherit it
         collector.skip_compare += (
             "stderr",
             "text/html",

@@ -42,9 +42,8 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
     check_images(x_0, domain.resolution)
     x, unet = domain.codec.encode(x_0.to(domain.unet.device)), domain.unet
     compute = lambda: process.invert(unet, x, steps=steps, **how)
-    if not cache or how.get("callback"):
-        return compute()
-    return cached("invert", x, unet, {"steps": steps, "unet": unet.digest()}, compute)
+    use = cache and not how.get("callback")
+    return cached("invert", x, unet, {"steps": steps, "unet": unet.digest()}, compute, use=use)
 
 
 def generate(domain: Domain, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:

@@ -3,15 +3,14 @@
 import argparse
 import json
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
-from .errors import AsyrpError, DomainError, GridError
-from .experiments import EXPERIMENTS
+from . import __version__
+from .errors import AsyrpError, DomainError, SettingsError
 from .store.paths import state_dir
 
-#: Seed of the first picture that `train --from-noise` generates: far from the seeds of anybody's samples.
-NOISE_SEED = 1_000_000
+RESIZE = "centre-crop and resize an image of another size (photo domains: always)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     except AsyrpError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # what no border has caught: a sentence, not a trace
+        print(
+            f"error: {error.filename or 'A file'}: {error.strerror or error}; check the path.",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print("stopped; resumable work goes on from its last checkpoint", file=sys.stderr)
         return 130
@@ -38,127 +43,122 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m asyrp_lib",
         description=__doc__,
-        epilog="example: python -m asyrp_lib edit face.png --edit smiling --out smile.png",
+        epilog="example: python -m asyrp_lib edit test:3 --edit smiling --sheet smile.png",
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
+    parser.add_argument("--version", action="version", version=f"asyrp_lib {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def command(name: str, run, text: str, *, domain: bool = True) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+    def command(
+        name: str, run, text: str, *, domain: bool = True, image: bool = False
+    ) -> argparse.ArgumentParser:
+        formatter = argparse.ArgumentDefaultsHelpFormatter
+        sub = commands.add_parser(name, help=text, description=text, formatter_class=formatter)
+        if image:
+            sub.add_argument("image", help="an image file, or test:7 for test image 7 of the domain")
+            sub.add_argument("--steps", type=int, default=40, help="of inversion and generation")
+            sub.add_argument("--resize", action="store_true", help=RESIZE)
+            sub.add_argument(
+                "--align", action="store_true", help="find the face and crop around it as CelebA-HQ did"
+            )
         if domain:
             sub.add_argument(
-                "--domain", default="synthfaces", help="which domain, or a folder in diffusers format"
+                "--domain", default="synthfaces", help="which, or a folder or Hub id in diffusers format"
             )
         sub.set_defaults(run=run)
         return sub
 
-    sub = command("edit", _edit, "Edit one picture.")
-    sub.add_argument("picture", help="a picture file, or test:7 for test picture 7 of the domain")
+    sub = command("edit", _edit, "Edit one image.", image=True)
     sub.add_argument("--edit", action="append", required=True, help="name of an edit; repeat for several")
     sub.add_argument("--strength", action="append", type=float, help="one per edit, any sign (default 1)")
-    sub.add_argument("--steps", type=int, default=40, help="steps of inversion and generation")
     sub.add_argument("--t-edit", type=int, help="start of the editing interval (default: the edit's own)")
     sub.add_argument("--t-boost", type=int, default=0, help="quality boosting below it, 0 for none")
     sub.add_argument("--seed", type=int, default=0, help="of the boosting noise")
-    sub.add_argument(
-        "--resize",
-        action="store_true",
-        help="centre-crop and resize a picture of another size (photo domains: always)",
-    )
-    sub.add_argument("--align", action="store_true", help="find the face and crop around it as CelebA-HQ did")
-    sub.add_argument("--out", required=True, type=Path, help="PNG to write")
+    sub.add_argument("--out", type=Path, help="PNG to write, of the domain's size")
+    sub.add_argument("--sheet", type=Path, help="PNG to write, enlarged: original, reconstruction, edit")
 
-    sub = command(
-        "fetch",
-        _fetch,
-        "Get the weights of the paper's domains, or say how; without a name, list them.",
-        domain=False,
-    )
-    sub.add_argument("name", nargs="*", help="a domain of the paper, or lpips")
-
-    sub = command("invert", _invert, "Bring one picture to noise and write x_T.")
-    sub.add_argument("picture", help="a picture file, or test:7 for test picture 7 of the domain")
-    sub.add_argument("--steps", type=int, default=40, help="steps of the inversion")
-    sub.add_argument(
-        "--resize",
-        action="store_true",
-        help="centre-crop and resize a picture of another size (photo domains: always)",
-    )
-    sub.add_argument("--align", action="store_true", help="find the face and crop around it as CelebA-HQ did")
+    sub = command("invert", _invert, "Bring one image to noise and write x_T.", image=True)
     sub.add_argument("--out", required=True, type=Path, help="safetensors file to write")
 
-    sub = command("train", _train, "Train f_t of one edit, or of all; a run that was stopped goes on.")
-    sub.add_argument(
-        "edit", nargs="+", help="names of edits of the domain, or all; with --source and --target a new name"
+    text = "Get the weights of the paper's domains, or say how; without a name, list them."
+    sub = command("fetch", _fetch, text, domain=False)
+    sub.add_argument("name", nargs="*", help="a domain of the paper, or lpips")
+
+    text = (
+        "Train f_t of edits; a run that was stopped goes on.  What the domain has is replaced only if asked."
     )
-    sub.add_argument("--source", help="source text of a new edit, e.g. face")
-    sub.add_argument("--target", help="target text of a new edit, e.g. 'winking face'")
-    sub.add_argument("--images", type=int, default=32, help="training pictures")
-    sub.add_argument("--epochs", type=int, default=3, help="passes over them")
+    sub = command("train", _train, text)
     sub.add_argument(
-        "--from-noise",
-        action="store_true",
-        help="generate the training pictures instead of inverting real ones",
+        "edit", nargs="+", help="names of edits of the domain, or all; with --target one new name"
     )
-    sub.add_argument("--batch-size", type=int, default=8, help="pictures per optimiser step")
-    sub.add_argument("--optimiser", choices=("adam", "sgd"), default="adam", help="of f_t")
-    sub.add_argument("--lr", type=float, default=2e-3, help="learning rate")
-    sub.add_argument("--steps", type=int, default=40, help="S_train")
-    sub.add_argument(
-        "--t-edit", type=int, help="start of the editing interval (default: from the perceptual curve)"
-    )
-    sub.add_argument("--out", type=Path, help="file of f_t (default: the domain's folder of directions)")
+    sub.add_argument("--source", default="face", help="source text of a new edit")
+    sub.add_argument("--target", help="target text of a new edit, e.g. 'smiling face'")
+    sub.add_argument("--images", type=int, help="training images")
+    sub.add_argument("--from-noise", action="store_true", help="generate the training images")
+    sub.add_argument("--delta", type=_json, help="kind and options of f_t as JSON")
+    for name, kind in {
+        "epochs": int,
+        "batch-size": int,
+        "optimiser": str,
+        "lr": float,
+        "steps": int,
+        "t-edit": int,
+        "seed": int,
+    }.items():
+        sub.add_argument(
+            f"--{name}", type=kind, help="setting of the training (default: the domain's, or the edit's)"
+        )
+    sub.add_argument("--out", type=Path, help="another file for f_t than the domain's")
+    sub.add_argument("--replace", action="store_true", help="write over an f_t that is there")
+    sub.add_argument("--dry-run", action="store_true", help="print the configuration and stop")
 
     sub = command("curve", _curve, "Measure the perceptual curves behind t_edit and t_boost.")
-    sub.add_argument("--images", type=int, default=64, help="training pictures")
+    sub.add_argument("--images", type=int, default=64, help="training images")
     sub.add_argument("--steps", type=int, default=100, help="steps of the inversion")
+    _replaceable(sub)
 
     sub = command("evaluate", _evaluate, "Judge the edits by the oracle and write the results.")
     sub.add_argument("edit", nargs="*", help="names of edits (default: all that are trained)")
-    sub.add_argument("--images", type=int, default=64, help="test pictures")
+    sub.add_argument("--images", type=int, default=64, help="test images")
+    _replaceable(sub)
 
-    sub = command(
-        "experiment",
-        _experiment,
-        "Measure claims of the paper and write the results that notebooks 05 to 10 show.",
-    )
-    sub.add_argument(
-        "name", nargs="+", help=f"{', '.join(EXPERIMENTS)}; all; or missing: those without a stored result"
-    )
-    sub.add_argument("--images", type=int, help="test pictures (default: the experiment's own number)")
-    sub.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SETTING=JSON",
-        help="""another setting of the experiment, e.g. --set 'names=["happy", "angry"]'; repeat for several""",
-    )
+    text = "Measure claims of the paper and write the results that notebooks 05 to 10 show."
+    sub = command("experiment", _experiment, text)
+    sub.add_argument("name", nargs="+", help="names; all; or missing: those without a stored result")
+    sub.add_argument("--images", type=int, help="test images (default: the experiment's own number)")
+    text = """another setting of the experiment, e.g. --set 'names=["happy", "angry"]'; repeat for several"""
+    sub.add_argument("--set", action="append", default=[], metavar="SETTING=JSON", help=text)
+    _replaceable(sub)
 
     sub = command("bench", _bench, "Measure speed and memory and write the table.")
     sub.add_argument("--repeats", type=int, default=3, help="runs per figure; the median is reported")
+    _replaceable(sub)
 
-    sub = command(
-        "pretrain", _pretrain, "Train a shipped network of synthfaces; a run that was stopped goes on."
-    )
+    text = "Train a network of synthfaces beside the shipped one; a run that was stopped goes on."
+    sub = command("pretrain", _pretrain, text, domain=False)
     sub.add_argument("network", choices=("ddpm", "clip", "segmenter", "oracle"))
     sub.add_argument(
-        "--resolution", type=int, choices=(32, 64), default=64, help="side of the pictures in pixels"
+        "--resolution", type=int, choices=(32, 64), default=64, help="side of the images in pixels"
     )
-    sub.add_argument("--images", type=int, help="images to see over all sessions (default: the recipe's)")
+    sub.add_argument("--images", type=int, help="to see over all sessions (default: the recipe's)")
     sub.add_argument("--faces", type=int, help="rendered training faces")
     sub.add_argument(
-        "--runs", type=Path, default=state_dir(), help="folder for the resumable state and what comes of it"
+        "--runs", type=Path, default=state_dir(), help="folder of the state and of what comes of it"
     )
     return parser
 
 
-def _picture(options, domain):
-    name, _, number = options.picture.partition(":")
-    if name == "test" and number.isdigit():
-        return domain.images("test", 1, first=int(number))
-    return domain.photo(options.picture, resize=options.resize or None, align=options.align)
+def _replaceable(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--replace", action="store_true", help="write over a stored result, instead of to runs/results"
+    )
+
+
+def _json(text: str):
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is no JSON") from error
 
 
 def _load(options):
@@ -169,30 +169,49 @@ def _load(options):
     return domain
 
 
+def _image(options, domain):
+    name, _, number = options.image.partition(":")
+    if name == "test" and number.isascii() and number.isdigit():
+        return domain.images("test", 1, first=int(number))
+    return domain.photo(options.image, resize=options.resize or None, align=options.align)
+
+
 def _edit(options) -> None:
-    from .api import edit, invert
+    from .api import deltas, edit, generate, invert
+    from .report.figures import before_after
+    from .store.files import check_writable
     from .store.images import write_image
 
-    domain = _load(options)
     strengths = options.strength or [1.0] * len(options.edit)
-    if len(strengths) != len(options.edit):
-        raise GridError(
-            f"Got {len(strengths)} strengths for {len(options.edit)} edits; expected one each; "
-            "repeat --strength as often as --edit."
+    if len(strengths) != len(options.edit) or len(set(options.edit)) != len(options.edit):
+        raise SettingsError(
+            f"Got {len(strengths)} strengths for {len(options.edit)} edits; expected one each, and each edit once; repeat "
+            "--strength as often as --edit."
         )
-    edits = {domain.delta(name): strength for name, strength in zip(options.edit, strengths)}
-    x_T = invert(domain, _picture(options, domain), steps=options.steps)
-    x_edit = edit(
-        domain,
-        x_T,
-        edits,
-        steps=options.steps,
-        t_edit=options.t_edit,
-        t_boost=options.t_boost,
-        seeds=[options.seed],
-    )
-    write_image(options.out, x_edit[0])
-    print(f"wrote {options.out}")
+    if not options.out and not options.sheet:
+        raise SettingsError(
+            "There is nowhere to write; expected --out FILE.png, --sheet FILE.png or both; add one."
+        )
+    for file in filter(None, (options.out, options.sheet)):
+        check_writable(file)
+    domain = _load(options)
+    edits = deltas(domain, dict(zip(options.edit, strengths)))
+    x_0 = _image(options, domain)
+    x_T = invert(domain, x_0, steps=options.steps)
+    how = {"t_edit": options.t_edit, "t_boost": options.t_boost, "seeds": [options.seed]}
+    x_edit = edit(domain, x_T, edits, steps=options.steps, **how)
+    if options.out:
+        write_image(options.out, x_edit[0])
+        print(f"wrote {options.out}")
+    if options.sheet:
+        labels = [
+            "original",
+            "reconstruction",
+            ", ".join(f"{n} {s:+g}" for n, s in zip(options.edit, strengths)),
+        ]
+        plain = generate(domain, x_T, steps=options.steps)
+        before_after([x_0[0], plain[0], x_edit[0]], labels, options.sheet)
+        print(f"wrote {options.sheet}")
 
 
 def _fetch(options) -> None:
@@ -203,9 +222,8 @@ def _fetch(options) -> None:
         for entry in ROWS.values():
             here = all((weights_dir(entry.name) / file.name).exists() for file in entry.network)
             size = sum(file.megabytes for file in entry.network)
-            print(
-                f"{entry.name:<14} {'here' if here else '-':<5}{size:6.0f} MB  {entry.title}; {entry.paper}; licence: {entry.licence}"
-            )
+            about = f"{entry.title}; {entry.paper}; licence: {entry.licence}"
+            print(f"{entry.name:<14} {'here' if here else '-':<5}{size:6.0f} MB  {about}")
     for name in options.name:
         for line in fetch(name):
             print(line, flush=True)
@@ -215,10 +233,12 @@ def _fetch(options) -> None:
 
 def _invert(options) -> None:
     from .api import invert
+    from .store.files import check_writable
     from .store.weights import save_weights
 
+    check_writable(options.out)
     domain = _load(options)
-    x_T = invert(domain, _picture(options, domain), steps=options.steps)
+    x_T = invert(domain, _image(options, domain), steps=options.steps)
     save_weights(options.out, {"x_T": x_T}, {"steps": options.steps, "domain": domain.name})
     print(f"wrote {options.out}")
 
@@ -226,75 +246,72 @@ def _invert(options) -> None:
 def _train(options) -> None:
     from dataclasses import asdict
 
-    from .api import train_delta
-    from .deltas import save_delta
-    from .domains.domain import t_edit_of
     from .domains.edits import Edit
-    from .method.train import TrainSettings
-    from .store.results import provenance
+    from .runs.run import accept, config_for, keep, train_run
 
-    domain = _load(options)
-    if options.target:
-        edits = [Edit(options.edit[0], options.source or "face", options.target)]
-    elif options.edit == ["all"]:
-        edits = list(domain.edits.values())
-    else:
-        edits = [domain.edit_named(name) for name in options.edit]
-    for edit in edits:
-        started = time.monotonic()
-        settings = TrainSettings(
-            steps=options.steps,
-            t_edit=t_edit_of(domain, edit) if options.t_edit is None else options.t_edit,
-            lambda_clip=edit.lambda_clip,
-            lambda_recon=edit.lambda_recon,
-            optimiser=options.optimiser,
-            lr=options.lr,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
+    if (options.target or options.out) and (len(options.edit) > 1 or options.edit == ["all"]):
+        raise SettingsError(
+            f"--target and --out are for one edit, got {len(options.edit)} names; train them one by one."
         )
-        name = (
-            f"{edit.name} from noise" if options.from_noise else edit.name
-        )  # beside the other one, not over it
-        folder = Path("runs") / domain.name / name.replace(" ", "_")
-        x_T = domain.seeded_noise(options.images, first=NOISE_SEED) if options.from_noise else None
-        delta, history = train_delta(domain, edit, settings, images=options.images, x_T=x_T, folder=folder)
-        card = {
-            "source": edit.source,
-            "target": edit.target,
-            "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
-            "provenance": provenance(
-                {**asdict(settings), "images": options.images, "from_noise": options.from_noise},
-                time.monotonic() - started,
-            ),
-        }
-        out = options.out or domain.direction_file(name)
-        save_delta(out, delta, card)
+    domain = _load(options)
+    edits = options.edit if options.edit != ["all"] else list(domain.edits)
+    if options.target:
+        edits = [Edit(options.edit[0], options.source, options.target)]
+    names = (
+        "images",
+        "from_noise",
+        "delta",
+        "epochs",
+        "batch_size",
+        "optimiser",
+        "lr",
+        "steps",
+        "t_edit",
+        "seed",
+    )
+    changes = {name: getattr(options, name) for name in names}
+    configs = [config_for(domain, edit, **changes) for edit in edits]
+    if options.dry_run:
+        print(json.dumps([asdict(config) for config in configs], indent=1))
+        return
+    places = [keep(domain, config, options.out, replace=options.replace) for config in configs]
+    for config, place in zip(configs, places):
+        run = train_run(config, domain)
+        accept(run)
+        if place:
+            place(run)
+        last = run.history["clip"].tail(200).mean()
+        where = "" if place else f"; what {domain.name} has stays, --replace writes over it"
         print(
-            f"{edit.name}: t_edit {settings.t_edit}, CLIP loss {history['clip'][:8].mean():.3f} → "
-            f"{card['final_clip_loss']:.3f}, {time.monotonic() - started:.0f} s, wrote {out}",
+            f"{config.name}: CLIP loss {last:.3f} (no edit: 0.693), wrote {place.file if place else run.file}{where}",
             flush=True,
         )
 
 
 def _curve(options) -> None:
+    import time
+
     from .api import invert
     from .method.interval import perceptual_curves, t_boost_from_curve
     from .store.results import save_result
 
     domain = _load(options)
-    started = time.monotonic()
+    started, codec = time.monotonic(), domain.codec
     x_0 = domain.images("train", options.images)
-    domain.distance.calibrate(x_0, invert(domain, x_0, steps=options.steps))
-    curve = perceptual_curves(domain.unet, x_0, domain.distance, steps=options.steps)
+    distance = domain.distance.calibrated(x_0, codec.decode(invert(domain, x_0, steps=options.steps)))
+    seen = lambda a, b: distance(codec.decode(a), codec.decode(b))
+    curve = perceptual_curves(domain.unet, codec.encode(x_0), seen, steps=options.steps)
     t_boost = t_boost_from_curve(curve["t"].tolist(), curve["x_t"].tolist())
-    data = {"curve": curve.round(5).to_dict("list"), "t_boost": t_boost, "scale": domain.distance.scale}
+    data = {"curve": curve.round(5).to_dict("list"), "t_boost": t_boost, "scale": distance.scale}
     settings = {
         "domain": domain.name,
         "images": options.images,
         "steps": options.steps,
         "thresholds": [0.33, 1.2],
     }
-    print(f"t_boost {t_boost}; wrote {save_result(f'{domain.name}_curve', data, settings, started=started)}")
+    how = {"started": started, "device": domain.unet.device, "digests": {"unet": domain.unet.digest()}}
+    file = save_result(f"{domain.name}_curve", data, settings, replace=options.replace, **how)
+    print(f"t_boost {t_boost}; wrote {file}")
 
 
 def _evaluate(options) -> None:
@@ -302,23 +319,25 @@ def _evaluate(options) -> None:
 
     domain = _load(options)
     names = options.edit or [name for name in domain.edits if domain.direction_file(name).exists()]
-    for file in evaluate_edits(domain, names, n=options.images):
+    for file in evaluate_edits(domain, names, n=options.images, replace=options.replace):
         print(f"wrote {file}", flush=True)
 
 
 def _experiment(options) -> None:
-    from .experiments import result_file, store
+    from .experiments import EXPERIMENTS, result_file, store
 
     domain = _load(options)
     settings = dict(map(_setting, options.set)) | ({} if options.images is None else {"n": options.images})
-    several = {
-        "all": list(EXPERIMENTS),
-        "missing": [name for name in EXPERIMENTS if not result_file(domain, name).exists()],
-    }
-    names, left_out = several.get(options.name[0], options.name), []
+    missing = [name for name in EXPERIMENTS if not result_file(domain, name).exists()]
+    names = {"all": list(EXPERIMENTS), "missing": missing}.get(options.name[0], options.name)
+    if unknown := set(names) - set(EXPERIMENTS):
+        raise SettingsError(
+            f"Unknown experiments {', '.join(sorted(unknown))}; known are {', '.join(EXPERIMENTS)}."
+        )
+    left_out = []
     for name in names:
         try:
-            print(f"wrote {store(domain, name, **settings)}", flush=True)
+            print(f"wrote {store(domain, name, replace=options.replace, **settings)}", flush=True)
         except DomainError as error:  # not every domain can do everything: a bedroom has no unseen edit
             left_out.append(name)
             if names is options.name or left_out == list(EXPERIMENTS):
@@ -327,34 +346,24 @@ def _experiment(options) -> None:
 
 
 def _setting(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
-    try:
+    name, _, value = text.partition("=")
+    with suppress(ValueError, RecursionError):
         return name, json.loads(value)
-    except ValueError as error:
-        raise AsyrpError(
-            f"The setting {text!r} could not be read; expected NAME=JSON, e.g. 'names=[\"happy\"]' or 'n=8'; mind the "
-            "quotes."
-        ) from error
+    raise SettingsError(
+        f"The setting {text[:80]!r} could not be read; expected NAME=JSON, e.g. 'names=[\"happy\"]' or 'n=8'; mind the quotes."
+    )
 
 
 def _bench(options) -> None:
     from .measure.bench import run_benchmark
 
-    run_benchmark(_load(options), repeats=options.repeats)
+    run_benchmark(_load(options), repeats=options.repeats, replace=options.replace)
 
 
 def _pretrain(options) -> None:
     from .device import pick_device
     from .domains.synthfaces.pretrain import pretrain
 
-    print(
-        "wrote",
-        pretrain(
-            options.network,
-            options.resolution,
-            options.runs,
-            device=pick_device(options.device),
-            images=options.images,
-            faces=options.faces,
-        ),
-    )
+    device = pick_device(options.device)
+    how = {"images": options.images, "faces": options.faces}
+    print("wrote", pretrain(options.network, options.resolution, options.runs, device=device, **how))

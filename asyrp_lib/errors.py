@@ -17,6 +17,10 @@ class WeightsError(AsyrpError):
     """Weights that are missing, truncated, or of another architecture."""
 
 
+class FileError(AsyrpError):
+    """A file that can't be written: full disk, no permission, a folder in its place, another writer."""
+
+
 class UnknownNameError(AsyrpError, KeyError):
     """A name (domain, edit, factor, ...) that is not in the list; the message gives the known ones."""
 

@@ -1,10 +1,12 @@
 """Execute the notebooks top to bottom, store their outputs, and say what was checked.
 
-On the embedded domain the notebooks are rewritten in place (each only after it ran to its end); on another
-domain executed copies go to runs/<domain>/, their figures to runs/<domain>/figures/, and the stored ones stay.
+On the embedded domain the notebooks are rewritten in place, each only after it ran to its end; what differs
+by rounding stays as it was, so that a second run changes no file.  On another domain executed copies go to
+runs/<domain>/, their figures to runs/<domain>/figures/, and the stored ones stay.
 """
 
 import argparse
+import base64
 import os
 import re
 import sys
@@ -18,6 +20,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from asyrp_lib import errors
 from asyrp_lib.domains import load_domain
 from asyrp_lib.errors import AsyrpError
+from asyrp_lib.progress import tqdm
+from asyrp_lib.report.figures import same_image
 from asyrp_lib.store.files import atomic_write
 
 HERE = Path(__file__).resolve().parent
@@ -28,6 +32,9 @@ EMBEDDED = "synthfaces"
 ABOUT_EMBEDDED = "90"
 #: How a printed line states a claim: "the error falls: True", "moves most in 7 of 9 edits".
 CLAIM = re.compile(r"\b(True|False)$|\b\d+ of \d+\b")
+#: A number that rounding may change, in its last place: one with a decimal point.
+ROUNDED = re.compile(r"(\d+)\.(\d+)(?:e([+-]\d+))?")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class NotebookError(AsyrpError):
@@ -68,7 +75,7 @@ def inject(notebook, **values) -> None:
 
 
 def tidy(notebook) -> None:
-    """Keep what belongs in a repository: no widget state, no times, no error streams, one kernel name."""
+    """Keep what belongs in a repository: images of widgets, no times, no error streams, one kernel name."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -79,13 +86,53 @@ def tidy(notebook) -> None:
             continue
         kept = []
         for output in cell.outputs:
-            if output.get("name") == "stderr":
+            data = output.get("data", {})
+            was_widget = data.pop(WIDGET, None) is not None  # its model is named at random and not stored
+            if output.get("name") == "stderr" or (was_widget and "image/png" not in data):
                 continue
             if kept and output.output_type == kept[-1].output_type == "stream":  # stderr had come between
                 kept[-1].text += output.text
             else:
                 kept.append(output)
         cell.outputs = kept
+
+
+def near(a: str, b: str) -> bool:
+    """Whether two texts are equal but for one unit in the last place of numbers with a decimal point."""
+    places = [ROUNDED.finditer(text) for text in (a, b)]
+    return ROUNDED.sub("#", a) == ROUNDED.sub("#", b) and all(
+        x[3] == y[3] and len(x[2]) == len(y[2]) and abs(int(x[1] + x[2]) - int(y[1] + y[2])) <= 1
+        for x, y in zip(*places)
+    )
+
+
+def alike(old: list, new: list) -> bool:
+    """Whether the outputs of a cell are the same but for rounding, in texts and in images."""
+
+    def same(key: str, a, b) -> bool:
+        if key == "image/png":
+            return same_image(*map(base64.b64decode, (a, b)))
+        return near(a, b) if isinstance(a, str) and isinstance(b, str) else a == b
+
+    flat = lambda output: {**output, **output.get("data", {}), "data": None, "execution_count": None}
+    return len(old) == len(new) and all(
+        a.keys() == b.keys() and all(same(key, a[key], b[key]) for key in a)
+        for a, b in zip(map(flat, old), map(flat, new))
+    )
+
+
+def settle(notebook, stored) -> None:
+    """Put the stored outputs back into each cell whose new ones differ by rounding only."""
+    known = {cell.id: cell for cell in stored.cells if cell.cell_type == "code"}
+    for cell in notebook.cells:
+        old = known.get(cell.id)
+        if (
+            old
+            and cell.cell_type == "code"
+            and old.source == cell.source
+            and alike(old.outputs, cell.outputs)
+        ):
+            cell.outputs = old.outputs
 
 
 def claims(notebook) -> list[str]:
@@ -101,7 +148,9 @@ def claims(notebook) -> list[str]:
     ]
 
 
-def execute(path: Path, domain: str, out: Path, *, cell_timeout: int = 1800) -> tuple[float, list[str]]:
+def execute(
+    path: Path, domain: str, out: Path, *, cell_timeout: int = 1800, bar=None
+) -> tuple[float, list[str]]:
     """Run one notebook with its own folder as working folder; write it only if every cell ran.
 
     Args:
@@ -109,13 +158,21 @@ def execute(path: Path, domain: str, out: Path, *, cell_timeout: int = 1800) -> 
         domain: overrides DOMAIN in its `parameters` cell unless it is the embedded one.
         out: where the executed notebook goes.
         cell_timeout: seconds that one cell may take.
+        bar: a progress bar that counts cells.
     Returns:
         (seconds, lines that state a checked claim).
     Raises:
         NotebookError: a cell raised, took too long or killed the kernel; `out` stays as it was.
     """
     notebook, current = nbformat.read(path, as_version=4), {}
+
+    def begin(cell, cell_index: int) -> None:
+        current["index"] = cell_index
+        if bar is not None:
+            bar.update(cell_index - bar.n)
+
     try:
+        stored = nbformat.read(out, as_version=4) if out.exists() else nbformat.v4.new_notebook()
         if domain != EMBEDDED:
             inject(notebook, DOMAIN=domain)
         client = NotebookClient(
@@ -123,11 +180,11 @@ def execute(path: Path, domain: str, out: Path, *, cell_timeout: int = 1800) -> 
             timeout=cell_timeout,
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
-            on_cell_start=lambda cell, cell_index: current.update(index=cell_index),
+            on_cell_start=begin,
             extra_arguments=["--IPKernelApp.log_level=40"],
         )  # notices would break the line of progress
         started = time.perf_counter()
-        client.execute()
+        client.execute(env=os.environ | {"TQDM_DISABLE": "1"})  # the bar below is enough
     except (CellExecutionError, CellTimeoutError, DeadKernelError, NotebookError) as error:
         what = str(error)
         if isinstance(error, CellExecutionError):
@@ -143,7 +200,9 @@ def execute(path: Path, domain: str, out: Path, *, cell_timeout: int = 1800) -> 
             where = f", cell [{number}] ({first_line})"
         raise NotebookError(f"{path.name}{where}: {what}; the stored notebook was left as it was.") from error
     seconds = time.perf_counter() - started
+    begin(None, len(notebook.cells))
     tidy(notebook)
+    settle(notebook, stored)
     with atomic_write(out) as temporary:
         nbformat.write(notebook, temporary)
     return seconds, claims(notebook)
@@ -190,12 +249,11 @@ def main() -> int:
         os.environ["ASYRP_FIGURES"] = str(target / "figures")  # the kernels inherit it
     rows, failed = [], []
     for number, path in enumerate(paths, start=1):
-        print(f"[{number}/{len(paths)}] {path.stem} … ", end="", flush=True)
+        cells = len(nbformat.read(path, as_version=4).cells)
         try:
-            rows.append((path.stem, *execute(path, options.domain, target / path.name)))
-            print(f"{rows[-1][1]:.0f} s", flush=True)
+            with tqdm(total=cells, desc=f"[{number}/{len(paths)}] {path.stem}", unit="cell") as bar:
+                rows.append((path.stem, *execute(path, options.domain, target / path.name, bar=bar)))
         except NotebookError as error:  # the others do not depend on it
-            print("failed", flush=True)
             print(f"error: {error}", file=sys.stderr, flush=True)
             failed.append(path.stem)
     width = max((len(name) for name, _, _ in rows), default=8)
@@ -206,9 +264,10 @@ def main() -> int:
     if broken:
         print("\nThese claims do not hold here:", *broken, sep="\n  ")
     if failed:
+        numbers = " ".join(name.split("_")[0] for name in failed)
         print(
             f"\nThese notebooks failed (why: see above): {', '.join(failed)}; run them again with: "
-            f"python notebooks/run_all.py --domain {options.domain} --only {' '.join(name.split('_')[0] for name in failed)}"
+            f"python notebooks/run_all.py --domain {options.domain} --only {numbers}"
         )
     return 1 if failed else 0
 

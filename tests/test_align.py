@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from asyrp_lib.domains.photos import align
 from asyrp_lib.domains.photos.align import align_face, crop_face
 from asyrp_lib.errors import AsyrpError, ImageError
 
@@ -101,3 +102,11 @@ def test_without_the_packages_one_sentence_says_how_to_get_them(tmp_path, monkey
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(AsyrpError, match=r"pip install -e '\.\[align\]'"):
         align_face(tmp_path / "photo.png", 64)
+
+
+def test_a_face_that_becomes_mush_is_warned_of(tmp_path, monkeypatch):
+    picture, eyes, mouth = photo()  # its square is 162 px
+    picture.save(tmp_path / "photo.png")
+    monkeypatch.setattr(align, "find_face", lambda *_: (eyes, mouth))
+    with pytest.warns(UserWarning, match="The face in .* is reduced from 162 to 32 pixels"):
+        align_face(tmp_path / "photo.png", 32)

@@ -146,7 +146,7 @@ def test_the_callback_sees_every_step_and_the_last_x_is_the_result(model):
     seen = []
     x_0 = generate(model, X_T[:2], steps=4, callback=seen.append, **QUIET)
     assert [(s["t"], s["t_next"]) for s in seen] == [(999, 666), (666, 333), (333, 0), (0, -1)]
-    assert torch.equal(seen[-1]["x"], x_0) and set(seen[0]) == {"t", "t_next", "images", "x", "P", "eps"}
+    assert torch.equal(seen[-1]["x"], x_0) and seen[0].h.shape[1] == model.h_channels and seen[0].dh is None
     a, b = model.schedule.alpha_bar(999), model.schedule.alpha_bar(666)
     assert torch.equal(seen[0]["x"], step(X_T[:2], seen[0]["eps"], seen[0]["eps"], a, b)[0])
     x, (t, _) = seen[0]["x"], (666, 333)
@@ -340,8 +340,8 @@ def test_the_mean_over_images_is_the_mean_of_their_own_means(ddpm):
 
 
 def test_a_mean_over_an_empty_interval_is_refused(ddpm):
-    with pytest.raises(GridError, match="leaves no step of a 4-step grid"):
-        per_time_mean(ddpm, X_T, f_t(), steps=4, t_edit=1000, **QUIET)
+    with pytest.raises(GridError, match="leaves no step of a 1-step grid"):
+        per_time_mean(ddpm, X_T, f_t(), steps=1, t_edit=999, **QUIET)
 
 
 # --- bad input ------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def test_steps_off_the_grid_are_refused_before_any_work(ddpm, function, steps):
     "option, value", [("t_edit", -1), ("t_edit", 1000), ("t_edit", 400.0), ("t_boost", -1), ("t_boost", 1001)]
 )
 def test_an_interval_off_the_grid_is_refused(ddpm, option, value):
-    with pytest.raises(GridError, match=f"{option} = .* expected an integer in 0"):
+    with pytest.raises(GridError, match=f"{option} = .* expected a whole number from 0"):
         edit(ddpm, X_T, {f_t(): 1.0}, **{option: value}, **QUIET)
 
 
@@ -396,8 +396,51 @@ def test_seeds_and_strengths_must_be_one_per_image(ddpm):
 
 
 def test_a_strength_that_is_no_number_is_refused(ddpm):
-    with pytest.raises(AsyrpError, match="is not finite"):
+    with pytest.raises(AsyrpError, match="expected finite numbers"):
         edit(ddpm, X_T, {f_t(): float("nan")}, steps=2, **QUIET)
+
+
+@pytest.mark.parametrize("strength", [1e30, float("inf"), "much", None])
+def test_a_strength_beyond_reason_is_refused(ddpm, strength):
+    with pytest.raises(AsyrpError, match="strength of the edit 'f' is"):
+        edit(ddpm, X_T, {f_t(name="f"): strength}, steps=2, **QUIET)
+
+
+def test_an_image_does_not_depend_on_the_edits_of_its_neighbours(ddpm):
+    early, late = f_t(name="early", t_edit=200), f_t(1, name="late", t_edit=700)
+    both = {early: torch.tensor([1.0, 0.0]), late: torch.tensor([0.0, 1.0])}
+    together = edit(ddpm, X_T[:2], both, steps=8, **QUIET)
+    for k, delta in enumerate(both):
+        alone = edit(ddpm, X_T[k : k + 1], {delta: 1.0}, steps=8, **QUIET)
+        assert close(together[k : k + 1], alone), delta.name
+
+
+def test_an_f_t_of_another_unet_is_refused_until_it_is_bound(ddpm):
+    delta = f_t(name="theirs", unet_digest="0" * 64)
+    with pytest.raises(WeightsError, match="'theirs' was trained for another U-Net"):
+        edit(ddpm, X_T[:1], {delta: 1.0}, steps=2, **QUIET)
+    with pytest.warns(UserWarning, match="not trained for"):
+        delta.bind(ddpm)
+    edit(ddpm, X_T[:1], {delta: 1.0}, steps=2, **QUIET)
+    next(ddpm.parameters()).data.mul_(0.5)
+    with pytest.raises(WeightsError, match="another U-Net"):
+        edit(ddpm, X_T[:1], {delta: 1.0}, steps=2, **QUIET)
+
+
+def test_the_same_shift_twice_is_refused(ddpm):
+    with pytest.raises(AsyrpError, match="the same Δh twice"):
+        edit(ddpm, X_T[:1], {f_t(name="a"): 0.5, f_t(name="a"): 0.5}, steps=2, **QUIET)
+
+
+def test_the_callback_of_an_edit_sees_h_and_its_shift(ddpm):
+    seen = []
+    edit(ddpm, X_T[:2], {f_t(t_edit=500): 2.0}, steps=5, callback=seen.append, **QUIET)
+    assert [now.dh is None for now in seen] == [now.t < 500 for now in seen]
+    assert seen[0].dh.shape == seen[0].h.shape
+
+
+def test_half_precision_noise_is_walked_in_single_precision(ddpm):
+    assert invert(ddpm, X_T[:1].bfloat16(), steps=3, **QUIET).dtype == torch.bfloat16
 
 
 def test_an_edit_of_another_h_space_is_refused(ddpm):

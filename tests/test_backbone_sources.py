@@ -18,7 +18,7 @@ from asyrp_lib.errors import AsyrpError, OfflineError, WeightsError
 from asyrp_lib.method.hspace import HSpaceUNet
 from asyrp_lib.method.process import edit, generate, invert
 from asyrp_lib.method.schedule import NoiseSchedule
-from asyrp_lib.store.cache import digest
+from asyrp_lib.store.weights import digest
 
 X = randn(2, 3, 16, 16, seed=3)
 

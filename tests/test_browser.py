@@ -1,4 +1,4 @@
-"""The slider panel in a real browser: JupyterLab on loopback, the slider moved, the image seen to change."""
+"""The slider panel in a real browser: JupyterLab on loopback, 820 pixels wide, the slider moved."""
 
 import shutil
 import socket
@@ -16,9 +16,13 @@ BROWSER = next(
 CELL = """import asyrp_lib as al
 domain = al.load_domain("synthfaces", device="cpu")
 x_T = al.invert(domain, domain.images("test", 1), steps=12, progress=False)
-deltas, strengths = {"smiling": domain.delta("smiling")}, (-1.0, 0.0, 1.0)
-panel = al.Panel(domain, x_T, deltas, strengths=strengths, steps=12, progress=False)
-panel.show()"""
+panel = al.Panel(domain, x_T, ["smiling", "curly hair"], strengths=(-1.0, 0.0, 1.0), steps=12)
+panel"""
+#: What of the panel is cut off: labels, values and captions whose text is wider than their box, or boxes off the page.
+CLIPPED = """() => [...document.querySelectorAll(
+    ".widget-label, .widget-readout, .widget-html-content, .widget-button, .widget-image")]
+    .filter(box => box.scrollWidth > box.clientWidth + 1 || box.getBoundingClientRect().right > innerWidth)
+    .map(box => box.className + ": " + box.innerText)"""
 
 
 @pytest.fixture
@@ -30,7 +34,6 @@ def lab(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path / "lab.log"
     server = subprocess.Popen(
         [
             sys.executable,
@@ -45,7 +48,7 @@ def lab(tmp_path):
             "--LabApp.news_url=None",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ],
-        stdout=log.open("w"),
+        stdout=(tmp_path / "lab.log").open("w"),
         stderr=subprocess.STDOUT,
     )
     address = f"http://127.0.0.1:{port}"
@@ -57,7 +60,7 @@ def lab(tmp_path):
             except OSError:
                 time.sleep(0.5)
         else:
-            pytest.fail("JupyterLab did not start: " + log.read_text()[-500:])
+            pytest.fail("JupyterLab did not start: " + (tmp_path / "lab.log").read_text()[-500:])
         yield f"{address}/lab/tree/panel.ipynb?token=panel"
     finally:
         server.terminate()
@@ -67,7 +70,7 @@ def lab(tmp_path):
 @pytest.mark.skipif(
     BROWSER is None, reason="no Chromium on this machine: the panel was not tried in a browser"
 )
-def test_moving_the_slider_in_jupyterlab_changes_the_picture(lab, tmp_path):
+def test_the_panel_fits_820_pixels_and_follows_its_sliders(lab, tmp_path):
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: the panel was not tried in a browser"
     )
@@ -76,7 +79,7 @@ def test_moving_the_slider_in_jupyterlab_changes_the_picture(lab, tmp_path):
             executable_path=BROWSER,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(viewport={"width": 820, "height": 1100})
         page.goto(lab)
         page.get_by_text("| Idle").wait_for(
             timeout=120_000
@@ -99,6 +102,14 @@ def test_moving_the_slider_in_jupyterlab_changes_the_picture(lab, tmp_path):
             page.keyboard.press("ArrowRight")
         page.wait_for_timeout(1500)
         moved = picture.screenshot()
+        page.locator(".noUi-handle").nth(1).focus()
+        for _ in range(8):
+            page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(1500)
         page.screenshot(path=tmp_path / "panel.png")
+        clipped, text = page.evaluate(CLIPPED), page.locator(".jp-OutputArea-output").all_inner_texts()
         browser.close()
     assert moved != still
+    assert not clipped
+    assert "smiling +1.00, curly hair −0.40; 2 edits: each × 1/√2" in " ".join(text)
+    assert "-0.40" in " ".join(text), "values have two decimals"

@@ -76,14 +76,27 @@ def test_several_shifts_add_up_by_strength_over_root_n_and_ratio_of_steps():
     assert torch.allclose(got, want.expand_as(H), atol=1e-6)
 
 
-def test_an_edit_of_strength_zero_counts_in_n_but_is_not_computed():
+def test_an_edit_of_strength_zero_is_no_edit():
     class Trap(GlobalDelta):
         def forward(self, h, temb, t):
             raise AssertionError("computed")
 
     a, trap = GlobalDelta(randn(64, 8, 8)), Trap(randn(64, 8, 8))
     got = combine({a: 1.0, trap: 0.0}, H, TEMB, 500, 40)
-    assert torch.allclose(got, (a.shift / 2**0.5).expand_as(H), atol=1e-6)
+    assert torch.allclose(got, a.shift.expand_as(H), atol=1e-6)
+
+
+def test_n_is_counted_for_each_image():
+    a, b = GlobalDelta(randn(64, 8, 8)), GlobalDelta(randn(64, 8, 8, seed=9))
+    got = combine({a: 1.0, b: torch.tensor([0.0, 1.0])}, H, TEMB, 500, 40)
+    assert torch.allclose(got[0], a.shift, atol=1e-6)
+    assert torch.allclose(got[1], (a.shift + b.shift) / 2**0.5, atol=1e-6)
+
+
+def test_each_edit_keeps_its_own_interval():
+    a, b = GlobalDelta(randn(64, 8, 8), t_edit=300), GlobalDelta(randn(64, 8, 8, seed=9), t_edit=600)
+    assert combine({a: 1.0, b: 1.0}, H, TEMB, 200, 40) is None
+    assert torch.allclose(combine({a: 1.0, b: 1.0}, H, TEMB, 400, 40)[0], a.shift / 2**0.5, atol=1e-6)
 
 
 def test_strengths_may_differ_from_image_to_image():

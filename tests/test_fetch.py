@@ -1,7 +1,9 @@
 """Fetching: what is cut off is resumed, what is wrong is refused, what is there is not fetched again."""
 
+import errno
 import hashlib
 import json
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -9,21 +11,27 @@ import pytest
 
 from asyrp_lib.cli import main
 from asyrp_lib.domains.photos import fetch as module
+from asyrp_lib.domains.photos.download import ATTEMPTS
 from asyrp_lib.domains.photos.fetch import RECORD, fetch, fetch_file, verify
 from asyrp_lib.domains.photos.registry import ROWS, Remote
-from asyrp_lib.errors import OfflineError, UnknownNameError, WeightsError
+from asyrp_lib.errors import AsyrpError, OfflineError, UnknownNameError, WeightsError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """A server that can misbehave; `requests`: the Range headers it saw, `sent`: bytes per answer."""
+    """A file server that can misbehave; `requests`: Range headers it saw, `sent`: bytes of each answer."""
+
+    def handle_error(self, *_):
+        """A client that hangs up is no news."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests, self.sent = [], []
         self.cut, self.ranges, self.content, self.etag, self.status = [], True, CONTENT, '"v1"', 200
+        self.shift, self.length, self.begun, self.go_on = 0, str, threading.Event(), threading.Event()
+        self.go_on.set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/file.pt"
 
 
@@ -34,8 +42,7 @@ class Handler(BaseHTTPRequestHandler):
         server, asked = self.server, self.headers.get("Range")
         server.requests.append(asked)
         if server.status != 200:
-            self.send_error(server.status)
-            return
+            return self.send_error(server.status)
         start, body = 0, server.content
         fresh = self.headers.get("If-Range", server.etag) == server.etag
         if asked and server.ranges and fresh:
@@ -45,18 +52,23 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header("Content-Range", f"bytes */{len(body)}")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-                return
+                return None
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.send_header("Content-Range", f"bytes {start + server.shift}-{len(body) - 1}/{len(body)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(body) - start))
+        if server.length:
+            self.send_header("Content-Length", server.length(len(body) - start))
         self.send_header("ETag", server.etag)
         self.end_headers()
         part = body[start:][: server.cut.pop(0) if server.cut else None]
-        self.wfile.write(part)
+        self.wfile.write(part[: len(part) // 2])
+        server.begun.set()
+        server.go_on.wait(10)
+        self.wfile.write(part[len(part) // 2 :])
         server.sent.append(len(part))
         self.close_connection = True
+        return None
 
     def log_message(self, *arguments):
         pass
@@ -79,7 +91,7 @@ def get(server, folder, **about) -> str:
 
 
 def names(folder) -> set[str]:
-    return {p.name for p in folder.iterdir()}
+    return {p.name for p in folder.iterdir() if p.name != ".lock"}
 
 
 def test_a_download_arrives_whole_with_its_hash_on_record_and_nothing_else(server, tmp_path):
@@ -99,7 +111,7 @@ def test_a_cut_connection_is_resumed_from_where_it_was_cut(server, tmp_path):
 
 
 def test_a_run_that_was_given_up_is_resumed_by_the_next_run(server, tmp_path):
-    server.cut = [100_000] * module.ATTEMPTS
+    server.cut = [100_000] * ATTEMPTS
     with pytest.raises(OfflineError, match=r"0\.5 MB are kept"):
         get(server, tmp_path)
     assert (tmp_path / "file.pt.part").stat().st_size == 500_000 and not (tmp_path / "file.pt").exists()
@@ -115,7 +127,7 @@ def test_a_server_that_ignores_ranges_sends_the_whole_file_again_and_it_is_right
 
 
 def test_a_file_that_changed_meanwhile_is_not_glued_to_the_old_half(server, tmp_path):
-    server.cut = [100_000] * module.ATTEMPTS
+    server.cut = [100_000] * ATTEMPTS
     with pytest.raises(OfflineError):
         get(server, tmp_path)
     server.content, server.etag = CONTENT[::-1], '"v2"'
@@ -249,3 +261,110 @@ def test_an_unknown_name_lists_the_known_ones(capsys):
         list(fetch("mars"))
     assert main(["fetch", "mars"]) == 2
     assert capsys.readouterr().err.startswith("error: Nothing to fetch is called 'mars'")
+
+
+# --- servers, disks and neighbours that misbehave ---
+
+
+def test_two_fetches_at_once_bring_the_file_once_and_whole(server, tmp_path):
+    server.go_on.clear()
+    lines = []
+    both = [threading.Thread(target=lambda: lines.append(get(server, tmp_path))) for _ in range(2)]
+    both[0].start()
+    assert server.begun.wait(10)
+    both[1].start()
+    both[1].join(0.3)  # it waits for the first, or begins a download of its own
+    server.go_on.set()
+    for thread in both:
+        thread.join(10)
+    assert sorted(line.split()[0] for line in lines) == ["fetched", "there"]
+    assert (tmp_path / "file.pt").read_bytes() == CONTENT and len(server.requests) == 1
+
+
+@pytest.mark.parametrize("etag", ['W/"v1"', "", "v1", '"a\tb"'])
+def test_a_file_that_changes_midway_is_never_glued_without_a_strong_etag(server, tmp_path, etag):
+    server.etag, server.cut = etag, [len(CONTENT) // 2]
+    whole = server.finish_request
+
+    def change_after(*request):
+        whole(*request)
+        server.content = CONTENT[::-1]
+
+    server.finish_request = change_after
+    get(server, tmp_path)
+    assert (tmp_path / "file.pt").read_bytes() == CONTENT[::-1] and server.requests == [None, None]
+
+
+def test_a_half_that_nothing_identifies_is_resumed_if_the_published_hash_will_tell(server, tmp_path):
+    server.etag, server.cut = "", [len(CONTENT) // 2]
+    get(server, tmp_path, sha256=SHA256)
+    assert server.requests == [None, f"bytes={len(CONTENT) // 2}-"]
+
+
+def test_a_half_that_cannot_be_resumed_is_not_kept(server, tmp_path):
+    server.etag, server.cut = "", [100] * ATTEMPTS
+    with pytest.raises(OfflineError, match="nothing was kept"):
+        get(server, tmp_path)
+    assert not [name for name in names(tmp_path) if name.endswith(".part")]
+
+
+def test_a_wrong_part_is_answered_by_asking_for_the_whole(server, tmp_path):
+    server.cut, server.shift = [len(CONTENT) // 2], 7
+    get(server, tmp_path)
+    assert (tmp_path / "file.pt").read_bytes() == CONTENT
+    assert server.requests == [None, f"bytes={len(CONTENT) // 2}-", None]
+
+
+def test_a_body_of_unknown_length_is_refused_unless_its_hash_is_published(server, tmp_path):
+    server.length = None
+    with pytest.raises(OfflineError, match="does not say how long"):
+        get(server, tmp_path)
+    get(server, tmp_path, sha256=SHA256)
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "1e6", "", "9" * 40])
+def test_a_length_that_is_no_number_is_one_sentence(server, tmp_path, length):
+    server.length = lambda _: length
+    with pytest.raises(OfflineError, match="the server says the length") as caught:
+        get(server, tmp_path)
+    assert "\n" not in str(caught.value) and names(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "record",
+    ["", "{", "[]", '"text"', "3", "[" * 10**5, '{"net.pt": 3}', '{"net.pt": {}}']
+    + [f'{{"net.pt": {{"sha256": {hash_}}}}}' for hash_ in ('""', "null", '"abc"')]
+    + ['{"other.pt": {"sha256": ""}}'],
+    ids=lambda text: text[:40],
+)
+def test_a_record_that_is_damaged_in_any_way_is_one_sentence(tmp_path, record):
+    (tmp_path / "net.pt").write_bytes(b"weights")
+    (tmp_path / RECORD).write_text(record)
+    with pytest.raises(WeightsError, match="is damaged") as caught:
+        verify(Remote("net.pt"), tmp_path, "toy")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_disk_refuses_is_one_sentence_and_not_the_networks_fault(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(AsyrpError, match="cannot be .*(Not a directory|File exists)"):
+        get(server, tmp_path / "file")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(AsyrpError, match="No space left on device") as caught:
+        get(server, tmp_path)
+    assert not isinstance(caught.value, OfflineError) and len(server.requests) == 1
+
+
+def test_weights_in_a_read_only_folder_are_used_with_a_warning(tmp_path, monkeypatch):
+    (tmp_path / "net.pt").write_bytes(b"weights")
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(module, "_record", read_only)
+    with pytest.warns(UserWarning, match="Read-only file system"):
+        assert verify(Remote("net.pt"), tmp_path, "toy") == tmp_path / "net.pt"

@@ -104,6 +104,27 @@ def test_no_path_of_a_machine_and_no_megabytes(path):
     assert not re.search(r"(/home/|/root/|/tmp/|[A-Z]:\\\\Users)", re.sub(r'"image/png": "[^"]*"', "", text))
 
 
+def test_no_line_of_code_runs_off_the_page(notebook):
+    assert not [
+        line for cell in code(notebook) for line in "".join(cell["source"]).splitlines() if len(line) > 110
+    ]
+
+
+def test_no_widget_is_stored_without_its_image(notebook):
+    for cell in code(notebook):
+        for output in cell["outputs"]:
+            assert "application/vnd.jupyter.widget-view+json" not in output.get("data", {})
+
+
+def test_no_p_value_is_printed_as_zero(notebook):
+    for cell in code(notebook):
+        for output in cell["outputs"]:
+            table = "".join(output.get("data", {}).get("text/html", ""))
+            heads = re.findall(r"<th>(.*?)</th>", table.partition("</thead>")[0])
+            if "p" in heads:
+                assert "<td>0.0000</td>" not in table
+
+
 def test_only_the_parameters_name_an_edit_so_that_another_domain_can_run_it(path, notebook):
     """A fixed name fails on a church; `Domain.trained_like` takes the names in the parameters for wishes."""
     if path.name < "90":  # those are about the embedded domain

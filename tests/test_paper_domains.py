@@ -282,14 +282,14 @@ def test_the_hub_layout_is_read_from_the_files_that_fetch_gets(home, monkeypatch
     )
     domain = al.load_domain("celeba_hq_hub", device="cpu")
     assert torch.equal(domain.unet.unet.conv_in.weight, tiny_unet().conv_in.weight)
-    assert repr(domain) == "PaperDomain('celeba_hq_hub', 16 px)", "showing a domain must not load its parts"
+    assert repr(domain) == "Domain('celeba_hq_hub', 16 px)", "showing a domain must not load its parts"
     assert domain.edits["smiling"].t_edit is None and len(domain.curve) == 601
 
 
 def test_pictures_are_asked_for_only_when_they_are_needed(home):
     domain = al.load_domain("afhq_dog", device="cpu")
     with pytest.raises(
-        OfflineError, match=r"no pictures at .*afhq; .*says: python -m asyrp_lib fetch afhq_dog$"
+        OfflineError, match=r"no images at .*afhq; .*says: python -m asyrp_lib fetch afhq_dog$"
     ):
         domain.images("test", 1)
     folder = home / "datasets" / "afhq" / "train"

@@ -150,6 +150,54 @@ def test_an_unknown_domain_or_notebook_is_wrong_input(runner, monkeypatch, capsy
     assert capsys.readouterr().err == "error: Unknown domain 'nowhere'; known are synthfaces.\n"
 
 
+ROUGH = """import json, pathlib, torch
+from asyrp_lib.report import figures
+from IPython.display import display
+from ipywidgets import IntSlider
+noise = json.loads(pathlib.Path("noise.json").read_text())
+print(f"mean {1.2346 + noise:.4f} in 9 of 10")
+display(figures.show(figures.sheet([[torch.full((3, 8, 8), noise)]]), "00_toy"), IntSlider())"""
+
+
+def test_a_second_run_changes_nothing_but_what_rounding_does_not_explain(runner, monkeypatch, tmp_path):
+    monkeypatch.setenv("ASYRP_FIGURES", str(tmp_path))
+    path, noise = write(runner.HERE, "00_toy.ipynb", (ROUGH, [])), runner.HERE / "noise.json"
+    noise.write_text("0.0")
+    assert run(runner, monkeypatch) == 0
+    stored, figure = path.read_bytes(), (tmp_path / "00_toy.png").read_bytes()
+    assert b"widget" not in stored.replace(b"ipywidgets", b""), "widgets are named at random"
+    noise.write_text("0.0001")
+    assert run(runner, monkeypatch) == 0
+    assert (path.read_bytes(), (tmp_path / "00_toy.png").read_bytes()) == (stored, figure)
+    noise.write_text("0.3")
+    assert run(runner, monkeypatch) == 0
+    assert path.read_bytes() != stored and (tmp_path / "00_toy.png").read_bytes() != figure
+
+
+@pytest.mark.parametrize(
+    "a, b, near",
+    [
+        ("+0.69 ± 0.10", "+0.70 ± 0.10", True),
+        ("1e-4 1.25e-05", "1e-4 1.26e-05", True),
+        ("+0.69", "+0.71", False),
+        ("+0.01", "-0.01", False),
+        ("9 of 10", "10 of 10", False),
+        ("a: True", "a: False", False),
+        ("0.5", "0.50", False),
+    ],
+)
+def test_near_is_one_unit_in_the_last_place(runner, a, b, near):
+    assert runner.near(a, b) == near
+
+
+def test_bars_are_not_stored_and_not_compared(runner, monkeypatch):
+    bar = "from asyrp_lib.progress import tqdm\nfor _ in tqdm(range(3)): pass\nprint(3)"
+    path = write(runner.HERE, "00_toy.ipynb", (bar, []))
+    assert run(runner, monkeypatch) == 0
+    assert [output.output_type for output in nbformat.read(path, as_version=4).cells[0].outputs] == ["stream"]
+    assert nbval(runner.HERE, path.name).returncode == 0
+
+
 def test_nbval_sees_a_changed_line(runner, monkeypatch):
     path = write(runner.HERE, "00_toy.ipynb", ("print(True)", []))
     assert run(runner, monkeypatch) == 0

@@ -8,11 +8,12 @@ import torch
 
 from asyrp_lib import api
 from asyrp_lib.deltas import ConvDelta
+from asyrp_lib.domains.codec import Codec
 from asyrp_lib.domains.edits import Edit
-from asyrp_lib.errors import GridError, TrainingError
+from asyrp_lib.errors import GridError, SettingsError, TrainingError
 from asyrp_lib.method.clip import Clip, clip_loss, directional_distance, mean_direction
-from asyrp_lib.method.process import generate
-from asyrp_lib.method.train import TrainSettings, train_delta, training_pairs
+from asyrp_lib.method.process import generate, interval_pairs
+from asyrp_lib.method.train import TrainSettings, train_delta
 
 SETTINGS = TrainSettings(steps=6, t_edit=500, epochs=3, batch_size=2, lr=1e-2, seed=3)
 
@@ -75,14 +76,71 @@ def test_more_epochs_carry_a_finished_run_on(unet, toy_clip, tmp_path):
 
 def test_a_folder_of_another_run_is_refused(unet, toy_clip, tmp_path):
     run(unet, toy_clip, replace(SETTINGS, epochs=1), tmp_path)
-    with pytest.raises(TrainingError, match="other settings"):
+    with pytest.raises(TrainingError, match=r"another run \(other lr\)"):
         run(unet, toy_clip, replace(SETTINGS, lr=0.5), tmp_path)
+    toy_clip.weight.mul_(2)
+    with pytest.raises(TrainingError, match=r"\(other objective\)"):
+        run(unet, toy_clip, SETTINGS, tmp_path)
+    toy_clip.weight.div_(2)
+    next(unet.parameters()).data.mul_(2)
+    with pytest.raises(TrainingError, match=r"\(other unet\)"):
+        run(unet, toy_clip, SETTINGS, tmp_path)
+
+
+def test_two_kinds_of_f_t_with_equal_shapes_are_told_apart(unet, toy_clip, tmp_path):
+    class Louder(ConvDelta):
+        def forward(self, h, temb, t):
+            return 2 * super().forward(h, temb, t)
+
+    run(unet, toy_clip, replace(SETTINGS, epochs=1), tmp_path)
+    how = {"folder": tmp_path, "progress": False}
+    for other in (Louder, lambda *a, groups: ConvDelta(*a, groups=groups // 2)):
+        torch.manual_seed(0)
+        delta = other(unet.h_channels, unet.temb_dim, groups=8)
+        with pytest.raises(TrainingError, match=r"\(other delta\)"):
+            train_delta(unet, toy_clip, delta, pictures(), noise(), "face", "smile", SETTINGS, **how)
+
+
+def test_fewer_epochs_than_are_done_are_refused(unet, toy_clip, tmp_path):
+    run(unet, toy_clip, SETTINGS, tmp_path)
+    with pytest.raises(TrainingError, match="holds 3 epochs, 1 were asked for"):
+        run(unet, toy_clip, replace(SETTINGS, epochs=1), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a state", b"PK\x03\x04"])
+def test_a_damaged_state_is_one_sentence(unet, toy_clip, tmp_path, content):
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(TrainingError, match="state.pt is damaged"):
+        run(unet, toy_clip, SETTINGS, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"optimiser": "x"},
+        {"batch_size": 0},
+        {"batch_size": -1},
+        {"lr": -1},
+        {"lr": float("nan")},
+        {"epochs": 0},
+    ]
+    + [
+        {"lr_decay": float("nan")},
+        {"steps": 1001},
+        {"t_edit": 1000},
+        {"epochs": True},
+        {"lambda_clip": -1.0},
+    ],
+)
+def test_settings_outside_their_range_are_one_sentence(wrong):
+    with pytest.raises(SettingsError, match=rf"TrainSettings: {next(iter(wrong))}\b.* = .* is not usable"):
+        TrainSettings(**wrong)
 
 
 def test_a_nan_loss_stops_with_one_sentence_and_keeps_the_checkpoint(unet, toy_clip, tmp_path):
     run(unet, toy_clip, replace(SETTINGS, epochs=1), tmp_path)
     kept = (tmp_path / "state.pt").read_bytes()
-    toy_clip.weight.fill_(float("nan"))
+    toy_clip.encode_images = lambda images: images.flatten(1)[:, :16] * float("nan")
     with pytest.raises(TrainingError, match="lower lr"):
         run(unet, toy_clip, SETTINGS, tmp_path)
     assert (tmp_path / "state.pt").read_bytes() == kept
@@ -97,9 +155,9 @@ def test_training_lowers_the_loss_and_touches_f_t_alone(unet, toy_clip):
 
 
 def test_the_training_grid_holds_the_times_from_T_down_to_t_edit():
-    assert training_pairs(6, 399) == [(999, 799), (799, 599), (599, 399), (399, -1)]
+    assert interval_pairs(6, 399, last=True) == [(999, 799), (799, 599), (599, 399), (399, -1)]
     with pytest.raises(GridError, match="lower t_edit"):
-        training_pairs(6, 1000)
+        interval_pairs(6, 1000, last=True)
 
 
 def test_a_picture_along_the_text_direction_costs_nothing():
@@ -178,7 +236,7 @@ def test_training_reproduces_the_golden_losses_and_weights(family, golden, golde
 
 
 def test_training_from_noise_takes_the_generated_pictures_for_originals_and_needs_no_others(unet, toy_clip):
-    domain = SimpleNamespace(unet=unet, clip=toy_clip)  # no images
+    domain = SimpleNamespace(unet=unet, clip=toy_clip, codec=Codec(), delta_config={})  # no images
     _, history = api.train_delta(
         domain, Edit("smile", "face", "smile"), SETTINGS, x_T=noise(), progress=False
     )

@@ -42,11 +42,12 @@ class PerceptualDistance(nn.Module):
             total = total + (fa - fb).square().sum(1).mean((1, 2))
         return total
 
-    def calibrate(self, x_0: Tensor, x_T: Tensor) -> None:
-        """Set the scale so that x_T is as far from x_0 as LPIPS finds it at the end of the published curves.
+    def calibrated(self, x_0: Tensor, x_T: Tensor) -> "PerceptualDistance":
+        """The same with the scale that puts x_T as far from x_0 as LPIPS finds it at the end of the published curves.
 
         Args:
-            x_0: pictures (B, 3, R, R) in [-1, 1].
-            x_T: their inversions (B, 3, R, R).
+            x_0: images (B, 3, R, R) in [-1, 1].
+            x_T: their inversions, as images (B, 3, R, R).
         """
-        self.scale *= self.NOISE_DISTANCE / float(self(x_0, x_T).mean())
+        scale = self.scale * self.NOISE_DISTANCE / float(self(x_0, x_T).mean())
+        return type(self)(self.features, scale, self.batch_size)

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from ..backbones.build import EXTRAS, build_unet
 from ..errors import AsyrpError, WeightsError
-from ..store.cache import digest, module_digest
-from ..store.weights import load_strictly, read_weights, save_weights
+from ..store.weights import digest, load_strictly, module_digest, read_weights, save_weights
 from .schedule import NoiseSchedule
 
 

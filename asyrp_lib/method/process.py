@@ -42,6 +42,10 @@ class Step(NamedTuple):
     dh: Tensor | None
     images: slice = slice(None)
 
+    def __getitem__(self, key):
+        """Also by name, as callbacks had it in version 0.1."""
+        return getattr(self, key) if isinstance(key, str) else tuple.__getitem__(self, key)
+
 
 #: (Encoded, t) -> Δh_t, or None outside the editing interval.
 Shift = Callable[[Encoded, int], Tensor | None]
@@ -255,7 +259,7 @@ def by_batches(
     starts, ends = range(0, len(x), size), []
     with tqdm(total=len(starts) * len(pairs), desc=title, unit="step", disable=not progress) as bar:
         for images in (slice(start, start + size) for start in starts):
-            part = x[images].to(unet.device, torch.float32)
+            part = x[images].to(unet.device, torch.promote_types(x.dtype, torch.float32))
             draw = lambda: _draw(streams[images], part.shape[1:]).to(part)  # noqa: B023, used before the next batch
             here = None if shift is None else lambda z, t: shift(z, t, images)  # noqa: B023
             with torch.inference_mode():

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..store.cache import digest
 from ..store.files import atomic_write
-from ..store.paths import cache_dir
+from ..store.paths import cache_dir, runs_dir
+from ..store.weights import digest
 from .hspace import HSpaceUNet
 from .process import Step, by_batches
 
@@ -44,7 +44,7 @@ def reference_trajectory(
         _fill(out, unet, x_T, pairs, batch_size, progress)
         return torch.from_numpy(out)
     key = json.dumps([unet.digest(), digest(x_T), list(map(list, pairs))])
-    file = cache_dir() / "references" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+    file = (cache_dir() or runs_dir()) / "references" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
     if not file.exists():
         with atomic_write(file) as temporary:
             out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from .. import check
 from ..check import Real64, Whole
 from ..deltas import Delta
-from ..errors import TrainingError
-from ..store.cache import digest, module_digest
+from ..errors import GridError, TrainingError
 from ..store.files import atomic_write
+from ..store.weights import digest, module_digest
 from .clip import Clip, clip_loss, directional_distance
 from .hspace import HSpaceUNet
 from .process import interval_pairs, walk
@@ -149,7 +149,7 @@ def train(
         GridError: t_edit outside the grid.
     Source: Asyrp Sec. 4 (schedule of t) and the algorithm in the appendix.
     """
-    pairs = interval_pairs(settings.steps, settings.t_edit or 0, len(unet.schedule), last=True)
+    pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
     delta.to(unet.device).train().requires_grad_(True)
     delta.t_edit, delta.train_steps, delta.unet_digest = settings.t_edit, settings.steps, unet.digest()
     optimiser = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser](
@@ -221,15 +221,26 @@ def train_delta(
     """`train` with the paper's objective; columns `HISTORY`.
 
     Args:
-        unet, delta, x_T, settings: see `train`; λ_CLIP and λ_recon must be given, too.
+        unet, delta, x_T, settings: see `train`; λ_CLIP 1 and λ_recon 3 where they are left open, the paper's.
         clip, x_0, source, target, decode: see `ClipObjective`.
         how: folder, save_every, progress, on_epoch; see `train`.
     """
-    pairs = interval_pairs(settings.steps, settings.t_edit or 0, len(unet.schedule), last=True)
+    pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
     reference = reference_trajectory(unet, x_T, pairs, progress=how.get("progress", True))
-    weights = settings.lambda_clip, settings.lambda_recon
+    weights = [
+        own if given is None else given
+        for given, own in zip((settings.lambda_clip, settings.lambda_recon), (1.0, 3.0))
+    ]
     objective = ClipObjective(clip, x_0, reference, source, target, *weights, decode=decode)
     return train(unet, delta, x_T, objective, settings, **how)
+
+
+def _start(settings: TrainSettings) -> int:
+    if settings.t_edit is None:
+        raise GridError(
+            "The settings leave t_edit open; expected the start of the editing interval; set t_edit."
+        )
+    return settings.t_edit
 
 
 def _identity(unet, delta: Delta, x_T: Tensor, objective: Objective, settings: TrainSettings) -> dict:

@@ -1,24 +1,31 @@
-"""The slider panel: strengths of several edits on one picture, instant after one precompute.
+"""The slider panel: strengths of several edits of one image, instant after one precompute.
 
-The asymmetric reverse process is run once for every point of a coarse grid of strengths; a slider move shows the picture
-of the nearest point, or the blend of the two nearest along the moved slider.  Nothing is generated while dragging.
+The asymmetric reverse process runs once for every point of a coarse grid of strengths; a slider move shows
+a point, or the blend of its neighbours in the grid.  Nothing is generated while dragging.
 """
 
+import html
 import io
 from collections.abc import Mapping, Sequence
-from itertools import product
+from itertools import pairwise, product
+from math import isfinite
 
 import ipywidgets as widgets
+import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..api import edit
+from ..errors import GridError, ImageError
 from ..store.images import to_array
+from . import figures
 
 #: Strengths that are precomputed for every edit.
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
+#: More images than these are refused: at 32 px on one core they are some fifteen minutes.
+MOST_IMAGES = 1000
 
 
 def precompute(
@@ -31,43 +38,31 @@ def precompute(
     batch_size: int | None = None,
     progress: bool = True,
 ) -> Tensor:
-    """Edits of one picture at every point of the grid of strengths.
+    """Edits of one image at every point of the grid of strengths.
 
     Args:
-        domain: a Domain.
-        x_T: (1, 3, R, R), the picture's inversion.
-        deltas: name -> f_t.
-        strengths: values per edit, ascending, 0 among them.
+        x_T: (1, 3, R, R), the image's inversion.
+        deltas: label -> f_t.
+        strengths: the values of every edit, ascending, 0 among them.
         steps: S.
-        batch_size: pictures per pass; None: 25, or `HSpaceUNet.batch_size` if that is less.
-        progress: show a progress bar over the points.
+        batch_size: images per pass; None: 25, or `HSpaceUNet.batch_size` if that is less.
     Returns:
-        (len(strengths),) * len(deltas) + (3, R, R) float32 on the CPU, clipped to [-1, 1].
+        (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1].
     """
     points = torch.tensor(list(product(strengths, repeat=len(deltas))), dtype=x_T.dtype, device=x_T.device)
-    pictures = []
-    for part in tqdm(
-        points.split(batch_size or min(25, domain.unet.batch_size)),
-        desc="precomputing the panel",
-        unit="batch",
-        disable=not progress,
-    ):
-        mixed = dict(zip(deltas.values(), part.unbind(1)))  # one strength per edit and picture
-        pictures.append(edit(domain, x_T.expand(len(part), -1, -1, -1), mixed, steps=steps, progress=False))
-    grid = torch.cat(pictures).cpu().clamp(-1, 1)
-    return grid.reshape(*(len(strengths),) * len(deltas), *x_T.shape[1:])
+    images = edit(
+        domain,
+        x_T.expand(len(points), -1, -1, -1),
+        dict(zip(deltas.values(), points.unbind(1))),  # one strength per edit and image
+        steps=steps,
+        batch_size=batch_size or min(25, domain.unet.batch_size),
+        progress=progress,
+    )
+    return images.cpu().clamp(-1, 1).reshape(*(len(strengths),) * len(deltas), *x_T.shape[1:])
 
 
 def blend(grid: Tensor, strengths: Sequence[float], point: Sequence[float]) -> Tensor:
-    """Multilinear interpolation of the precomputed pictures.
-
-    Args:
-        grid: from `precompute`.
-        strengths: the values the grid was computed at.
-        point: one strength per edit; clamped to the grid.
-    Returns:
-        (3, R, R).
-    """
+    """The image (3, R, R) at one strength per edit: multilinear in the grid, clamped to it."""
     for value in point:
         value = min(max(value, strengths[0]), strengths[-1])
         low = max(k for k, s in enumerate(strengths[:-1]) if s <= value)
@@ -77,64 +72,80 @@ def blend(grid: Tensor, strengths: Sequence[float], point: Sequence[float]) -> T
 
 
 def to_png(image: Tensor, side: int = 320) -> bytes:
-    """PNG bytes of a picture (3, R, R) in [-1, 1], enlarged to `side` pixels."""
+    """PNG bytes of an image (3, R, R) in [-1, 1], smoothly enlarged to `side` pixels."""
     stream = io.BytesIO()
     Image.fromarray(to_array(image)).resize((side, side), Image.Resampling.BICUBIC).save(stream, "PNG")
     return stream.getvalue()
 
 
 class Panel:
-    """Sliders beside a picture; `panel.sliders["smiling"].value = 0.7` moves one from code.
+    """Sliders beside an image: ends a cell to be shown, and is a sheet of images where no kernel runs.
 
     Args:
         domain: a Domain.
-        x_T: (1, 3, R, R), the picture's inversion.
-        deltas: name -> f_t, one slider each, two or three of them.
-        strengths: the grid that is precomputed.
+        x_T: (1, 3, R, R), the image's inversion.
+        edits: names of the domain's edits, or label -> f_t; one slider each.
+        strengths: the grid that is precomputed, ascending, 0 among them.
         steps: S.
         progress: show a progress bar while precomputing.
-
     Attributes:
-        sliders: name -> FloatSlider.
+        sliders: label -> FloatSlider; `panel.sliders["smiling"].value = 0.7` moves one from code.
         picture: the Image widget with the edit.
-        grid: the precomputed pictures.
+        caption: the HTML widget that says which strengths it shows.
+        grid: the precomputed images.
+    Raises:
+        GridError: strengths without 0 or not ascending, no edit, or too many images to precompute.
+        ImageError: `x_T` of more than one image.
     """
 
     def __init__(
         self,
         domain,
         x_T: Tensor,
-        deltas: Mapping[str, nn.Module],
+        edits: Sequence[str] | Mapping[str, nn.Module],
         strengths: Sequence[float] = STRENGTHS,
         *,
         steps: int = 40,
         progress: bool = True,
     ):
-        self.strengths = tuple(strengths)
+        names = [edits] if isinstance(edits, str) else list(edits)
+        self.strengths = tuple(map(float, strengths))
+        _check(x_T, names, self.strengths)
+        deltas = edits if isinstance(edits, Mapping) else {name: domain.delta(name) for name in names}
         self.grid = precompute(domain, x_T, deltas, self.strengths, steps=steps, progress=progress)
         self.sliders = {
             name: widgets.FloatSlider(
-                value=0.0, min=self.strengths[0], max=self.strengths[-1], step=0.05, description=name
+                value=0.0,
+                min=self.strengths[0],
+                max=self.strengths[-1],
+                step=0.05,
+                readout_format=".2f",
+                description=name,
+                style={"description_width": f"{max(map(len, names)) + 1}ch"},  # as wide as the longest label
+                layout=widgets.Layout(width="auto"),
             )
-            for name in deltas
+            for name in names
         }
         self.picture = widgets.Image(format="png", width=320, height=320)
+        self.caption = widgets.HTML()
         unedited = widgets.Image(value=to_png(self.image()), format="png", width=320, height=320)
         reset = widgets.Button(description="reset", icon="undo")
         reset.on_click(lambda _: self.reset())
         for slider in self.sliders.values():
             slider.observe(self._draw, names="value")
-        self.box = widgets.HBox(
-            [
-                widgets.VBox([widgets.Label("reconstruction"), unedited]),
-                widgets.VBox([widgets.Label("edit"), self.picture]),
-                widgets.VBox([*self.sliders.values(), reset]),
-            ]
+        controls = widgets.VBox(
+            [*self.sliders.values(), self.caption, reset],
+            layout=widgets.Layout(flex="1 1 320px", min_width="280px", max_width="560px"),
         )
+        images = [
+            widgets.VBox([widgets.Label(label), image])
+            for label, image in (("reconstruction", unedited), ("edit", self.picture))
+        ]
+        self.box = widgets.HBox([*images, controls], layout=widgets.Layout(flex_flow="row wrap"))
         self._draw()
 
     def image(self) -> Tensor:
-        """The picture (3, R, R) at the sliders' present strengths."""
+        """The image (3, R, R) at the sliders' present strengths."""
         return blend(self.grid, self.strengths, [slider.value for slider in self.sliders.values()])
 
     def reset(self) -> None:
@@ -142,9 +153,47 @@ class Panel:
         for slider in self.sliders.values():
             slider.value = 0.0
 
-    def show(self) -> widgets.HBox:
-        """The widget, for the last line of a cell."""
-        return self.box
+    def sheet(self) -> Figure:
+        """One row for each edit, alone, one column for each strength: what can be seen without a kernel."""
+        at = {s: k for k, s in enumerate(self.strengths)}
+        rows = [
+            [self.grid[tuple(at[s if name == row else 0.0] for name in self.sliders)] for s in self.strengths]
+            for row in self.sliders
+        ]
+        columns = [f"strength {s:+g}".replace("-", "−") if s else "0: reconstruction" for s in self.strengths]
+        return figures.sheet(rows, list(self.sliders), columns)
+
+    def _repr_png_(self) -> bytes:
+        """The sheet as PNG."""
+        sheet = self.sheet()
+        try:
+            return figures.png(sheet)
+        finally:
+            plt.close(sheet)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        """The widget, and beside it the sheet for whatever shows no widgets."""
+        text = f"Panel({', '.join(self.sliders)})"
+        return self.box._repr_mimebundle_() | {"text/plain": text, "image/png": self._repr_png_()}
 
     def _draw(self, _=None) -> None:
         self.picture.value = to_png(self.image())
+        said = figures.describe({name: slider.value for name, slider in self.sliders.items()})
+        self.caption.value = html.escape(said)
+
+
+def _check(x_T: Tensor, names: list[str], strengths: tuple[float, ...]) -> None:
+    if len(x_T) != 1:
+        raise ImageError(f"Got {len(x_T)} images; expected one; give x_T[:1].")
+    ascending = all(low < high for low, high in pairwise(strengths)) and all(map(isfinite, strengths))
+    if len(strengths) < 2 or not ascending or 0 not in strengths:
+        raise GridError(
+            f"The strengths are {strengths}; expected two or more that rise; put 0 among them, against which "
+            "every edit is seen."
+        )
+    points = len(strengths) ** len(names)
+    if not names or points > MOST_IMAGES:
+        raise GridError(
+            f"{len(names)} edits at {len(strengths)} strengths are {points} images; expected an edit or "
+            f"more, and at most {MOST_IMAGES} images; take fewer edits or strengths."
+        )

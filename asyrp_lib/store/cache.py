@@ -1,64 +1,147 @@
-"""Results of pure functions of tensors, kept on disk by content: same pictures, weights and settings, same file."""
+"""Results of pure functions of tensors on disk, by content: same images, weights, code, settings: same file.
+
+They lie in `tensors/` of `cache_dir()`, for their owner's eyes only, since images can be recovered from them.
+$ASYRP_CACHE names another folder, or is `off`; $ASYRP_CACHE_LIMIT is the size in MB, 2000 if unset.
+"""
 
 import hashlib
 import json
+import os
+import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+import diffusers
+import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrize import is_parametrized
 
-from ..errors import WeightsError
+from ..errors import AsyrpError, WeightsError
 from .paths import cache_dir
-from .weights import read_weights, save_weights
+from .weights import digest, module_digest, read_tensors, save_weights
 
-_ENGINE = ("schedule.py", "hspace.py", "process.py")
-
-
-@cache
-def _engine_digest() -> str:
-    """Digest of the code behind cached results, so that a change of the method never meets an old result."""
-    here = Path(__file__).parents[1] / "method"
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in _ENGINE)).hexdigest()
+_ENGINE = ("method/schedule", "method/hspace", "method/process", "backbones/build", "domains/codec")
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def digest(*tensors: Tensor) -> str:
-    """sha256 over the bytes, types and shapes of tensors."""
-    sha = hashlib.sha256()
-    for tensor in tensors:
-        sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return sha.hexdigest()
+def _code_digest() -> str:
+    """Of the code behind results, so that a change of the method never meets an old one."""
+    root = Path(__file__).parents[1]
+    return hashlib.sha256(b"".join((root / f"{name}.py").read_bytes() for name in _ENGINE)).hexdigest()
 
 
-def module_digest(module: nn.Module) -> str:
-    """sha256 over the state of a module as it is now."""
-    return digest(*module.state_dict().values())
+_CODE = _code_digest()
 
 
 def cached(
-    name: str, inputs: Tensor, module: nn.Module, settings: dict, compute: Callable[[], Tensor]
+    name: str, inputs: Tensor, module: nn.Module, settings: dict, compute: Callable[[], Tensor], *, use=True
 ) -> Tensor:
-    """The tensor that `compute` gives, from disk if it was computed before.
+    """The tensor that `compute` gives, on the device of `inputs`; from disk if it was computed before.
+
+    A module that its state and structure do not describe (hooks, parametrizations, replaced methods, dropout
+    in training) is always computed.  A cache that can't be read or written costs time and a warning, no result.
 
     Args:
-        name: of the function; part of the key and of the file's name.
-        inputs: what it is computed from.
-        module: whose weights it depends on.
+        name: of the function; begins the file's name.
+        inputs, module: what it is computed from, as they are now.
         settings: everything else it depends on, expressible in JSON.
-        compute: called on a miss.
-    Returns:
-        The tensor, on the device of `inputs`.
+        use: False to compute in any case and keep nothing.
     """
-    if not hasattr(module, "_digest"):  # frozen modules: their weights do not change
-        module._digest = digest(*module.state_dict().values())
-    text = json.dumps(
-        [name, module._digest, digest(inputs), _engine_digest(), str(inputs.device.type), settings]
+    root = cache_dir()
+    if not use or root is None or not _is_plain(module) or _code_digest() != _CODE:  # edited after the import
+        return compute()
+    kind = inputs.device.type
+    key = json.dumps(
+        [
+            [
+                name,
+                settings,
+                kind,
+                torch.get_float32_matmul_precision(),
+                module_digest(module),
+                digest(inputs),
+            ],
+            str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None,
+            [str(module), [str(type(getattr(part, "processor", None))) for part in module.modules()]],
+            [_CODE, torch.__version__, diffusers.__version__],
+        ]
     )
-    path = cache_dir() / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.safetensors"
-    try:
-        return read_weights(path)[0]["value"].to(inputs.device)
-    except WeightsError:  # missing or damaged: both are mended by computing again
+    path = root / "tensors" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
+    value = _read(path)
+    if value is None:
         value = compute()
-        save_weights(path, {"value": value}, {"name": name, "settings": settings})
-        return value
+        try:
+            _write(path, value)
+        except (AsyrpError, OSError) as error:
+            reason = getattr(error.__cause__ or error, "strerror", None) or "it can't be written to"
+            _warn(f"Results are not kept in {root}: {reason}.")
+    return value.to(inputs.device)
+
+
+def _is_plain(module: nn.Module) -> bool:
+    if any(getattr(torch_module, f"_global{hooks}") for hooks in _HOOKS):
+        return False
+    return not any(
+        any(getattr(part, hooks) for hooks in _HOOKS)
+        or is_parametrized(part)
+        or any(callable(getattr(type(part), attribute, None)) for attribute in vars(part))
+        or (part.training and isinstance(part, (_DropoutNd, _NormBase)))
+        for part in module.modules()
+    )
+
+
+def _read(path: Path) -> Tensor | None:
+    """An entry; None where there is none or it is not as it was written."""
+    with suppress(WeightsError, KeyError, OSError):
+        entry, about = read_tensors(path)
+        value = entry["value"]
+        if about["digest"] == digest(value) and torch.isfinite(value).all():
+            with suppress(OSError):
+                os.utime(path)  # just used: the last to leave
+            return value
+    return None
+
+
+def _write(path: Path, value: Tensor) -> None:
+    """Keep a finite entry within the limit; the least recently used others leave for it."""
+    limit = _limit()
+    if value.nbytes > limit or not torch.isfinite(value).all():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    save_weights(path, {"value": value}, {"digest": digest(value)}, mode=0o600)
+    entries = []
+    for file in path.parent.iterdir():
+        with suppress(OSError):  # another process may have removed it
+            stat = file.stat()
+            if file.suffix == ".safetensors":
+                entries.append((stat.st_mtime_ns, stat.st_size, file))
+            elif stat.st_mtime < time.time() - 3600:  # a killed write left it
+                file.unlink()
+    total = sum(size for _, size, _ in entries)
+    for _, size, file in sorted(entries):
+        if total > limit:
+            file.unlink(missing_ok=True)
+            total -= size
+
+
+def _limit() -> float:
+    """Bytes."""
+    asked = os.environ.get("ASYRP_CACHE_LIMIT") or "2000"
+    with suppress(ValueError):
+        if (limit := float(asked)) >= 0:
+            return limit * 1e6
+    _warn(f"ASYRP_CACHE_LIMIT is {asked!r}; expected a number of megabytes; the limit stays at 2000.")
+    return 2e9
+
+
+@cache
+def _warn(text: str) -> None:
+    """Warn once of each thing."""
+    warnings.warn(text, stacklevel=3)

@@ -1,33 +1,124 @@
-"""Writing files so that a kill at any moment leaves either the old file or the new one, never half of one."""
+"""Writing files: the old one or the new one and never half of one, one writer, and a sentence if it fails."""
 
+import errno
 import os
+import re
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+from socket import gethostname
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+
+from ..errors import FileError
+
+_CURES = {
+    errno.ENOSPC: "free some space or choose another disk",
+    errno.EFBIG: "choose a disk that holds larger files",
+    errno.EISDIR: "give the name of a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path`; when the block ends without an error it replaces `path` in one step.
+def os_errors(path: str | os.PathLike) -> Iterator[None]:
+    """Turn an OSError of the block, or what safetensors and torch.save make of one, into a FileError."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        code, native = (
+            getattr(error, "errno", None),
+            re.search(r"os error (\d+)|inline_container", str(error)),
+        )
+        if native and code is None:
+            code = int(native[1] or errno.ENOSPC)  # torch tells no code; mostly the disk is full
+        elif not isinstance(error, OSError):
+            raise
+        name, cure = str(path), _CURES.get(code, "choose a folder that is yours to write to")
+        raise FileError(
+            f"Cannot write {name[:120]}{'…' * (len(name) > 120)} ({os.strerror(code) if code else error}); "
+            f"expected a file in a folder that can be written to, with room for it; {cure}."
+        ) from error
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path]:
+    """Give a temporary path beside `path`; a block without an error puts it in place in one step.
+
+    Otherwise it is removed, and `path` stays as it was.  Folders are made; `mode` is less the umask.
+
+    Raises:
+        FileError: it can't be written.
+    """
+    with os_errors(path):
+        temporary = _temporary(Path(path))
+        try:
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(mode & ~umask)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | os.PathLike) -> None:
+    """Raise FileError if `atomic_write` would; for before long work.  Makes the folder, leaves no file."""
+    with os_errors(path):
+        _temporary(Path(path)).unlink()
+
+
+@contextmanager
+def lock(path: str | os.PathLike, *, wait: float = 0) -> Iterator[None]:
+    """Be the only process or thread that writes `path`, a folder or a file that need not be there yet.
+
+    The lock is a file beside it, `.<name>.lock`, and is released when its process ends, however it ends.
 
     Args:
-        path: the file to write; its folder is made if missing.
-    Yields:
-        A path in the same folder to write to.  It is removed if the block raises, and `path` stays as it was.
+        wait: seconds to wait for another one.
+    Raises:
+        FileError: another one holds it (says which), or the lock can't be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    path = Path(path).absolute()
+    place = path.parent / f".{path.name}.lock"
+    holder = place.with_suffix(".lock.by")  # a file of its own: some versions empty the lock when they try it
+    with os_errors(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(place, timeout=wait)
+        try:
+            held.acquire()
+        except Timeout as error:
+            by = holder.read_text(errors="replace")[:200] if holder.is_file() else "another process"
+            raise FileError(
+                f"{path} is in use by {by}; expected one writer at a time; wait until it is done, or end it."
+            ) from error
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        os.replace(temporary, path)
+        with os_errors(holder):
+            holder.write_text(
+                f"process {os.getpid()} on {gethostname()} since {datetime.now():%d %b %H:%M:%S}"
+            )
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            holder.unlink()
+        held.release()
+
+
+def _temporary(path: Path) -> Path:
+    """An empty file beside `path`, which must be a file or nothing: os.replace would replace /dev/null."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        kind = path.stat().st_mode
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL, "")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    os.close(handle)
+    return Path(name)

@@ -1,101 +1,242 @@
-"""Pictures in and out: files, checks, and one clear sentence for what is no picture."""
+"""Images in and out: files and tensors, and one clear sentence for what is none."""
 
+import operator
 import os
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from ..errors import ImageError
+from ..errors import AsyrpError, ImageError
 from .files import atomic_write
+
+#: Pixels of the largest image that is decoded.
+MAX_PIXELS = 64_000_000
+#: Largest |value| of images (about [-1, 1]) and of x_T (about N(0, 1)); 0 … 255 and overflows lie beyond.
+_IMAGE_BOUND, _NOISE_BOUND = 10.0, 1000.0
+_GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 
 
 def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False) -> Tensor:
-    """Read one picture.
+    """Read one image, (1, 3, R, R) float32 in [-1, 1]; see `open_image` for what is accepted.
 
     Args:
-        path: a file that Pillow can read.
-        resolution: side R in pixels that the model expects.
-        resize: centre-crop to a square and resize (Lanczos) if the picture has another size.
-    Returns:
-        (1, 3, R, R) float32 in [-1, 1].
+        path: a file.
+        resolution: R in pixels.
+        resize: centre-crop to a square and resize (Lanczos); warns if the side shrinks below a quarter.
     Raises:
-        ImageError: the file is missing, no picture, or of another size while `resize` is off.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ImageError(f"No file at {path}; expected a picture; check the path.")
-    picture = open_picture(path, str(path))
-    if picture.size != (resolution, resolution) and not resize:
-        raise ImageError(
-            f"{path} is {picture.width} x {picture.height}, the model expects {resolution} x {resolution}; "
-            "crop it yourself or ask for a centre crop and resize (--resize, or resize=True)."
-        )
-    return to_tensor(crop_square(picture, resolution))[None]
-
-
-def open_picture(source: str | os.PathLike | BinaryIO, name: str) -> Image.Image:
-    """An RGB picture, turned upright as its camera says.
-
-    Args:
-        source: a path or an open binary file.
-        name: what to call it in an error.
-    Raises:
-        ImageError: it is no picture that Pillow can read.
+        ImageError: the file is missing, no image, or of another size while `resize` is off.
     """
     try:
-        with Image.open(source) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        there = Path(path).is_file()
+    except (OSError, TypeError, ValueError) as error:
         raise ImageError(
-            f"{name} is no picture that can be read ({type(error).__name__}); expected PNG, JPEG or another "
+            f"{path!r:.200} is no usable path ({error}); expected that of an image file."
+        ) from error
+    if not there:
+        raise ImageError(f"No file at {path}; expected an image; check the path.")
+    image = open_image(path, str(path))
+    if image.size == (resolution, resolution):
+        return to_tensor(image)[None]
+    if not resize:
+        raise ImageError(
+            f"{path} is {image.width} x {image.height}, the model expects {resolution} x {resolution}; "
+            "crop it yourself or ask for a centre crop and resize (--resize, or resize=True)."
+        )
+    warn_if_tiny(str(path), min(image.size), resolution)
+    return to_tensor(crop_square(image, resolution))[None]
+
+
+def warn_if_tiny(name: str, side: float, resolution: int) -> None:
+    """Warn if a square of `side` pixels is reduced to R by more than four times."""
+    if side > 4 * resolution:
+        warnings.warn(
+            f"{name} is reduced from {side:.0f} to {resolution} pixels a side and loses its detail; crop it "
+            "closely around its subject first, or choose a domain of larger images.",
+            stacklevel=3,
+        )
+
+
+def open_image(source: str | os.PathLike | BinaryIO | Image.Image, name: str) -> Image.Image:
+    """An RGB image, upright as its camera says; 16 bits become 8, CMYK RGB; transparency lies on white.
+
+    Args:
+        source: a path, an open binary file, or a PIL image.
+        name: what to call it in an error.
+    Raises:
+        ImageError: no image that Pillow can read, over `MAX_PIXELS`, or of numbers whose range is not known.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
+            image = nullcontext(source) if isinstance(source, Image.Image) else Image.open(source)
+        with image as opened:
+            if opened.width * opened.height > MAX_PIXELS:  # only the header has been read so far
+                raise ImageError(_too_large(name, f"{opened.width} x {opened.height} pixels"))
+            return _to_rgb(ImageOps.exif_transpose(opened), name)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError(_too_large(name, "far more pixels")) from error
+    except Exception as error:  # each of Pillow's decoders has its own kinds of error
+        raise ImageError(
+            f"{name} is no image that can be read ({type(error).__name__}); expected PNG, JPEG or another "
             "common format; convert it or choose another file."
         ) from error
 
 
-def crop_square(picture: Image.Image, resolution: int) -> Image.Image:
-    """The largest centred square, resized (Lanczos) to R x R; a picture of that size stays as it is."""
-    if picture.size == (resolution, resolution):
-        return picture
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side)).resize(
+def _too_large(name: str, has: str) -> str:
+    return f"{name} has {has}; expected at most {MAX_PIXELS // 10**6} million; reduce it first."
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode in ("F", "I"):
+        raise ImageError(
+            f"{name} holds 32-bit numbers (mode {image.mode}) of unknown range; expected 8 or 16 bits "
+            "per channel; scale it to 0 … 255 and save it as PNG."
+        )
+    if image.mode in _GREY_16:  # Pillow would clip at 255
+        image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def crop_square(image: Image.Image, resolution: int) -> Image.Image:
+    """The largest centred square, resized (Lanczos) to R x R; an image of that size stays as it is."""
+    if image.size == (resolution, resolution):
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side)).resize(
         (resolution,) * 2, Image.Resampling.LANCZOS
     )
 
 
-def to_tensor(picture: Image.Image) -> Tensor:
-    """An RGB picture -> (3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1
+def to_tensor(image: Image.Image) -> Tensor:
+    """An RGB image -> (3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
 
 
 def write_image(path: str | os.PathLike, image: Tensor) -> None:
-    """Write one picture (3, R, R) in [-1, 1] as PNG, atomically; values outside are clipped."""
-    with atomic_write(path) as temporary:
-        Image.fromarray(to_array(image)).save(temporary, format="PNG")
+    """Write one image (3, H, W) in [-1, 1] as PNG, atomically; values outside are clipped.
+
+    Raises:
+        ImageError: another shape, or NaN or infinity in it.
+        AsyrpError: the file cannot be written.
+    """
+    if not torch.is_tensor(image) or image.ndim != 3 or len(image) != 3 or not image.numel():
+        raise ImageError(f"Got {_kind(image)}; expected one image (3, H, W); choose one of a batch with [0].")
+    if not torch.isfinite(image).all():
+        raise ImageError(
+            "The image contains NaN or infinity; expected values in [-1, 1]; lower the strength."
+        )
+    try:
+        with atomic_write(path) as temporary:
+            Image.fromarray(to_array(image)).save(temporary, format="PNG")
+    except (OSError, TypeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AsyrpError(
+            f"{str(path):.200} could not be written ({reason}); expected the path of a PNG file in a folder "
+            "with room; choose another."
+        ) from error
 
 
 def to_array(image: Tensor) -> np.ndarray:
-    """(3, R, R) in [-1, 1] -> (R, R, 3) uint8; values outside are clipped."""
+    """(3, H, W) in [-1, 1] -> (H, W, 3) uint8; values outside are clipped."""
     return ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
+def as_images(value: Any, resolution: int, *, channels: int = 3) -> Tensor:
+    """What a caller gave as images -> (B, channels, R, R) float32, on its device.
+
+    Args:
+        value: a floating-point tensor or array (B, channels, R, R), a PIL image, or a list of these.
+        resolution: R.
+    Raises:
+        ImageError: another type, shape or size, none at all, NaN, infinity, or values beyond ±10.
+    """
+    if isinstance(value, (list, tuple)) and value:
+        return torch.cat([as_images(one, resolution, channels=channels) for one in value])
+    if isinstance(value, Image.Image):
+        value = to_tensor(open_image(value, "The image"))[None]
+    return _checked(value, (channels, resolution, resolution), _IMAGE_BOUND, "images in [-1, 1]")
+
+
+def as_noise(value: Any, shape: Sequence[int]) -> Tensor:
+    """What a caller gave as x_T -> (B, *shape) float32, on its device.
+
+    Args:
+        value: a floating-point tensor or array (B, *shape).
+        shape: (C, H, W) of one x_T.
+    Raises:
+        ImageError: another type or shape, none at all, NaN, infinity, or values beyond ±1000.
+    """
+    return _checked(value, tuple(shape), _NOISE_BOUND, "x_T of about unit variance")
+
+
 def check_images(images: Tensor, resolution: int, channels: int = 3) -> None:
-    """Raise ImageError unless `images` is (B, channels, resolution, resolution) and finite."""
-    if images.ndim != 4 or images.shape[1] != channels:
+    """Raise ImageError unless `as_noise` accepts the images (B, channels, resolution, resolution)."""
+    as_noise(images, (channels, resolution, resolution))
+
+
+def check_span(split: str, n: int, first: int, splits: Sequence[str] = ("train", "test")) -> tuple[int, int]:
+    """(n, first) as ints, if they ask for images `first` … `first + n − 1` of a known split.
+
+    Raises:
+        ImageError: an unknown split, n < 1, first < 0, or one of them no whole number.
+    """
+    if split not in splits:
+        raise ImageError(f"There is no split {split!r}; expected {' or '.join(map(repr, splits))}.")
+    try:
+        if isinstance(n, bool) or isinstance(first, bool):
+            raise TypeError
+        span = operator.index(n), operator.index(first)
+    except TypeError:
+        span = 0, 0
+    if span[0] < 1 or span[1] < 0:
         raise ImageError(
-            f"Got a tensor of shape {tuple(images.shape)}; expected pictures (B, {channels}, R, R); "
-            "add the batch dimension or reorder the axes."
+            f"Asked for {n!r} images from number {first!r} on; expected whole numbers, from 1 and from 0 on."
         )
-    if images.shape[-2:] != (resolution, resolution):
+    return span
+
+
+def _kind(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"a {type(value).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
+
+
+def _checked(value: Any, shape: tuple[int, ...], bound: float, what: str) -> Tensor:
+    """A floating-point tensor or array (B, *shape) within ±bound as float32."""
+    want = f"expected {what}, shape (B, {', '.join(map(str, shape))})"
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
+            value = torch.from_numpy(np.array(value, np.float32))
+    if not torch.is_tensor(value) or not value.is_floating_point() or value.layout != torch.strided:
+        dtype = f" of {value.dtype}" if hasattr(value, "dtype") else ""
         raise ImageError(
-            f"Got pictures of {images.shape[-1]} x {images.shape[-2]}, the model expects {resolution} x "
-            f"{resolution}; resize them, e.g. with torch.nn.functional.interpolate."
+            f"Got {_kind(value)}{dtype}; {want}; give a floating-point tensor or array, or a PIL image."
         )
-    if not torch.isfinite(images).all():
+    if value.ndim != 1 + len(shape) or value.shape[1] != shape[0]:
+        raise ImageError(f"Got {_kind(value)}; {want}; add the batch dimension or reorder the axes.")
+    if tuple(value.shape[1:]) != shape:
         raise ImageError(
-            "The pictures contain NaN or infinity; expected values in [-1, 1]; check how they were made."
+            f"Got {_kind(value)}; {want}; resize them, e.g. with torch.nn.functional.interpolate."
         )
+    if not len(value):
+        raise ImageError(f"Got no images (a batch of 0); {want}; give one at least.")
+    value = value.detach().float()
+    if not torch.isfinite(value).all():
+        raise ImageError(f"The values contain NaN or infinity; {want}; check how they were made.")
+    if (largest := float(value.abs().max())) > bound:
+        raise ImageError(
+            f"The values reach ±{largest:.4g}; {want}; scale them, e.g. x / 127.5 - 1 for 0 … 255."
+        )
+    return value

@@ -1,26 +1,40 @@
-"""Where data lie."""
+"""Where things lie: beside the code in a checkout; of a wheel, in the package, and new files in ./runs."""
 
 import os
 from pathlib import Path
 
 
 def repo_root() -> Path:
-    """The repository: the folder that holds `asyrp_lib`, `data` and `figures` (only editable installs are supported)."""
+    """The folder that holds `asyrp_lib`: the repository, if `in_checkout`."""
     return Path(__file__).resolve().parents[2]
 
 
+def in_checkout() -> bool:
+    """Whether the package lies in its repository, and not in site-packages."""
+    return (repo_root() / "pyproject.toml").is_file() and (repo_root() / "data").is_dir()
+
+
 def data_dir() -> Path:
-    """The folder `data/` of the repository."""
-    return repo_root() / "data"
+    """What is shipped: `data/` of the repository, or the package's copy, which nothing may write to."""
+    return repo_root() / "data" if in_checkout() else Path(__file__).resolve().parents[1] / "_data"
 
 
-def cache_dir() -> Path:
-    """The folder: $ASYRP_CACHE, or `asyrp_lib` in the user's cache folder.  It can be deleted at any time."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("ASYRP_CACHE") or Path(base) / "asyrp_lib")
+def runs_dir() -> Path:
+    """A person's own runs and results: `runs/` of the repository, or of the present folder."""
+    return repo_root() / "runs" if in_checkout() else Path("runs")
+
+
+def cache_dir() -> Path | None:
+    """$ASYRP_CACHE, else `asyrp_lib` in the user's cache folder; None if it is `off` or there is no home."""
+    asked = os.environ.get("ASYRP_CACHE")
+    return None if asked == "off" else _users(asked, "XDG_CACHE_HOME", "~/.cache")
 
 
 def state_dir() -> Path:
-    """Where long trainings keep their state: $ASYRP_STATE, or `asyrp_lib` in the user's folder for data that must last."""
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(os.environ.get("ASYRP_STATE") or Path(base) / "asyrp_lib")
+    """State of long trainings: $ASYRP_STATE, else `asyrp_lib` in the user's folder for lasting data."""
+    return _users(os.environ.get("ASYRP_STATE"), "XDG_DATA_HOME", "~/.local/share") or runs_dir() / "state"
+
+
+def _users(asked: str | None, base: str, default: str) -> Path | None:
+    place = os.path.expanduser(asked or os.path.join(os.environ.get(base) or default, "asyrp_lib"))
+    return None if place.startswith("~") else Path(place)

@@ -1,6 +1,7 @@
 """Cached results: numbers together with the settings, commit and machine that made them."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -11,38 +12,31 @@ from pathlib import Path
 
 import torch
 
-from ..errors import WeightsError
+from ..device import pick_device
+from ..errors import AsyrpError, WeightsError
 from .files import atomic_write
-from .paths import data_dir, repo_root
+from .paths import data_dir, in_checkout, repo_root, runs_dir
 
 
-def provenance(settings: dict, seconds: float) -> dict:
-    """What made a result: settings, commit, versions, machine and time.
+def provenance(settings: dict, seconds: float, *, device=None, digests: dict[str, str] | None = None) -> dict:
+    """What made a result.
 
     Args:
         settings: everything the result depends on, expressible in JSON; seeds among them.
         seconds: wall-clock time of the computation.
+        device: that it ran on; None for the one that is picked by itself.
+        digests: name -> digest of each network, f_t or file that it was made with.
     """
-
-    def git(*command: str) -> str:
-        try:
-            done = subprocess.run(["git", "-C", str(repo_root()), *command], capture_output=True, text=True)
-        except OSError:  # a downloaded archive on a machine without git: no reason to lose a long computation
-            return ""
-        return done.stdout.strip()
-
-    device = (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else platform.processor() or platform.machine()
-    )
+    device = pick_device() if device is None else torch.device(device)
+    cpu = platform.processor() or platform.machine()
     return {
         "settings": settings,
-        "commit": git("rev-parse", "HEAD") or "no git",
-        "uncommitted_changes": bool(git("status", "--porcelain", "--", "asyrp_lib")),
+        "digests": digests or {},
+        "commit": _git("rev-parse", "HEAD") or "no git",
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--", "asyrp_lib", "notebooks")),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "device": device,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -50,37 +44,53 @@ def provenance(settings: dict, seconds: float) -> dict:
     }
 
 
-def save_result(name: str, data: dict, settings: dict, *, started: float) -> Path:
-    """Write `data/results/<name>.json` atomically.
+def save_result(
+    name: str, data: dict, settings: dict, *, started: float, device=None, digests=None, replace: bool = False
+) -> Path:
+    """Write data/results/<name>.json atomically; if one is there already, runs/results/<name>.json instead.
 
     Args:
-        name: of the result.
+        name: of the result; a slash makes a folder.
         data: expressible in JSON.
-        settings: see `provenance`.
+        settings, device, digests: see `provenance`.
         started: `time.monotonic()` when the computation began.
+        replace: write over the one in data/results.
+    Returns:
+        The file that was written.
+    Raises:
+        AsyrpError: NaN, infinity or what is no JSON (by its key), or a name that leads out of the folder.
     """
-    path = data_dir() / "results" / f"{name}.json"
-    text = json.dumps(
-        {"data": data, "provenance": provenance(settings, time.monotonic() - started)}, indent=1
-    )
+    shipped, own = _places(name)
+    path = shipped if in_checkout() and (replace or not shipped.exists()) else own
+    made_by = provenance(settings, time.monotonic() - started, device=device, digests=digests)
+    _check_json({"data": data, "provenance": made_by}, name)
     with atomic_write(path) as temporary:
-        temporary.write_text(text + "\n")
+        temporary.write_text(
+            json.dumps({"data": data, "provenance": made_by}, indent=1, allow_nan=False) + "\n"
+        )
     return path
 
 
-def load_result(name: str, command: str) -> dict:
-    """Read what `save_result` wrote: a dict with `data` and `provenance`.
+def result_file(name: str) -> Path:
+    """Where `load_result` reads: data/results/<name>.json, else runs/results/<name>.json if that is there."""
+    shipped, own = _places(name)
+    return own if own.exists() and not shipped.exists() else shipped
 
-    Args:
-        name: of the result.
-        command: that makes it, for the error message.
+
+def load_result(name: str, command: str) -> dict:
+    """Read what `save_result` wrote: a dict with `data` and `provenance`; `command` makes it, says the error.
+
     Raises:
         WeightsError: it is missing or damaged.
     """
-    path = data_dir() / "results" / f"{name}.json"
+    path = result_file(name)
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:  # ValueError: neither JSON nor text
+        result = json.loads(
+            path.read_text(), parse_constant={}.__getitem__
+        )  # a KeyError for NaN and infinity
+        origin({"data": result["data"], **result})
+        return result
+    except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         raise WeightsError(
             f"The result {path.name} is missing or damaged; expected it in {path.parent.name}/; make it with "
             f"`{command}`."
@@ -95,3 +105,38 @@ def origin(result: dict) -> str:
         f"commit {p['commit'][:8]}{' + uncommitted changes' if p['uncommitted_changes'] else ''}, "
         f"torch {p['versions']['torch']}"
     )
+
+
+def _git(*command: str) -> str:
+    """What git says of the repository; nothing without one, and nothing of one that lies around ours."""
+    if not in_checkout():
+        return ""
+    environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(repo_root().parent)}
+    try:
+        done = subprocess.run(
+            ["git", *command], cwd=repo_root(), env=environment, capture_output=True, text=True
+        )
+    except OSError:  # a downloaded archive on a machine without git: no reason to lose a long computation
+        return ""
+    return done.stdout.strip()
+
+
+def _places(name: str) -> tuple[Path, ...]:
+    """data/results/<name>.json and runs/results/<name>.json."""
+    if ".." in Path(name).parts or Path(name).is_absolute():
+        raise AsyrpError(f"The name {name!r} leads out of the results; expected a plain one; give another.")
+    return tuple(folder / "results" / f"{name}.json" for folder in (data_dir(), runs_dir()))
+
+
+def _check_json(value, key: str) -> None:
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            _check_json(entry, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for i, entry in enumerate(value):
+            _check_json(entry, f"{key}[{i}]")
+    elif not isinstance(value, str | int | float | None) or value in (math.inf, -math.inf) or value != value:
+        raise AsyrpError(
+            f"The result's {key} is {value if isinstance(value, float) else type(value).__name__}; expected "
+            "finite numbers, texts, lists and dicts; a spread, for one, needs two images or more."
+        )

@@ -1,12 +1,11 @@
-"""Picture sets as people have them: folders, zips and LSUN's databases, in one order, told apart into train and test.
+"""Sets of images as people have them: folders, zips and LSUN's databases, in one order, split in two.
 
-Every picture is cropped to its largest centred square and resized (Lanczos) to the model's resolution.
+Every image is cropped to its largest centred square and resized (Lanczos) to the model's resolution.
 """
 
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,22 +16,25 @@ import torch
 from torch import Tensor
 
 from ...errors import AsyrpError, ImageError, OfflineError
-from ...store.images import crop_square, open_picture, to_tensor
+from ...store.images import check_span, crop_square, open_image, to_tensor
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 #: What a split is called elsewhere, best first: several sets have a validation split and no test split.
 _CALLED = {"train": ("train",), "test": ("test", "val")}
+#: Bytes of the largest image that is unpacked from a zip: as many as 64 million pixels have without
+#: compression.
+_LARGEST = 200_000_000
 
 
-class PictureFolder:
-    """The pictures of a folder (sub-folders included) or of one zip, in natural order of their paths.
+class ImageFolder:
+    """The images of a folder (sub-folders included) or of one zip, in natural order of their paths.
 
     Args:
         path: the folder or the zip.
-        only: part of the path below `path` that a picture must contain.
+        only: part of the path below `path` that an image must contain.
         held_out: see `split`.
     Raises:
-        ImageError: no folder or readable zip, or no picture in it.
+        ImageError: no folder or readable zip, or no image in it.
     """
 
     def __init__(self, path: Path, *, only: str = "", held_out: int = 500):
@@ -40,14 +42,8 @@ class PictureFolder:
         if path.is_dir():
             listed = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
         else:
-            try:
-                with zipfile.ZipFile(path) as archive:
-                    listed = archive.namelist()
-            except (OSError, zipfile.BadZipFile) as error:
-                raise ImageError(
-                    f"{path} is neither a folder nor a whole zip ({type(error).__name__}); expected pictures; check the "
-                    "path or get the zip again."
-                ) from error
+            with _zip(path) as archive:
+                listed = archive.namelist()
         # files that a Mac adds begin with a dot or lie in __MACOSX
         self.names = sorted(
             (
@@ -62,24 +58,21 @@ class PictureFolder:
         if not self.names:
             which = f" with {only!r} in its path" if only else ""
             raise ImageError(
-                f"There is no picture{which} in {path}; expected {', '.join(_SUFFIXES[:4])} or alike; check the path."
+                f"There is no image{which} in {path}; expected {', '.join(_SUFFIXES[:4])} or alike; check "
+                "the path."
             )
 
     def split(self, split: str) -> list[str]:
-        """The names of one split.
+        """The names of the split "train" or "test".
 
-        If parts of the paths are called train, test or val, they decide; else an attribute list of the original beside the
-        pictures (`train_attr_list.txt`, `val_attr_list.txt`, `test_attr_list.txt`: a file name first in each line) decides,
-        and its order is kept; else the last `held_out` pictures are the test split, or the last fifth where that would leave less
-        for training than for the test.
+        Parts of the paths called train, test or val decide; else an attribute list of the original beside
+        the images (`train_attr_list.txt`, `val_…`, `test_…`: a file name first in each line), in its order;
+        else the last `held_out` images are for the test, or the last fifth if that left less for training.
 
-        Args:
-            split: "train" or "test".
         Raises:
-            ImageError: another name, or a list whose pictures are not there.
+            ImageError: another name, or a list whose images are not there.
         """
-        if split not in _CALLED:
-            raise ImageError(f"There is no split {split!r}; expected 'train' or 'test'.")
+        check_span(split, 1, 0)
         for called in _CALLED[split]:
             if below := [name for name in self.names if called in name.split("/")[:-1]]:
                 return below
@@ -93,49 +86,66 @@ class PictureFolder:
 
     def _listed(self, listing: Path) -> list[str]:
         by_file = {name.rpartition("/")[2]: name for name in self.names}
-        wanted = [
-            line.split()[0] for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()
-        ]
+        try:
+            lines = listing.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise ImageError(f"{listing} is no text in UTF-8; expected file names; save it so.") from error
+        wanted = [line.split()[0] for line in lines if line.strip()]
         there = [by_file[file] for file in wanted if file in by_file]
         if not there:
             raise ImageError(
-                f"None of the {len(wanted)} pictures that {listing} lists is in {self.path}; expected the list of these "
-                "pictures; remove it or bring the pictures."
+                f"None of the {len(wanted)} images that {listing} lists is in {self.path}; expected the list "
+                "of these images; remove it or bring the images."
             )
         return there
 
     def read(self, split: str, n: int, first: int, resolution: int) -> Tensor:
-        """Pictures `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1].
+        """Images `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1].
 
         Raises:
-            ImageError: the split is shorter, or one of them is no picture; the message names it.
+            ImageError: the split is shorter, or one of them is no image; the message names it.
         """
+        n, first = check_span(split, n, first)
         names = self.split(split)
-        _check_range(first, n, len(names), split, self.path)
+        _check_length(first + n, len(names), split, self.path)
         with self._opened() as source:
             return torch.stack(
                 [
-                    to_tensor(crop_square(open_picture(source(name), f"{self.path}/{name}"), resolution))
+                    to_tensor(crop_square(open_image(source(name), f"{self.path}/{name}"), resolution))
                     for name in names[first : first + n]
                 ]
             )
 
     @contextmanager
     def _opened(self) -> Iterator[Callable]:
-        """A function from a name to something `open_picture` reads; a zip is opened once for many pictures."""
+        """A function from a name to something `open_image` reads; a zip is opened once for many images."""
         if self.path.is_dir():
             yield lambda name: self.path / name
             return
+        with _zip(self.path) as archive:
+            yield lambda name: io.BytesIO(self._unpacked(archive, name))
+
+    def _unpacked(self, archive: zipfile.ZipFile, name: str) -> bytes:
+        """One file of the zip, at most `_LARGEST` bytes, whatever its header says."""
         try:
-            with zipfile.ZipFile(self.path) as archive:
-                yield lambda name: io.BytesIO(archive.read(name))
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+            content = b""
+            if archive.getinfo(name).file_size <= _LARGEST:
+                with archive.open(name) as entry:
+                    content = entry.read(_LARGEST + 1)
+        except Exception as error:  # damaged, encrypted, or packed in a way that zipfile does not know
             raise ImageError(
-                f"{self.path} is damaged ({error}); expected a whole zip; get it again."
+                f"{self.path} is damaged or cannot be unpacked at {name} ({error}); expected a whole zip "
+                "without a password; get it again or unpack it into a folder."
             ) from error
+        if not 0 < len(content) <= _LARGEST:
+            raise ImageError(
+                f"{self.path}/{name} has no bytes or more than {_LARGEST // 10**6} million; expected an "
+                "image; leave it out of the zip."
+            )
+        return content
 
 
-class LsunPictures:
+class LsunImages:
     """LSUN's databases, `<category>_train_lmdb` and `<category>_val_lmdb`, in the order of their keys.
 
     Args:
@@ -150,18 +160,19 @@ class LsunPictures:
             import lmdb
         except ImportError as error:
             raise AsyrpError(
-                "LSUN's databases need the package lmdb, which is not installed; run: pip install -e '.[lsun]'"
+                "LSUN's databases need the package lmdb, which is not installed; run: pip install -e "
+                "'.[lsun]'"
             ) from error
         self.path, self.category, self._lmdb = path, category, lmdb
 
     def read(self, split: str, n: int, first: int, resolution: int) -> Tensor:
-        """Pictures `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1]; the test split is LSUN's val.
+        """Images `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1]; the test split is LSUN's val.
 
         Raises:
-            ImageError: no such split or database, it is shorter, or an entry is no picture.
+            ImageError: no such split or database, it is shorter, or an entry is no image.
         """
-        called = {"train": "train", "test": "val"}.get(split, split)
-        folder = self.path / f"{self.category}_{called}_lmdb"
+        n, first = check_span(split, n, first)
+        folder = self.path / f"{self.category}_{'val' if split == 'test' else split}_lmdb"
         if not (folder / "data.mdb").is_file():
             raise ImageError(
                 f"There is no database for the split {split!r} at {folder}; expected data.mdb in it; get "
@@ -174,7 +185,7 @@ class LsunPictures:
                 ) as env,
                 env.begin() as entries,
             ):
-                _check_range(first, n, env.stat()["entries"], split, folder)
+                _check_length(first + n, env.stat()["entries"], split, folder)
                 with entries.cursor() as cursor:
                     found = list(islice(cursor.iternext(), first, first + n))
         except self._lmdb.Error as error:
@@ -185,7 +196,7 @@ class LsunPictures:
             [
                 to_tensor(
                     crop_square(
-                        open_picture(io.BytesIO(content), f"{folder}: entry {key.decode(errors='replace')}"),
+                        open_image(io.BytesIO(content), f"{folder}: entry {key.decode(errors='replace')}"),
                         resolution,
                     )
                 )
@@ -195,13 +206,9 @@ class LsunPictures:
 
 
 @cache
-def open_pictures(path: Path, only: str = "", held_out: int = 500) -> PictureFolder | LsunPictures:
-    """The pictures at a path: LSUN's databases, one zip, or a folder of pictures; listed once.
+def open_images(path: Path, only: str = "", held_out: int = 500) -> ImageFolder | LsunImages:
+    """The images at a path, listed once: a zip, a folder (or the one zip in it), or LSUN's databases.
 
-    Args:
-        path: a zip, or a folder; a folder with nothing but one zip of pictures stands for that zip.
-        only: see `PictureFolder`.
-        held_out: see `PictureFolder.split`.
     Raises:
         ImageError: there is nothing of the kind.
     """
@@ -214,7 +221,7 @@ def open_pictures(path: Path, only: str = "", held_out: int = 500) -> PictureFol
             }
         )
         if categories:
-            return LsunPictures(path, categories[0])
+            return LsunImages(path, categories[0])
         inside = [sub for sub in path.iterdir() if not sub.name.startswith(".")]
         if any(sub.name.endswith("_lmdb.zip") for sub in inside):
             raise ImageError(
@@ -224,35 +231,56 @@ def open_pictures(path: Path, only: str = "", held_out: int = 500) -> PictureFol
             sub.is_dir() for sub in inside
         ):
             path = zips[0]
-    return PictureFolder(path, only=only, held_out=held_out)
+    return ImageFolder(path, only=only, held_out=held_out)
 
 
 def image_source(
     path: Path, resolution: int, *, only: str = "", held_out: int = 500, cure: str = ""
 ) -> Callable[[str, int, int], Tensor]:
-    """A Domain's `image_source` that looks for its pictures when the first are asked for.
+    """A Domain's `image_source` that looks for its images when the first are asked for.
 
     Args:
-        path: see `open_pictures`.
+        path, only, held_out: see `open_images` and `ImageFolder`.
         resolution: R.
-        only, held_out: see `PictureFolder`.
         cure: what to do if there is nothing at `path`.
     Returns:
-        (split, n, first) -> (n, 3, R, R) in [-1, 1]; raises OfflineError if there is nothing at `path`.
+        (split, n, first) -> (n, 3, R, R) in [-1, 1].
+    Raises:
+        OfflineError: when images are asked for and nothing is at `path`.
+        ImageError: then, too: an impossible split or span, or unreadable images.
     """
 
     def images(split: str, n: int, first: int) -> Tensor:
-        if not path.exists():
-            raise OfflineError(f"There are no pictures at {path}; expected a folder or a zip of them; {cure}")
-        return open_pictures(path, only, held_out).read(split, n, first, resolution)
+        check_span(split, n, first)
+        try:
+            if not path.exists():
+                raise OfflineError(
+                    f"There are no images at {path}; expected a folder or a zip of them; {cure}"
+                )
+            return open_images(path, only, held_out).read(split, n, first, resolution)
+        except OSError as error:
+            raise ImageError(
+                f"The images at {path} cannot be read ({error.strerror or error}); expected a folder or a "
+                "zip of them that you may read; check it."
+            ) from error
 
     return images
 
 
-def _check_range(first: int, n: int, there: int, split: str, path: Path) -> None:
-    if first < 0 or n < 1 or first + n > there:
+def _zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except Exception as error:  # of a damaged directory zipfile raises whatever it trips over
         raise ImageError(
-            f"Asked for pictures {first} to {first + n - 1} of {split!r}, there are {there} in {path}; ask for fewer or bring "
+            f"{path} is neither a folder nor a whole zip ({type(error).__name__}); expected images; check "
+            "the path or get the zip again."
+        ) from error
+
+
+def _check_length(wanted: int, there: int, split: str, path: Path) -> None:
+    if wanted > there:
+        raise ImageError(
+            f"Asked for image {wanted - 1} of {split!r}, there are {there} in {path}; ask for fewer or bring "
             "more."
         )
 
