@@ -13,8 +13,7 @@ from .deltas import Delta, PerTimeDelta, build_delta
 from .domains.domain import Domain, t_edit_of
 from .domains.edits import Edit
 from .errors import AsyrpError
-from .method import process
-from .method import train as training
+from .method import process, train as training
 from .method.train import TrainSettings
 from .store.cache import cached
 from .store.images import check_images

@@ -14,8 +14,7 @@ MODULES = sorted((ROOT / "asyrp_lib").rglob("*.py"))
 #: From the bottom up.  A package stands for all its modules that are not named themselves; a module may
 #: import from its own layer and from lower ones.
 LAYERS = [
-    ("__init__", "errors", "progress"),
-    ("check",),
+    ("__init__", "errors", "progress", "check"),
     ("device", "store.files", "store.paths", "measure.perceptual", "domains.codec"),
     ("store",),
     ("deltas", "backbones.build"),
@@ -29,8 +28,9 @@ LAYERS = [
     ("domains.photos.paper", "domains.synthfaces"),
     ("domains",),
     ("api",),
+    ("runs",),
     ("measure",),
-    ("experiments", "runs"),
+    ("experiments",),
     ("report",),
     ("cli",),
     ("__main__",),
