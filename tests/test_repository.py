@@ -153,6 +153,10 @@ def test_everything_public_is_documented(module):
         assert ast.get_docstring(node), node.name
 
 
+def test_no_module_is_ignored_by_git():
+    assert not set(MODULES) - set(kept())
+
+
 def test_no_file_is_over_45_megabytes_and_all_weights_together_under_64():
     files = kept()
     assert max(f.stat().st_size for f in files) < 45e6
