@@ -179,7 +179,7 @@ def _image(options, domain):
 def _edit(options) -> None:
     from .api import deltas, edit, generate, invert
     from .report.figures import before_after
-    from .store.files import check_writable
+    from .store.files import atomic_write, check_writable
     from .store.images import write_image
 
     strengths = options.strength or [1.0] * len(options.edit)
@@ -204,13 +204,10 @@ def _edit(options) -> None:
         write_image(options.out, x_edit[0])
         print(f"wrote {options.out}")
     if options.sheet:
-        labels = [
-            "original",
-            "reconstruction",
-            ", ".join(f"{n} {s:+g}" for n, s in zip(options.edit, strengths)),
-        ]
         plain = generate(domain, x_T, steps=options.steps)
-        before_after([x_0[0], plain[0], x_edit[0]], labels, options.sheet)
+        figure = before_after([x_0[0], plain[0], x_edit[0]], dict(zip(options.edit, strengths)))
+        with atomic_write(options.sheet) as temporary:
+            figure.savefig(temporary, format="png")
         print(f"wrote {options.sheet}")
 
 

@@ -406,7 +406,7 @@ def test_without_lpips_our_own_distance_serves_and_says_so(tmp_path, monkeypatch
         distance = lpips.perceptual_distance(unet)
     a, b = torch.rand(2, 2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     assert distance(a, b).shape == (2,) and (distance(a, b) > 0).all() and (distance(a, a) == 0).all()
-    distance.calibrate(a, b)
+    distance = distance.calibrated(a, b)
     assert float(distance(a, b).mean()) == pytest.approx(distance.NOISE_DISTANCE, rel=1e-4)
 
 

@@ -50,8 +50,9 @@ class LpipsDistance(nn.Module):
         """Distances (B,) between pictures a and b, both (B, 3, R, R) in [-1, 1]."""
         return self.model(a, b).flatten()
 
-    def calibrate(self, x_0: Tensor, x_T: Tensor) -> None:
-        """Nothing to set: this is the scale that others are calibrated to."""
+    def calibrated(self, x_0: Tensor, x_T: Tensor) -> "LpipsDistance":
+        """Itself: this is the scale that others are calibrated to."""
+        return self
 
 
 def unet_features(unet: HSpaceUNet, images: Tensor) -> list[Tensor]:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from .. import check
 from ..deltas import Delta, GlobalDelta, PerTimeDelta, combine
 from ..errors import AsyrpError, GridError, ImageError, WeightsError
+from ..progress import tqdm
 from .hspace import Encoded, HSpaceUNet
 from .schedule import generation_pairs, inversion_pairs, time_grid
 

@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
-from tqdm import tqdm
 
 from .. import check
 from ..check import Real64, Whole
 from ..deltas import Delta
 from ..errors import GridError, TrainingError
+from ..progress import tqdm
 from ..store.files import atomic_write
 from ..store.weights import digest, module_digest
 from .clip import Clip, clip_loss, directional_distance

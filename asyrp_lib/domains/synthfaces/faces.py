@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ...errors import UnknownNameError
+from ...progress import tqdm
 from ...store.files import atomic_write
 from . import factors as _factors, render as _render
 from .factors import SPLITS, sample_factors

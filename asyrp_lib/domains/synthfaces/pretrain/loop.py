@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ....device import has_bf16
 from ....errors import TrainingError
+from ....progress import tqdm
 from ....store.files import atomic_write
 
 
