@@ -1,4 +1,5 @@
-"""One training run of f_t: `RunConfig` says everything about it, `train_run` makes it, and its folder bears its digest."""
+"""One training run of f_t: `RunConfig` says everything about it, `train_run` makes it, and its folder bears
+its digest."""
 
 import hashlib
 import json
@@ -56,7 +57,11 @@ class RunConfig:
 
     def resolved(self, domain: Domain) -> "RunConfig":
         """The same with t_edit and λ of the edit where the settings left them open."""
-        own = {key: getattr(self.edit, key) for key in ("lambda_clip", "lambda_recon") if getattr(self.training, key) is None}
+        own = {
+            key: getattr(self.edit, key)
+            for key in ("lambda_clip", "lambda_recon")
+            if getattr(self.training, key) is None
+        }
         if self.training.t_edit is None:
             own["t_edit"] = t_edit_of(domain, self.edit)
         return replace(self, training=replace(self.training, **own))
@@ -154,7 +159,8 @@ def train_run(
 
 
 def accept(run: Run) -> None:
-    """Whether an f_t may take its place among a domain's: it is better than nothing, which has a CLIP loss of ln 2.
+    """Whether an f_t may take its place among a domain's: it is better than nothing, which has a CLIP loss of
+    ln 2.
 
     Raises:
         TrainingError: it may not; says where it stays.
@@ -162,13 +168,17 @@ def accept(run: Run) -> None:
     last = run.history["clip"][run.history["epoch"] == run.history["epoch"].max()].mean()
     if not last < math.log(2):
         raise TrainingError(
-            f"The f_t of {run.config.name!r} has a CLIP loss of {last:.3f} after its last epoch, and no edit at all has "
-            f"{math.log(2):.3f}; expected less; it stays in {run.folder}; train longer, or with another rate."
+            f"The f_t of {run.config.name!r} has a CLIP loss of {last:.3f} after its last epoch, and no "
+            f"edit at all has {math.log(2):.3f}; expected less; it stays in {run.folder}; train longer, or "
+            "with another rate."
         )
 
 
-def keep(domain: Domain, config: RunConfig, out: Path | None = None, *, replace: bool = False) -> "Keeper | None":
-    """Where a run's f_t goes when it is accepted, checked before the training: `out`, or the domain's own place.
+def keep(
+    domain: Domain, config: RunConfig, out: Path | None = None, *, replace: bool = False
+) -> "Keeper | None":
+    """Where a run's f_t goes when it is accepted, checked before the training: `out`, or the domain's own
+    place.
 
     Returns:
         A `Keeper`; None where the domain has an f_t already and `replace` does not say to write over it.
