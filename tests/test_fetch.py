@@ -366,5 +366,5 @@ def test_weights_in_a_read_only_folder_are_used_with_a_warning(tmp_path, monkeyp
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(tempfile, "mkstemp", read_only)
-    with pytest.warns(UserWarning, match="cannot be written, so that a later change of net.pt"):
+    with pytest.warns(UserWarning, match="net.pt is not recorded, so that .*Read-only file system"):
         assert verify(Remote("net.pt"), tmp_path, "toy") == tmp_path / "net.pt"

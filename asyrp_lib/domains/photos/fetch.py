@@ -104,12 +104,11 @@ def verify(file: Remote, folder: Path, domain: str) -> Path:
         sha256 = _check_hash(file, path, _digest(path), recorded)
         if recorded is None:
             try:
-                with lock(folder / RECORD, wait=_WAIT):
+                with lock(folder / RECORD, wait=10):
                     _record(file, folder, sha256, path.stat().st_size)
-            except FileError:  # weights shared read-only are still weights
+            except FileError as error:  # weights shared read-only are still weights
                 warnings.warn(
-                    f"{folder / RECORD} cannot be written, so that a later change of "
-                    f"{file.name} will not be seen; make the folder writable once.",
+                    f"The hash of {file.name} is not recorded, so that a later change will not be seen: {error}",
                     stacklevel=2,
                 )
     return path
