@@ -108,7 +108,7 @@ def verify(file: Remote, folder: Path, domain: str) -> Path:
                     _record(file, folder, sha256, path.stat().st_size)
             except FileError as error:  # weights shared read-only are still weights
                 warnings.warn(
-                    f"The hash of {file.name} is not recorded, so that a later change will not be seen: {error}",
+                    f"The hash of {file.name} is not recorded, so that a change will not be seen: {error}",
                     stacklevel=2,
                 )
     return path
