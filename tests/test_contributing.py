@@ -1,0 +1,58 @@
+"""The worked examples of CONTRIBUTING.md do what it says."""
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import torch
+from toys import tiny_unet
+
+from asyrp_lib.deltas import Delta, build_delta, load_delta, save_delta
+from asyrp_lib.errors import OfflineError
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = {
+    title: code
+    for part in (ROOT / "CONTRIBUTING.md").read_text().split("\n## ")[1:]
+    for title in [part.splitlines()[0]]
+    for code in re.findall(r"```python\n(.*?)```", part, re.DOTALL)
+}
+
+
+def names(title: str) -> dict:
+    """What the example under a heading defines."""
+    space = {"__name__": "example"}
+    exec(compile(EXAMPLES[title], title, "exec"), space)
+    return space
+
+
+def test_the_domain_is_loaded_and_says_what_is_missing_when_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tiny_unet().save_pretrained("cats/model/unet")
+    domain = names("Add a domain")["load_cats"](torch.device("cpu"))
+    assert domain.resolution == 16 and domain.edit_named("sleepy").t_edit == 500
+    with pytest.raises(OfflineError, match="cats/images.*put some there"):
+        domain.images("test", 1)
+
+
+def test_the_delta_is_built_by_its_kind_starts_at_zero_and_is_read_as_it_was_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(Delta, "kinds", dict(Delta.kinds))
+    names("Add a Δh")
+    delta, h = build_delta({"kind": "LinearDelta"}, (8, 4, 4), 16), torch.randn(2, 8, 4, 4)
+    assert not delta(h, None, 500).any()
+    torch.nn.init.ones_(delta.conv.weight)
+    save_delta(tmp_path / "linear.safetensors", delta, {})
+    assert torch.equal(load_delta(tmp_path / "linear.safetensors")(h, None, 500), delta(h, None, 500))
+
+
+def test_the_experiment_sees_twice_the_strength_go_farther(toy):
+    found = names("Add an experiment")["measure"](toy, n=2, names=["green"], progress=False)
+    assert found["green"]["2.0"]["aimed"]["mean"] > 1.5 * found["green"]["1.0"]["aimed"]["mean"] > 0
+
+
+def test_the_ablation_imports_what_there_is():
+    nodes = [n for n in ast.walk(ast.parse(EXAMPLES["Add an ablation"])) if isinstance(n, ast.ImportFrom)]
+    for node in nodes:
+        assert all(hasattr(import_module(node.module), alias.name) for alias in node.names)
