@@ -5,6 +5,10 @@ differs between backbones (learned variance, v-prediction) ends here; above this
 Source: Asyrp Sec. 3.2 (h-space), Fig. 2.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportOptionalCall=false, reportOptionalMemberAccess=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false
+# diffusers sets its attributes from the configuration
+
 import hashlib
 import json
 import os
@@ -235,7 +239,8 @@ class HSpaceUNet(nn.Module):
         twice = Encoded(
             *(torch.cat([v, v]) if torch.is_tensor(v) else tuple(torch.cat([s, s]) for s in v) for v in z)
         )
-        return self.decode(twice, torch.cat([z.h, h_edit])).chunk(2)
+        plain, edited = self.decode(twice, torch.cat([z.h, h_edit])).chunk(2)
+        return plain, edited
 
     def forward(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Tensor:
         """ε(x_t) (B, C, R, R): decode(encode(x, t))."""

@@ -47,7 +47,7 @@ def convert_state(state: Mapping[str, Tensor], family: str | None = None, **sett
     if family not in (None, *FAMILIES):
         raise WeightsError(f"Unknown family {family!r}; expected one of {', '.join(FAMILIES)}; choose one.")
     found = {name: sum(key.startswith(heads) for key in state) for name, (heads, _, _) in FAMILIES.items()}
-    family = family or max(found, key=found.get)
+    family = family or max(found, key=lambda name: found[name])
     if not found[family]:
         raise WeightsError(
             f"The file has the tensors {', '.join(list(state)[:3])}, …; expected a network of the {family} "
@@ -88,4 +88,4 @@ def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
             f"{path} holds more or less than one state dict ({inside}); expected names and tensors only; save "
             "the network's own state dict with torch.save."
         )
-    return state
+    return dict(state)
