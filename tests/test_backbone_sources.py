@@ -1,30 +1,34 @@
 """Folders in diffusers format, Hub ids, class labels: what `load_backbone` takes besides official files."""
 
+import json
+import re
 import shutil
 
 import huggingface_hub.constants
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from reference_nets import Weights, adm
+from reference_nets import Weights, adm, ddpm
+from safetensors.torch import save_file
+from test_backbones import TINY_DDPM
 from toys import randn, randomised, tiny_unet
 
-from asyrp_lib.backbones import hub
+from asyrp_lib.backbones import hub, native as native_module
 from asyrp_lib.backbones.convert.official import convert_state
-from asyrp_lib.backbones.load import load_backbone
+from asyrp_lib.backbones.load import load_backbone, own_name
 from asyrp_lib.deltas import PreNormConvDelta
 from asyrp_lib.domains import load_domain
 from asyrp_lib.errors import AsyrpError, OfflineError, WeightsError
 from asyrp_lib.method.hspace import HSpaceUNet
 from asyrp_lib.method.process import edit, generate, invert
 from asyrp_lib.method.schedule import NoiseSchedule
-from asyrp_lib.store.weights import digest
+from asyrp_lib.store.weights import digest, read_weights, save_weights
 
 X = randn(2, 3, 16, 16, seed=3)
 
 
 def folder_of(root, layout, old_pickle=False):
-    """A network in diffusers format: a pipeline's folder, or all side by side as in the Hub's DDPMs."""
+    """A network in diffusers format: a pipeline's folder, or everything side by side as the Hub's DDPMs have it."""
     unet, scheduler = (
         tiny_unet(),
         DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction"),
@@ -35,7 +39,7 @@ def folder_of(root, layout, old_pickle=False):
     return HSpaceUNet(unet, NoiseSchedule.from_config(dict(scheduler.config)), "v_prediction")
 
 
-# --- folders --------------------------------------------------------------------------------------
+# --- folders --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layout, inside", [("pipeline", ""), ("pipeline", "unet"), ("flat", "")])
@@ -81,7 +85,167 @@ def test_networks_of_another_kind_are_refused(changes, sentence):
         HSpaceUNet(tiny_unet(**changes), NoiseSchedule.linear())
 
 
-# --- the Hub --------------------------------------------------------------------------------------
+# --- files and folders that lie -------------------------------------------------------------------------------
+
+
+def refused(source, match: str, **settings) -> None:
+    with pytest.raises(WeightsError, match=match) as caught:
+        load_backbone(source, **settings)
+    assert "\n" not in str(caught.value)
+
+
+def rewritten(path, **changes):
+    """A file of the suite with other metadata; a change to None takes an entry out."""
+    state, config = read_weights(path)
+    save_weights(path, state, {key: value for key, value in (config | changes).items() if value is not None})
+    return path
+
+
+@pytest.fixture
+def native(unet, tmp_path):
+    unet.save(tmp_path / "net.safetensors", {})
+    return tmp_path / "net.safetensors"
+
+
+LIES = [
+    {"block_out_channels": [10**9, 10**9]},
+    {"block_out_channels": [32, 10**7]},
+    {"block_out_channels": [32] * 10**5},
+    {"block_out_channels": "wide"},
+    {"layers_per_block": 10**8},
+    {"layers_per_block": [1]},
+    {"num_class_embeds": 10**11},
+    {"time_embedding_dim": 10**8},
+    {"sample_size": 10**9},
+    {"sample_size": [16, 16]},
+    {"sample_size": True},
+    {"down_block_types": ["DownBlock2D", "NoSuchBlock2D"]},
+    {"down_block_types": {"DownBlock2D": 1}},
+    {"attention_head_dim": 0},
+    {"no_such_setting": 3},
+]
+
+
+@pytest.mark.parametrize("lie", LIES, ids=str)
+def test_settings_are_not_believed_before_the_weights_bear_them_out(native, unet, lie, tmp_path, monkeypatch):
+    monkeypatch.setattr(native_module, "build_unet", lambda config: pytest.fail("it was built"))
+    refused(rewritten(native, unet=unet.unet_config | lie), "settings in .* make")
+    if "no_such_setting" in lie:
+        return  # diffusers ignores it in a folder
+    folder_of(tmp_path / "folder", "flat")
+    file = tmp_path / "folder" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | lie))
+    refused(tmp_path / "folder", "settings in .* make")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"betas": None}, {"betas": []}, {"betas": [0.1, "x"]}, {"betas": {"0": 0.1}}, {"betas": 0.1}]
+    + [{"betas": [0.1, float("nan")]}, {"betas": [[0.1]]}, {"betas": [2.0]}, {"unet": [1]}, {"unet": None}]
+    + [{"unet": "net"}, {"prediction_type": None}, {"prediction_type": ["epsilon"]}, {"class_label": "cat"}]
+    + [{"class_label": 1.5}],
+    ids=str,
+)
+def test_metadata_that_is_not_whole_is_one_sentence(native, changes):
+    refused(rewritten(native, **changes), "")
+
+
+def test_nested_metadata_is_one_sentence(native, unet, tmp_path):
+    save_file(unet.unet.state_dict(), native, metadata={"unet": "[" * 10**5})
+    refused(native, "nested metadata|damaged")
+    folder_of(tmp_path / "folder", "flat")
+    for name in ("scheduler_config.json", "config.json"):
+        (tmp_path / "folder" / name).write_text("[" * 10**5)
+        refused(tmp_path / "folder", rf"{name} is missing or damaged")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "\x00"])
+@pytest.mark.parametrize("name", ["config.json", "scheduler_config.json"])
+def test_a_damaged_configuration_is_named(tmp_path, name, content):
+    folder_of(tmp_path, "flat")
+    (tmp_path / name).write_text(content)
+    refused(tmp_path, f"{name} is missing or damaged")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"num_train_timesteps": 10**11}, {"num_train_timesteps": "many"}, {"num_train_timesteps": 0}]
+    + [
+        {"beta_start": "x"},
+        {"beta_end": float("inf")},
+        {"beta_start": -1},
+        {"trained_betas": [0.1] * 100_001},
+    ]
+    + [{"trained_betas": "x"}, {"beta_schedule": ["linear"]}, {"prediction_type": ["epsilon"]}],
+    ids=lambda lie: str(lie)[:50],
+)
+def test_a_schedule_that_cannot_be_is_one_sentence(tmp_path, lie):
+    folder_of(tmp_path, "flat")
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(lie))
+    refused(tmp_path, "")
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(native, unet, tmp_path):
+    state = {name: tensor.clone() for name, tensor in unet.unet.state_dict().items()}
+    state["conv_out.bias"][0] = torch.nan
+    config = read_weights(native)[1]
+    save_weights(native, state, config)
+    refused(native, "'conv_out.bias' is not finite")
+    torch.save(state, tmp_path / "net.pt")
+    refused(tmp_path / "net.pt", "'conv_out.bias' is not finite")
+
+
+def test_expanded_tensors_of_an_official_file_are_refused(tmp_path):
+    torch.save({"temb.dense.0.weight": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "net.pt")
+    refused(tmp_path / "net.pt", "'temb.dense.0.weight' is larger than its data")
+    torch.save({3: torch.zeros(1)}, tmp_path / "net.pt")
+    refused(tmp_path / "net.pt", "expected names and tensors only")
+
+
+@pytest.mark.parametrize("settings", [{"image_size": "large"}, {"image_size": 16, "ch_mult": 3}], ids=str)
+def test_settings_of_another_kind_are_one_sentence(tmp_path, settings):
+    weights = Weights()
+    ddpm(weights, X, torch.tensor([1, 2]), **TINY_DDPM)
+    torch.save(dict(weights), tmp_path / "net.pt")
+    load_backbone(tmp_path / "net.pt", image_size=16)
+    refused(tmp_path / "net.pt", "make no network", **settings)
+
+
+def latent(root, part="vae", index=False):
+    folder_of(root, "pipeline")
+    if index:
+        (root / "model_index.json").write_text(
+            json.dumps({"_class_name": "LDMPipeline", part: ["diffusers", "x"]})
+        )
+    else:
+        (root / part).mkdir()
+    return root
+
+
+@pytest.mark.parametrize("part, index", [("vae", False), ("vqvae", True)])
+@pytest.mark.parametrize("inside", ["", "unet"])
+def test_a_latent_pipeline_is_no_pixel_model(tmp_path, part, index, inside):
+    refused(latent(tmp_path, part, index) / inside, f"latent pipeline .its {part}")
+
+
+def test_a_network_of_texts_is_refused_by_its_class(tmp_path):
+    folder_of(tmp_path, "flat")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"_class_name": "UNet2DConditionModel"}))
+    refused(tmp_path, "holds a UNet2DConditionModel; expected a UNet2DModel")
+
+
+def test_own_names_tell_equal_last_folders_apart(tmp_path, monkeypatch):
+    for place in ("a", "b"):
+        (tmp_path / place / "my model").mkdir(parents=True)
+    names = {own_name(tmp_path / place / "my model") for place in ("a", "b")}
+    names |= {own_name("google/model"), own_name("someone/model")}
+    assert len(names) == 4 and all(re.fullmatch(r"own_(my_)?model_[0-9a-f]{6}", name) for name in names)
+    monkeypatch.chdir(tmp_path / "a")
+    assert own_name("my model") == own_name("../a/my model/") == own_name(tmp_path / "a" / "my model")
+
+
+# --- the Hub --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -144,7 +308,7 @@ def test_what_is_neither_a_path_nor_a_hub_id_is_refused_as_missing(source):
         load_backbone(source)
 
 
-# --- class labels ---------------------------------------------------------------------------------
+# --- class labels ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from asyrp_lib.experiments import boosting
 
 
-def test_a_flat_picture_has_no_fine_energy_and_a_checkerboard_has_nothing_else():
+def test_a_flat_image_has_no_fine_energy_and_a_checkerboard_has_nothing_else():
     flat = torch.full((1, 3, 8, 8), 0.7)
     i = torch.arange(8)
     board = (0.5 * (-1.0) ** (i[:, None] + i)).expand(1, 3, 8, 8)
@@ -27,7 +27,7 @@ def test_noise_has_three_quarters_of_its_energy_in_the_upper_half():
     )
 
 
-def test_every_picture_is_made_with_and_without_boosting(toy):
+def test_every_image_is_made_with_and_without_boosting(toy):
     found = boosting.measure(toy, n=4, names=("green",), reference=8, progress=False)
     assert list(found["runs"]) == ["reconstruction", "green"]
     assert (

@@ -28,7 +28,7 @@ def test_the_ratio_is_that_of_the_means_and_not_the_mean_of_ratios():
 
 def test_shifts_that_add_up_keep_one_over_root_n_by_the_rule_and_all_by_the_sum(coloured):
     found = composition.measure(
-        coloured, n=3, groups=(("red", "green"), ("red", "green", "blue"), ("red", "grey")), progress=False
+        coloured, n=3, groups=(("red", "green"), ("red", "green", "blue")), progress=False
     )
     assert list(found["groups"]) == ["red + green", "red + green + blue"]
     for group, n in (("red + green", 2), ("red + green + blue", 3)):

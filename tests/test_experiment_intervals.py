@@ -13,7 +13,7 @@ def test_the_rule_divides_by_the_steps_and_no_rule_undoes_that():
 
 def test_only_starts_from_the_edits_own_upward_are_run_and_a_later_start_does_less(toy):
     found = intervals.measure(
-        toy, n=3, names=("green", "grey"), t_edits=(100, 200, 500, 800), grids=(), n_long=0, progress=False
+        toy, n=3, names=("green",), t_edits=(100, 200, 500, 800), grids=(), n_long=0, progress=False
     )
     assert found["own"] == {"green": 200} and list(found["t_edit"]["green"]) == ["200", "500", "800"]
     aimed = [run["aimed"]["mean"] for run in found["t_edit"]["green"].values()]

@@ -54,7 +54,7 @@ def test_the_frechet_distance_of_equal_worlds_falls_with_the_size_of_the_samples
     assert means[0] > means[1] > means[2] > 0
 
 
-@pytest.mark.filterwarnings("ignore:An input array is constant")  # the toy shifts every picture alike
+@pytest.mark.filterwarnings("ignore:An input array is constant")  # the toy shifts every image alike
 def test_the_table_holds_every_edit_at_every_strength_and_its_purity(toy):
     data = metrics.measure(toy, n=6, strengths=(0.5, 1.0), steps=4, real=16, sizes=(4, 8), progress=False)
     table = metrics.score_table(data)

@@ -46,7 +46,7 @@ def test_a_random_shift_is_as_long_as_the_trained_one_and_ε_gets_the_length_it_
     )
 
 
-def test_where_h_is_ε_both_shifts_make_the_same_picture(toy, x_T):
+def test_where_h_is_ε_both_shifts_make_the_same_image(toy, x_T):
     delta = toy.delta("green")
     made, caused = robustness.shift_h(toy.unet, x_T, delta, 1.0, "held")
     assert torch.allclose(robustness.shift_eps(toy.unet, x_T, caused["effect"], "held"), made, atol=1e-4)

@@ -14,7 +14,7 @@ def test_the_gain_is_one_at_the_target_zero_at_the_start_and_negative_beyond():
         assert unseen.relative_gain(unseen.absolute_error, PLAIN, edited, TARGET) == pytest.approx([want] * 4)
 
 
-def test_approach_counts_the_pictures_that_came_closer():
+def test_approach_counts_the_images_that_came_closer():
     edited = torch.stack([0.5 * TARGET[0], -0.5 * TARGET[0], TARGET[0], PLAIN[0]])
     found = unseen.approach(unseen.absolute_error, PLAIN, edited, TARGET)
     assert (
@@ -25,7 +25,7 @@ def test_approach_counts_the_pictures_that_came_closer():
     assert found["gain"]["mean"] == pytest.approx(found["before"] - found["after"])
 
 
-def test_every_edit_meets_every_target_and_every_picture_has_one_nearest(toy):
+def test_every_edit_meets_every_target_and_every_image_has_one_nearest(toy):
     found = unseen.measure(toy, n=3, strengths=(1.0,), steps=40, progress=False)
     assert list(found["scores"]) == ["red", "blue"]
     for name in ("red", "blue"):

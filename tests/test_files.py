@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from asyrp_lib.errors import AsyrpError, FileError
+from asyrp_lib.errors import FileError
 from asyrp_lib.store import paths
 from asyrp_lib.store.files import atomic_write, check_writable, lock
 
@@ -126,7 +126,7 @@ def test_a_folder_of_somebody_else_is_one_sentence():
 
 
 def test_a_disk_that_fills_while_writing_is_one_sentence(tmp_path):
-    """A limit on the size of files stands for the disk; safetensors and torch.save meet it in their own ways."""
+    """A limit on the size of files stands for the disk: safetensors and torch.save have their own errors."""
     program = """
 import resource, signal, sys, torch
 from pathlib import Path
@@ -252,7 +252,3 @@ def test_a_user_without_a_home_has_no_cache_and_keeps_state_with_the_runs(monkey
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # what it does where there is no home
     assert paths.cache_dir() is None and paths.state_dir() == paths.runs_dir() / "state"
-
-
-def test_the_error_is_one_of_the_suite():
-    assert issubclass(FileError, AsyrpError)

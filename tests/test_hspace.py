@@ -6,12 +6,17 @@ import torch
 from diffusers import DDIMScheduler
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from toys import FAMILIES, randn, tiny_model, tiny_unet
+from toys import FAMILIES, randn, randomised, relative_error, tiny_model, tiny_unet
 
-from asyrp_lib import api
-from asyrp_lib.errors import WeightsError
+from asyrp_lib import api, device
+from asyrp_lib.deltas import ConvDelta
+from asyrp_lib.domains.codec import Codec
+from asyrp_lib.errors import AsyrpError, UnknownNameError, WeightsError
+from asyrp_lib.method import hspace
 from asyrp_lib.method.hspace import HSpaceUNet
+from asyrp_lib.method.process import walk
 from asyrp_lib.method.schedule import NoiseSchedule
+from asyrp_lib.store.weights import module_digest
 
 X = randn(2, 3, 16, 16, seed=3)
 EACH_FAMILY = pytest.mark.parametrize("family", list(FAMILIES))
@@ -21,7 +26,7 @@ EACH_FAMILY = pytest.mark.parametrize("family", list(FAMILIES))
 @pytest.mark.parametrize("t", [0, 400, 999, torch.tensor([999, 3])], ids=str)
 def test_decoding_what_was_encoded_is_the_forward_pass_bit_for_bit(family, t):
     model = tiny_model(family)
-    want = model.unet(X, t).sample[:, :3]
+    want = model.net(X, t).sample[:, :3]
     assert torch.equal(model.decode(model.encode(X, t)), want)
     assert torch.equal(model(X, t), want)
 
@@ -29,7 +34,7 @@ def test_decoding_what_was_encoded_is_the_forward_pass_bit_for_bit(family, t):
 @EACH_FAMILY
 def test_h_is_the_output_of_the_mid_block(family):
     model, seen = tiny_model(family), []
-    hook = model.unet.mid_block.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    hook = model.net.mid_block.register_forward_hook(lambda module, inputs, output: seen.append(output))
     z = model.encode(X, 500)
     hook.remove()
     assert torch.equal(z.h, seen[0]) and z.h.shape == (2, model.h_channels, 8, 8)
@@ -59,8 +64,8 @@ def test_the_shape_of_h_is_known_without_a_pass(family, changes):
 def test_decoding_a_shifted_h_equals_a_hook_that_shifts_the_mid_block(family):
     model, shift = tiny_model(family), randn(2, 64, 8, 8, seed=4)
     z = model.encode(X, 500)
-    hook = model.unet.mid_block.register_forward_hook(lambda module, inputs, output: output + shift)
-    want = model.unet(X, 500).sample[:, :3]
+    hook = model.net.mid_block.register_forward_hook(lambda module, inputs, output: output + shift)
+    want = model.net(X, 500).sample[:, :3]
     hook.remove()
     assert torch.equal(model.decode(z, z.h + shift), want)
     assert not torch.allclose(want, model.decode(z), atol=1e-3)
@@ -77,13 +82,13 @@ def test_two_bottlenecks_decoded_as_one_batch_give_what_each_gives_alone(family)
 
 def test_learned_variance_channels_are_dropped():
     model = tiny_model("iddpm")
-    assert model.unet(X, 500).sample.shape == (2, 6, 16, 16) and model(X, 500).shape == (2, 3, 16, 16)
+    assert model.net(X, 500).sample.shape == (2, 6, 16, 16) and model(X, 500).shape == (2, 3, 16, 16)
 
 
 @pytest.mark.parametrize("t", [0, 1, 500, 999])
 def test_v_prediction_gives_epsilon_as_sqrt_alpha_v_plus_sqrt_one_minus_alpha_x(t):
     model = tiny_model("embedded", "v_prediction")
-    a, v = model.schedule.alpha_bar(t), model.unet(X, t).sample
+    a, v = model.schedule.alpha_bar(t), model.net(X, t).sample
     assert torch.allclose(model(X, t), a**0.5 * v + (1 - a) ** 0.5 * X, atol=1e-6)
 
 
@@ -94,7 +99,7 @@ def test_v_prediction_takes_the_noise_level_of_each_image():
 
 def test_the_network_is_frozen_and_h_still_carries_gradients():
     model = tiny_model()
-    assert not any(p.requires_grad for p in model.parameters()) and not model.unet.training
+    assert not any(p.requires_grad for p in model.parameters()) and not model.net.training
     z = model.encode(X, 500)
     shift = torch.zeros_like(z.h, requires_grad=True)
     model.decode(z, z.h + shift).square().sum().backward()
@@ -105,7 +110,7 @@ def test_a_class_conditional_network_takes_labels():
     model = HSpaceUNet(tiny_unet(num_class_embeds=5), NoiseSchedule.linear())
     labels = torch.tensor([1, 4])
     assert torch.equal(
-        model.decode(model.encode(X, 500, labels)), model.unet(X, 500, class_labels=labels).sample
+        model.decode(model.encode(X, 500, labels)), model.net(X, 500, class_labels=labels).sample
     )
 
 
@@ -217,10 +222,116 @@ def test_the_same_weights_with_other_heads_are_another_network_to_the_cache(tmp_
     ends = []
     for heads in (16, 32):  # no tensor shows them
         model = HSpaceUNet(tiny_unet("iddpm", attention_head_dim=heads), NoiseSchedule.linear())
-        ends.append(api.invert(SimpleNamespace(unet=model, resolution=16), X, steps=3, progress=False))
-    assert len(list(tmp_path.iterdir())) == 2 and not torch.equal(*ends)
+        ends.append(
+            api.invert(SimpleNamespace(unet=model, resolution=16, codec=Codec()), X, steps=3, progress=False)
+        )
+    assert len(list((tmp_path / "tensors").glob("*.safetensors"))) == 2 and not torch.equal(*ends)
 
 
 @pytest.mark.parametrize("resolution, pictures", [(32, 512), (64, 128), (256, 8), (1024, 1)])
 def test_a_pass_takes_as_many_pictures_as_suit_the_resolution(resolution, pictures):
     assert HSpaceUNet(tiny_unet(sample_size=resolution), NoiseSchedule.linear()).batch_size == pictures
+
+
+def test_the_rule_for_precision_is_size_and_device(monkeypatch):
+    monkeypatch.delenv("ASYRP_PRECISION", raising=False)
+    cpu, large, small = torch.device("cpu"), 113_000_000, 3_000_000
+    for able in (True, False):
+        monkeypatch.setattr(device, "has_bf16", lambda _, able=able: able)
+        assert device.pick_precision(cpu, small) == "fp32"
+        assert device.pick_precision(cpu, large) == ("bf16" if able else "fp32")
+        assert device.pick_precision(cpu, large, "fp32") == "fp32"
+    monkeypatch.setenv("ASYRP_PRECISION", "bf16")
+    assert device.pick_precision(cpu, small) == "bf16" and device.pick_precision(cpu, small, "fp32") == "fp32"
+    monkeypatch.setenv("ASYRP_PRECISION", "fp8")
+    with pytest.raises(UnknownNameError, match="'fp8'; expected fp32 or bf16"):
+        device.pick_precision(cpu, small)
+
+
+@EACH_FAMILY
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_bf16_gives_the_epsilon_of_fp32_within_two_percent_in_float32(family, prediction_type):
+    exact = tiny_model(family, prediction_type)
+    model = exact.to_precision("bf16")
+    assert (exact.precision, model.precision) == ("fp32", "bf16")
+    for t in (999, torch.tensor([20, 700])):
+        z, want = model.encode(X, t), exact.encode(X, t)
+        assert z.h.dtype == z.emb.dtype == torch.float32 and torch.equal(z.emb, want.emb)
+        for got, eps in zip(model.decode_pair(z, z.h + 1), exact.decode_pair(want, want.h + 1)):
+            assert got.dtype == torch.float32
+            assert 0 < ((got - eps).norm() / eps.norm()).item() < 0.02
+
+
+def test_bf16_keeps_what_a_delta_is_bound_to_and_leaves_the_network_it_came_from_alone():
+    exact = tiny_model()
+    before = exact(X, 500)
+    model = exact.to_precision("bf16", torch.contiguous_format)
+    assert model.digest() == exact.digest() and model.to_precision("bf16") is model
+    assert module_digest(model) != module_digest(exact)  # cached inversions of the two must differ
+    assert torch.equal(exact(X, 500), before)
+    with pytest.raises(AsyrpError, match="rounded to bf16"):
+        model.to_precision("fp32")
+
+
+def test_a_class_bound_in_bf16_stays_bound():
+    model = HSpaceUNet(tiny_unet(num_class_embeds=5), NoiseSchedule.linear())
+    for bound in (model.to_precision("bf16").for_class(2), model.for_class(2).to_precision("bf16")):
+        assert bound.precision == "bf16" and int(bound.class_label) == 2
+        assert bound.digest() == model.for_class(2).digest() != model.digest()
+        assert bound(X, 500).isfinite().all()
+
+
+def test_a_gradient_flows_through_the_bf16_decoder():
+    grads = []
+    for precision in ("fp32", "bf16"):
+        model = tiny_model().to_precision(precision)
+        z = model.encode(X, 500)
+        shift = torch.zeros_like(z.h, requires_grad=True)
+        model.decode(z, z.h + shift).square().mean().backward()
+        grads.append(shift.grad)
+    assert grads[1].dtype == torch.float32
+    assert (grads[0] - grads[1]).norm() < 0.05 * grads[0].norm()
+
+
+@pytest.mark.parametrize("how", ["to_precision", "bfloat16"])
+def test_a_bf16_network_inverts_and_edits_and_trains(tmp_path, monkeypatch, how):
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    model = tiny_model().to_precision("bf16") if how == "to_precision" else tiny_model().bfloat16()
+    domain = SimpleNamespace(unet=model, resolution=16, codec=Codec())
+    x_T = api.invert(domain, X, steps=3, progress=False)
+    exact = api.invert(SimpleNamespace(**{**vars(domain), "unet": tiny_model()}), X, steps=3, progress=False)
+    assert x_T.dtype == torch.float32 and 0 < (x_T - exact).norm() / exact.norm() < 0.04
+    delta = randomised(ConvDelta(64, model.temb_dim), scale=0.05)
+    shift = lambda z, t: delta(z.h, z.emb, t)
+    now = next(walk(model, x_T, [(999, 500)], shift))
+    now.P.square().mean().backward()
+    assert now.x.dtype == torch.float32 and delta.conv1.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+def test_memory_formats_differ_by_rounding_only(memory_format):
+    model = tiny_model("iddpm")
+    want = model(X, 500)
+    other = model.to_precision("fp32", memory_format)
+    assert other is model and model.memory_format == memory_format
+    assert relative_error(model(X, 500), want) < 1e-5
+    assert tiny_model().to_precision().memory_format == torch.channels_last  # the rule for a CPU
+
+
+@pytest.mark.parametrize("limit, batches", [(0, [2, 2]), (1e12, [4])])
+def test_a_pair_is_one_batch_where_the_work_is_small(monkeypatch, limit, batches):
+    monkeypatch.setattr(hspace, "PAIR_WORK", limit)
+    model, seen = tiny_model(), []
+    z = model.encode(X, 500)
+    model.net.conv_out.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    model.decode_pair(z, z.h + 1)
+    assert seen == batches
+
+
+def test_one_time_for_all_asks_no_tensor_for_it(monkeypatch):
+    model = tiny_model("embedded", "v_prediction")
+    want = model(X, torch.tensor([700, 700]))
+    monkeypatch.setattr(
+        NoiseSchedule, "alpha_bar_at", None
+    )  # it copies the times to the CPU: a GPU would wait
+    assert torch.allclose(model(X, 700), want, atol=1e-6)

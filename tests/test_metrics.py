@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from toys import ToyClip
 
 from asyrp_lib.errors import ImageError, OfflineError
+from asyrp_lib.measure.frechet import inception, inception_features
 from asyrp_lib.measure.perceptual import PerceptualDistance
-from asyrp_lib.measure.scores import frechet_distance, inception, leakage_table, segmentation_consistency
+from asyrp_lib.measure.scores import clip_features, frechet_distance, segmentation_consistency
+from asyrp_lib.measure.stats import ratio_of_means, summary
 
 
 def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
@@ -19,12 +22,12 @@ def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
     assert frechet_distance(a, b) == pytest.approx(want, rel=1e-8)
 
 
-def test_the_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_pictures_than_features():
+def test_the_frechet_distance_of_a_set_to_itself_is_zero_even_with_fewer_images_than_features():
     a = np.random.default_rng(1).normal(size=(10, 64))
     assert abs(frechet_distance(a, a)) < 1e-9
 
 
-def test_one_picture_has_no_frechet_distance():
+def test_one_image_has_no_frechet_distance():
     with pytest.raises(ImageError, match="at least 2"):
         frechet_distance(np.zeros((1, 4)), np.zeros((5, 4)))
 
@@ -54,8 +57,14 @@ def test_a_calibrated_perceptual_distance_puts_x_T_where_lpips_does():
     assert float(distance(images, images).abs().max()) == 0
 
 
-def test_the_leakage_table_averages_over_pictures():
-    import pandas as pd
+def test_bytes_are_no_images_for_a_frechet_distance():
+    with pytest.raises(ImageError, match="divide bytes"):
+        clip_features(ToyClip(4), torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
+    with pytest.raises(ImageError, match="divide bytes"):
+        inception_features(torch.nn.Linear(1, 1), torch.full((2, 3, 4, 4), 255.0))
 
-    shifts = {"smiling": pd.DataFrame({"smile": [1.0, 3.0], "age": [0.0, 0.0]})}
-    assert leakage_table(shifts, ["smile", "age"]).loc["smiling"].tolist() == [2.0, 0.0]
+
+def test_one_value_has_a_mean_and_no_spread():
+    assert summary([2.0]) == {"mean": 2, "std": None, "low": None, "high": None, "n": 1}
+    assert ratio_of_means([1.0], [2.0]) == {"mean": 0.5, "low": None, "high": None, "n": 1}
+    assert ratio_of_means([1.0, 1.0], [0.0, 0.0])["mean"] is None

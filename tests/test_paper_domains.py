@@ -399,6 +399,18 @@ def test_lpips_is_the_original_one_where_it_is_at_hand(tmp_path, monkeypatch, un
     )
 
 
+def test_an_alexnet_that_is_none_is_one_sentence(tmp_path, monkeypatch, unet):
+    monkeypatch.setenv("ASYRP_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(lpips, "ALEXNET", Remote(ALEXNET.name))
+    (tmp_path / "lpips").mkdir()
+    for content in (b"", b"no pickle", {"features.0.weight": torch.zeros(2)}, [1]):
+        (tmp_path / "lpips" / fetch.RECORD).unlink(missing_ok=True)
+        file = tmp_path / "lpips" / ALEXNET.name
+        file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
+        with pytest.raises(WeightsError, match="no AlexNet of torchvision"):
+            lpips.perceptual_distance(unet)
+
+
 def test_without_lpips_our_own_distance_serves_and_says_so(tmp_path, monkeypatch, unet):
     monkeypatch.setenv("ASYRP_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))

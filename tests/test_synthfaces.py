@@ -151,12 +151,12 @@ def test_inversions_are_cached_by_content(domain, tmp_path, monkeypatch):
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
     x_0 = domain.images("test", 1)
     first = al.invert(domain, x_0, steps=3, progress=False)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
     assert torch.equal(first, al.invert(domain, x_0, steps=3, progress=False))
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
     al.invert(domain, -x_0, steps=3, progress=False)
-    assert len(list(tmp_path.iterdir())) == 2
-    for file in tmp_path.iterdir():
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+    for file in tmp_path.rglob("*.safetensors"):
         file.write_bytes(b"broken")
     assert torch.equal(first, al.invert(domain, x_0, steps=3, progress=False))
 

@@ -3,17 +3,23 @@
 # pyright: reportAttributeAccessIssue=false, reportOptionalCall=false, reportOptionalMemberAccess=false
 # diffusers sets its attributes from the configuration
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from diffusers import UNet2DModel
 from diffusers.models.attention_processor import Attention
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
+from ..errors import WeightsError
+
 #: Settings of `build_unet` that `UNet2DModel` does not know.
 EXTRAS = ("sinusoid_channels", "entry_channels", "num_heads")
+#: Largest side of images in pixels that is believed.
+_LARGEST = 8192
 
 
 def build_unet(config: Mapping[str, Any]) -> UNet2DModel:
@@ -23,9 +29,11 @@ def build_unet(config: Mapping[str, Any]) -> UNet2DModel:
         config: arguments of `UNet2DModel`, and, only where the network needs them,
             sinusoid_channels: length of the sinusoids of t, if it is not the width of the first level,
             entry_channels: channels that `conv_in` gives, if they are not the width of the first level,
-            num_heads: attention heads of every layer whatever its width; `attention_head_dim` fixes their width instead.
+            num_heads: attention heads of every layer whatever its width; `attention_head_dim` fixes their
+                width instead.
     Returns:
-        The network; what it was changed by is in its `config`, so that saving it and building it again is the identity.
+        The network; what it was changed by is in its `config`, so that saving it and building it again is
+        the identity.
     """
     extras = {key: config[key] for key in EXTRAS if config.get(key) is not None}
     unet = UNet2DModel(**{key: value for key, value in config.items() if key not in EXTRAS})
@@ -47,6 +55,39 @@ def build_unet(config: Mapping[str, Any]) -> UNet2DModel:
     if extras:
         unet.register_to_config(**extras)
     return unet
+
+
+def plan_unet(config: Any, most: int, source: str | os.PathLike) -> None:
+    """Build a network on no device, so that only what its file can fill is ever allocated.
+
+    Args:
+        config: of `build_unet`, from somebody's file.
+        most: numbers that the file holds.
+        source: what to call it in an error.
+    Raises:
+        WeightsError: the settings make no network, or one over twice as large as the file.
+    """
+    try:
+        if not isinstance(config, Mapping):
+            raise TypeError(f"they are a {type(config).__name__}")
+        size = config.get("sample_size")
+        if size is not None and (type(size) is not int or not 0 < size <= _LARGEST):
+            raise ValueError(f"sample_size is {str(size):.40}")
+        widths, layers = config.get("block_out_channels", ()), config.get("layers_per_block", 2)
+        if not isinstance(widths, (list, tuple)) or len(widths) > 16 or not layers <= 64:
+            raise ValueError("more than 16 levels or 64 layers in each")  # would take hours even on no device
+        with torch.device("meta"):
+            size = sum(p.numel() for p in build_unet(config).parameters())
+    except Exception as error:  # whatever diffusers and torch trip over
+        raise WeightsError(
+            f"The settings in {source} make no network ({' '.join(str(error).split())[:200]}); expected "
+            "those of a UNet2DModel; fetch it again."
+        ) from error
+    if size > 2 * most + 1000:  # a tensor that is missing or misshapen is better named one by one
+        raise WeightsError(
+            f"The settings in {source} make a network of {size:.3g} weights, its file has room for "
+            f"{most:.3g}; expected them to agree; fetch it again."
+        )
 
 
 def _like(block: ResnetBlock2D, in_channels: int) -> ResnetBlock2D:

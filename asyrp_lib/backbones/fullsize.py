@@ -1,7 +1,7 @@
-"""Networks of the paper's sizes with random weights: does this machine load and run them, how fast, in how much memory?
+"""Networks of the paper's sizes with random weights: does this machine run them, how fast, in how much memory?
 
-`python -m asyrp_lib.backbones.fullsize` measures each in a process of its own, through the public loader, from an official
-file that it makes up, and writes `data/results/fullsize_<device>.json`.
+`python -m asyrp_lib.backbones.fullsize` measures each in a process of its own, through the public loader, from an
+official file that it makes up, and writes `data/results/fullsize_<device>.json`.
 """
 
 import argparse
@@ -14,9 +14,10 @@ from pathlib import Path
 
 import torch
 
-from ..device import pick_device
-from ..measure.bench import peak_megabytes
+from ..device import peak_megabytes, pick_device
+from ..method.hspace import HSpaceUNet
 from ..method.process import sample_noise
+from ..method.schedule import NoiseSchedule
 from ..store.files import atomic_write
 from ..store.results import save_result
 from .build import build_unet
@@ -50,6 +51,15 @@ FULL_SIZE = {
     "imagenet_adm": ("openai", _ADM),
     "imagenet_adm_cond": ("openai", {**_ADM, "num_classes": 1000}),
 }
+
+
+def random_unet(name: str = "celeba_hq_ddpm", seed: int = 0) -> HSpaceUNet:
+    """One of `FULL_SIZE` with the random weights it starts training from, on the CPU."""
+    family, config = FULL_SIZE[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = build_unet((ddpm_arguments if family == "ddpm" else openai_arguments)(config))
+    return HSpaceUNet(net, NoiseSchedule.linear())
 
 
 def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
@@ -93,7 +103,7 @@ def measure(path: Path, device: torch.device) -> dict:
         return round(clock[-1] - clock[-2], 3)
 
     model = load_backbone(path).to(device)
-    if model.unet.class_embedding is not None:
+    if model.net.class_embedding is not None:
         model = model.for_class(0)
     row = {"parameters": sum(p.numel() for p in model.parameters()), "load_s": lap()}
     x = sample_noise([0], (model.channels, model.resolution, model.resolution), device)
@@ -146,9 +156,8 @@ def main() -> None:
             print(
                 f"{name:<18}" + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True
             )
-    print(
-        f"wrote {save_result(f'fullsize_{device.type}', rows, {'batch': 1, 't': 500, 'seed': 0}, started=started)}"
-    )
+    settings = {"batch": 1, "t": 500, "seed": 0}
+    print(f"wrote {save_result(f'fullsize_{device.type}', rows, settings, started=started)}")
 
 
 if __name__ == "__main__":

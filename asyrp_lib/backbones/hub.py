@@ -9,7 +9,7 @@ from ..errors import OfflineError, WeightsError
 
 
 def hub_folder(repo: str, revision: str | None = None) -> Path:
-    """The U-Net and the scheduler of a repository in diffusers format, fetched if they are not in the Hub's cache.
+    """The U-Net and the scheduler of a repository in diffusers format, fetched if the Hub's cache lacks them.
 
     Args:
         repo: "owner/name", e.g. "google/ddpm-celebahq-256".
@@ -22,7 +22,12 @@ def hub_folder(repo: str, revision: str | None = None) -> Path:
     """
     for suffix in ("safetensors", "bin"):  # pickles only where there is nothing else
         files = ["config.json", "scheduler_config.json", f"diffusion_pytorch_model*.{suffix}*"]
-        wanted = [*files, *(f"unet/{name}" for name in files), "scheduler/scheduler_config.json"]
+        wanted = [
+            "model_index.json",
+            *files,
+            *(f"unet/{name}" for name in files),
+            "scheduler/scheduler_config.json",
+        ]
         try:
             folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
         except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:

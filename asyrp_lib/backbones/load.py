@@ -1,5 +1,6 @@
 """One loader for every backbone: an official file, a file of this suite, a diffusers folder, a Hub id."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from ..method.hspace import HSpaceUNet
 from ..method.schedule import NoiseSchedule
 from .convert import load_official_unet
 from .hub import hub_folder
+from .native import read_json
 
 #: Endings of checkpoint files; a path that ends so is no Hub id.
 SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
@@ -26,16 +28,17 @@ def load_backbone(
     """A frozen diffusion network, ready for the engine.
 
     Args:
-        source: an official `.pt`, `.ckpt` or `.pth` file; a `.safetensors` file that `HSpaceUNet.save` wrote; a folder in
-            diffusers format; or a Hub id such as "google/ddpm-celebahq-256", if there is no such path.
-        family: of an official file, see `load_official_unet`.
+        source: an official `.pt`, `.ckpt` or `.pth` file; a `.safetensors` file that `HSpaceUNet.save`
+            wrote; a folder in diffusers format; or a Hub id such as "google/ddpm-celebahq-256", if there is
+            no such path.
+        family, settings: of an official file, see `load_official_unet`.
         class_label: of a class-conditional network (ImageNet), see `HSpaceUNet`; None: bind one later.
         revision: of a Hub repository.
-        settings: of an official file, see `load_official_unet`.
     Returns:
-        The network on the CPU.  An official file brings no schedule: it gets the linear one, the paper's for all of them.
+        The network on the CPU; one of an official file has the linear schedule, the paper's for all of them.
     Raises:
-        WeightsError: missing, damaged, of an unknown architecture, or a tensor missing, extra or misshapen (named).
+        WeightsError: missing, damaged, of latents or of an unknown architecture, or a tensor missing, extra
+            or misshapen (named).
         OfflineError: a Hub id that is neither cached nor reachable.
         AsyrpError: a class label that the network does not know.
     """
@@ -46,8 +49,8 @@ def load_backbone(
     on_hub = is_hub_id(source)
     if not path.exists() and not on_hub:
         raise WeightsError(
-            f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a Hub id "
-            "such as google/ddpm-celebahq-256; check the path."
+            f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a "
+            "Hub id such as google/ddpm-celebahq-256; check the path."
         )
     told = [*(["family"] if family else []), *settings]
     if told:
@@ -55,15 +58,37 @@ def load_backbone(
             f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official "
             "checkpoint files only; leave them out."
         )
-    model = HSpaceUNet.from_pretrained(hub_folder(str(source), revision) if on_hub else path)
+    path = hub_folder(str(source), revision) if on_hub else path
+    _refuse_latents(path)
+    model = HSpaceUNet.from_pretrained(path)
     return model if class_label is None else model.for_class(class_label)
 
 
 def is_hub_id(source: str | os.PathLike) -> bool:
-    """Whether something is written like "owner/name" and is no path that exists, nor the name of a checkpoint file."""
+    """Whether something is written like "owner/name" and is neither a path nor a checkpoint file's name."""
     path = Path(source)
     return bool(
         not path.exists()
         and path.suffix not in SUFFIXES
         and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source))
     )
+
+
+def own_name(source: str | os.PathLike) -> str:
+    """A name for one's own network that no other path or Hub id has: own_<last folder>_<6 digits of a hash>."""
+    whole = str(source) if is_hub_id(source) else str(Path(source).resolve())
+    last = re.sub(r"[^\w.-]", "_", Path(whole).name)
+    return f"own_{last}_{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
+
+
+def _refuse_latents(path: Path) -> None:
+    """Raise WeightsError for the folder of a latent pipeline, or the unet/ in it."""
+    for folder in (path, path.parent) if path.name == "unet" else (path,):
+        parts = {name for name in ("vae", "vqvae", "movq") if (folder / name).is_dir()}
+        if (index := folder / "model_index.json").is_file():
+            parts |= {name for name in read_json(index) if name in ("vae", "vqvae", "movq")}
+        if parts:
+            raise WeightsError(
+                f"{path} is of a latent pipeline (its {sorted(parts)[0]} stands between images and the "
+                "U-Net); expected a U-Net that sees pixels, such as google/ddpm-celebahq-256; choose another."
+            )

@@ -1,15 +1,22 @@
-"""The paper's claims as measurements: one module for each, whose `measure` answers with the numbers that a notebook shows."""
+"""The paper's claims as measurements, one module each; `measure` gives the numbers that a notebook shows."""
 
 import inspect
 import time
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-from ..errors import UnknownNameError
-from ..store.paths import data_dir
-from ..store.results import load_result, save_result
+import pandas as pd
 
-#: name -> what is asked; the module of that name has `measure(domain, *, n, …, progress) -> dict`, expressible in JSON
+from ..errors import AsyrpError, UnknownNameError
+from ..store import results
+from ..store.cache import module_digest
+from ..store.files import atomic_write
+from ..store.results import save_result
+from .rows import tidy
+from .trial import Trial
+
+#: name -> what is asked; the module of that name has `measure(domain, *, n, …) -> dict`, expressible in JSON
 EXPERIMENTS = {
     "unseen": "do edits reach targets that the frozen model never saw?",
     "reach": "can h-space draw an unseen target at all, if f_t is shown it instead of being told?",
@@ -18,7 +25,7 @@ EXPERIMENTS = {
     "robustness": "is a random shift of h harmless where one of ε is not?",
     "consistency": "how much of an edit do Δh_t^mean and Δh^global keep?",
     "intervals": "what do t_edit and the number of steps do?",
-    "boosting": "does noise in the last steps make pictures more real, and what does it cost?",
+    "boosting": "does noise in the last steps make images more real, and what does it cost?",
     "metrics": "do S_dir, SC and the Fréchet distance tell a true edit from a false one?",
 }
 
@@ -27,32 +34,67 @@ def measure(domain, name: str, /, **settings) -> dict:
     """Run one experiment.
 
     Args:
-        domain: a Domain.
+        domain: a Domain with f_t.
         name: one of `EXPERIMENTS`.
-        settings: of that module's `measure`, e.g. n; the rest keep their defaults.
+        settings: of that module's `measure`; the rest keep their defaults.  Common to them: n, how many test
+            images; names, of the edits, which must all be trained (None: the usual ones, or what the domain
+            has); trial, what another experiment began with; progress.
     Raises:
-        UnknownNameError: no such experiment, or it has no such setting.
+        UnknownNameError: no such experiment, or it has no such setting, or an edit is not known.
+        WeightsError: an edit that was named has no f_t, or a damaged one.
+        DomainError: the domain has no f_t of the kind.
     """
     known = _defaults(name)
-    if unknown := settings.keys() - known.keys() - {"progress"}:
+    if unknown := settings.keys() - known.keys() - {"progress", "trial"}:
         raise UnknownNameError(
-            f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are {', '.join(known)}."
+            f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are "
+            f"{', '.join(known)}."
         )
     return _module(name).measure(domain, **settings)
 
 
-def store(domain, name: str, /, **settings) -> Path:
-    """Run one experiment and write `data/results/<domain>_<name>.json` with all its settings."""
+def store(
+    domain, name: str, /, *, trial=None, replace: bool = False, progress: bool = True, **settings
+) -> Path:
+    """Run one experiment and keep its result as JSON, with its settings, and as rows in a CSV beside it.
+
+    Args:
+        domain, name, settings: see `measure`.
+        trial: see `shared_trial`.
+        replace: write over the result in data/results; else what is there stays, and this one goes to
+            runs/results.
+    Raises:
+        AsyrpError: the result to replace was measured on more images.
+    """
+    asked = {"domain": domain.name, **_defaults(name), **settings}
+    if replace and result_file(domain, name).exists():
+        before = stored(domain, name)["provenance"]["settings"].get("n", 0)
+        if asked["n"] < before:
+            raise AsyrpError(
+                f"The stored {name} of {domain.name} was measured on {before} images; {asked['n']} "
+                f"cannot replace them; give n >= {before}, or leave replace out."
+            )
     started = time.monotonic()
-    data = measure(domain, name, **settings)
-    return save_result(
-        f"{domain.name}_{name}", data, {"domain": domain.name, **_defaults(name), **settings}, started=started
-    )
+    data = measure(domain, name, trial=trial, progress=progress, **settings)
+    rows = tidy(name, domain.name, data)
+    edits = [edit for edit in rows["edit"].dropna().unique() if edit in domain.edits]
+    digests = {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)}
+    digests |= {f"f_t {edit}": module_digest(domain.delta(edit)) for edit in edits}
+    made_by = {"started": started, "device": domain.unet.device, "digests": digests, "replace": replace}
+    file = save_result(f"{domain.name}_{name}", data, asked, **made_by)
+    with atomic_write(file.with_suffix(".csv")) as temporary:
+        rows.to_csv(temporary, index=False)
+    return file
+
+
+def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
+    """Images that several experiments begin with, as many as the largest needs."""
+    return Trial(domain, max(_defaults(name)["n"] for name in names) if n is None else n)
 
 
 def result_file(domain, name: str) -> Path:
-    """Where `store` writes."""
-    return data_dir() / "results" / f"{domain.name}_{name}.json"
+    """Where `stored` reads."""
+    return results.result_file(f"{domain.name}_{name}")
 
 
 def stored(domain, name: str) -> dict:
@@ -61,9 +103,13 @@ def stored(domain, name: str) -> dict:
     Raises:
         WeightsError: it is missing; names the command that makes it.
     """
-    return load_result(
-        f"{domain.name}_{name}", f"python -m asyrp_lib experiment {name} --domain {domain.name}"
-    )
+    command = f"python -m asyrp_lib experiment {name} --domain {domain.name}"
+    return results.load_result(f"{domain.name}_{name}", command)
+
+
+def stored_rows(domain, name: str) -> pd.DataFrame:
+    """A stored result as rows; see `rows.COLUMNS`.  Raises as `stored` does."""
+    return tidy(name, domain.name, stored(domain, name)["data"])
 
 
 def _module(name: str):
@@ -75,4 +121,8 @@ def _module(name: str):
 def _defaults(name: str) -> dict:
     """The settings of an experiment and their defaults."""
     parameters = inspect.signature(_module(name).measure).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "progress"}
+    return {
+        p.name: p.default
+        for p in parameters
+        if p.kind is p.KEYWORD_ONLY and p.name not in ("trial", "progress")
+    }

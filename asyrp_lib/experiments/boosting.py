@@ -1,40 +1,44 @@
-"""Quality boosting: does noise in the last steps make pictures more real, and what does it cost?  (Asyrp Sec. 3.4, Fig. 11)"""
+"""Quality boosting: does noise in the last steps make images more real, at what cost?  (Asyrp Sec. 3.4)"""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from ..api import edit, invert
 from ..measure.frechet import frechet_summary
-from ..measure.judge import chosen, scores, summaries
+from ..measure.judge import chosen, summaries
 from ..measure.scores import clip_features
 from ..measure.stats import summary
+from ..progress import tqdm
+from .trial import Trial, begin
 
 
 def measure(
-    domain, *, n: int = 64, names: Sequence[str] | None = None, reference: int = 512, progress: bool = True
+    domain,
+    *,
+    n: int = 64,
+    names: Sequence[str] | None = None,
+    reference: int = 512,
+    trial: Trial | None = None,
+    progress: bool = True,
 ) -> dict:
-    """Reconstruct and edit test pictures with quality boosting below `domain.t_boost`, below half of it, and without.
+    """Reconstruct and edit test images with quality boosting below `domain.t_boost`, half of it, and 0.
 
     Args:
-        domain: a Domain with f_t and a t_boost.
-        n: test pictures.
-        names: of the edits, those without an f_t are left out; None: smiling and old, or what the domain has
-            (`Domain.trained_like`).
-        reference: other real pictures, of the training split, that the Fréchet distance compares with.
-        progress: show a progress bar.
+        names: of the edits; None: smiling and old, or what there is.
+        reference: other real images, of the training split, that the Fréchet distance compares with.
     Returns:
         t_boost: the domain's, by the rule;
-        real: of the n test pictures themselves: `fine`, `fd`;
-        runs: "reconstruction" or edit -> t_boost -> scores (`judge.scores`, edits only), distance_to_original (perceptual),
-        fine (`fine_energy` relative to that of the picture's original), fd (FD-CLIP to the reference, see `frechet_summary`).
-    Raises:
-        DomainError: none of the edits is trained.
+        real: of the n test images themselves: `fine`, `fd`;
+        runs: "reconstruction" or edit -> t_boost -> scores (edits only), distance_to_original (perceptual),
+            fine
+        (`fine_energy` relative to that of the original), fd (FD-CLIP to the reference, see
+        `frechet_summary`).
     Source: Asyrp Sec. 3.4, Eq. 12; Sec. 4 (LPIPS(x, x_t) = 1.2).
     """
-    deltas, x_0 = chosen(domain, names, ("smiling", "old")), domain.images("test", n)
+    deltas = chosen(domain, names, ("smiling", "old"))
+    trial = begin(domain, trial, n, progress)
+    x_0 = trial.x_0
     real = clip_features(domain.clip, domain.images("train", reference))
     found = {
         "t_boost": domain.t_boost,
@@ -44,19 +48,17 @@ def measure(
             "fd": frechet_summary(clip_features(domain.clip, x_0), real),
         },
     }
-    x_T = invert(domain, x_0, progress=progress)
-    starts, plain = sorted({0, domain.t_boost // 2, domain.t_boost}), None
+    starts = sorted({0, domain.t_boost // 2, domain.t_boost})
     runs = [(name, start) for name in ("reconstruction", *deltas) for start in starts]
     for name, start in tqdm(runs, desc="boosting", unit="run", disable=not progress):
-        made = edit(domain, x_T, {deltas[name]: 1.0} if name in deltas else {}, t_boost=start, progress=False)
-        plain = made if plain is None else plain  # the first run: neither edited nor boosted
+        made = trial.edit({deltas[name]: 1.0} if name in deltas else {}, t_boost=start)
         row = {
             "distance_to_original": summary(domain.distance(x_0, made).cpu()),
             "fine": summary((fine_energy(made) / fine_energy(x_0)).cpu()),
             "fd": frechet_summary(clip_features(domain.clip, made), real),
         }
         if name in deltas:
-            row["scores"] = summaries(scores(domain, domain.edits[name], x_0, plain, made))
+            row["scores"] = summaries(trial.scores(name, made))
         found["runs"].setdefault(name, {})[str(start)] = row
     return found
 
@@ -67,7 +69,7 @@ def fine_energy(images: Tensor) -> Tensor:
     Args:
         images: (B, 3, R, R).
     Returns:
-        (B,); by Parseval, all frequencies together would give the mean square of the picture.
+        (B,); by Parseval, all frequencies together would give the mean square of the image.
     """
     spectrum = torch.fft.fft2(images.double(), norm="forward").abs().square()
     high = torch.fft.fftfreq(images.shape[-1], device=images.device).abs() > 0.25

@@ -1,57 +1,50 @@
-"""Composition: what is left of each edit when several Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8; study Fig. 10)"""
+"""Composition: what is left of each edit when several Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8)"""
 
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
-from ..api import edit, invert
 from ..errors import DomainError
-from ..measure.judge import scores, summaries
+from ..measure.judge import summaries
 from ..measure.stats import ratio_of_means
+from ..progress import tqdm
+from .trial import Trial, begin
 
 
 def measure(
-    domain, *, n: int = 32, groups: Sequence[Sequence[str]] | None = None, progress: bool = True
+    domain,
+    *,
+    n: int = 32,
+    groups: Sequence[Sequence[str]] | None = None,
+    trial: Trial | None = None,
+    progress: bool = True,
 ) -> dict:
-    """Edit test pictures with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
+    """Edit test images with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures.
-        groups: names of the edits in each composition, a group with an untrained edit is left out; None: see `usual_groups`.
-        progress: show a progress bar.
+        groups: names of the edits in each composition; None: see `usual_groups`.
     Returns:
-        singles: edit alone -> edit of whose aim is read -> scores as summaries (`judge.scores`), at strength 1;
-        groups: "a + b" -> rule -> {strength: of each edit before the 1/√n; edits: edit -> scores as summaries and, with an
-        oracle, share: aimed shift together over that alone (`ratio_of_means`), expected: that share if shifts added up}.
-        The editing interval of a group is that of `process.common_t_edit`, so an edit may start earlier alone.
-    Raises:
-        DomainError: none of the edits is trained.
+        singles: edit alone -> edit of whose aim is read -> scores as summaries, at strength 1;
+        groups: "a + b" -> rule -> {strength: of each edit before the 1/√n; edits: edit -> scores and, with an
+        oracle, share: aimed shift together over that alone, expected: that share if shifts added up}.
+        Each edit keeps its own interval; n counts the edits whose strength is not 0.
     Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
     """
     groups = usual_groups(domain) if groups is None else groups
-    deltas, x_0 = (
-        domain.trained(dict.fromkeys(name for group in groups for name in group)),
-        domain.images("test", n),
-    )
-    groups = [group for group in groups if set(group) <= set(deltas)]
-    x_T = invert(domain, x_0, progress=progress)
-    plain = edit(domain, x_T, {}, progress=False)
-    read = lambda name, edited: scores(domain, domain.edits[name], x_0, plain, edited)
+    deltas = domain.trained(dict.fromkeys(name for group in groups for name in group))
+    trial = begin(domain, trial, n, progress)
     runs = [((name,), {"alone": 1.0}) for name in deltas] + [(group, rules(len(group))) for group in groups]
     alone, found = {}, {"singles": {}, "groups": {}}
     for group, strengths in tqdm(runs, desc="composition", unit="group", disable=not progress):
         for rule, strength in strengths.items():
-            edited = edit(domain, x_T, {deltas[name]: strength for name in group}, progress=False)
+            edited = trial.edit({deltas[name]: strength for name in group})
             if rule == "alone":
-                alone[group[0]] = {name: read(name, edited) for name in deltas}
+                alone[group[0]] = {name: trial.scores(name, edited) for name in deltas}
                 found["singles"][group[0]] = {
                     name: summaries(table) for name, table in alone[group[0]].items()
                 }
                 continue
             row = {"strength": round(strength, 4), "edits": {}}
             for name in group:
-                table = read(name, edited)
+                table = trial.scores(name, edited)
                 row["edits"][name] = summaries(table)
                 if "aimed" in table:
                     single = alone[name][name]["aimed"]
@@ -69,7 +62,7 @@ def measure(
 
 
 def usual_groups(domain) -> list[tuple[str, ...]]:
-    """Three pairs and a triple of smiling, tanned, curly hair, old and glasses, or of what the domain has (`Domain.trained_like`).
+    """Three pairs and a triple of smiling, tanned, curly hair, old and glasses, or of what there is.
 
     Two edits give one pair, three or four give the two pairs and the triple of the first three.
 
@@ -90,5 +83,5 @@ def usual_groups(domain) -> list[tuple[str, ...]]:
 
 
 def rules(n: int) -> dict[str, float]:
-    """The strength of each of n edits, before `deltas.combine` divides by √n: 1 is the paper's rule, √n undoes it."""
+    """The strength of each of n edits before `combine` divides by √n: the paper's rule, and the plain sum."""
     return {"1/√n": 1.0, "sum": n**0.5}

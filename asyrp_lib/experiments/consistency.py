@@ -1,17 +1,17 @@
-"""Consistency: is Δh_t the same for all pictures and all times, so that its mean edits as well?  (Asyrp Sec. 5.4, Fig. 10)"""
+"""Consistency: is Δh_t the same for all images and times, so that its mean edits as well?  (Asyrp Fig. 10)"""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
-from ..api import edit, invert
 from ..deltas import Delta
-from ..measure.judge import chosen, scores, summaries
+from ..measure.judge import chosen, summaries
 from ..measure.stats import ratio_of_means
-from ..method.process import global_mean, per_time_mean
+from ..method.process import Step, global_mean, per_time_mean
+from ..progress import tqdm
+from .trial import Trial, begin
 
 
 def measure(
@@ -21,45 +21,46 @@ def measure(
     names: Sequence[str] | None = None,
     n_train: int = 32,
     counts: Sequence[int] = (1, 4, 16),
+    trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Replace f_t by its mean over training pictures, and by its mean over pictures and times, and edit test pictures with it.
+    """Edit test images with f_t, with its mean over training images, and with that over times, too.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures.
-        names: of the edits, those without an f_t are left out; None: smiling, tanned and curly hair, or what the domain has
-            (`Domain.trained_like`).
-        n_train: training pictures in the means.
-        counts: further means over pictures and times, of so many of these pictures.
-        progress: show a progress bar.
+        names: of the edits; None: smiling, tanned and curly hair, or what there is.
+        n_train: training images in the means.
+        counts: further means over images and times, of so many of these images.
     Returns:
-        edit -> runs: "Δh_t", "mean", "global", "global of k" -> scores as summaries (`judge.scores`) and, with an oracle,
-        share: aimed shift over that of Δh_t (`ratio_of_means`); alignment: see `alignment`, of Δh_t on the training pictures.
-    Raises:
-        DomainError: none of the edits is trained.
+        edit -> runs: "Δh_t", "mean", "global", "global of k" -> scores as summaries and, with an oracle,
+        share: aimed shift over that of Δh_t; alignment: see `alignment`, of Δh_t on the training images.
     Source: Asyrp Sec. 5.4, Fig. 10.
     """
-    deltas = chosen(domain, names, ("smiling", "tanned", "curly hair"))
-    x_0 = domain.images("test", n)
-    x_T, train_x_T = (invert(domain, x, progress=progress) for x in (x_0, domain.images("train", n_train)))
-    plain, found = edit(domain, x_T, {}, progress=False), {}
+    deltas, found = chosen(domain, names, ("smiling", "tanned", "curly hair")), {}
+    trial = begin(domain, trial, n, progress)
+    seen = trial.like(n=n_train, split="train")
     for name, delta in tqdm(deltas.items(), desc="consistency", unit="edit", disable=not progress):
-        seen = Recorder(delta)
-        edit(domain, train_x_T, {seen: 1.0}, progress=False)
-        kinds, tables = means(domain, train_x_T, delta, counts), {}
+        shifts = defaultdict(list)
+
+        def keep(now: Step) -> None:
+            if now.dh is not None:
+                shifts[now.t].append(now.dh)  # noqa: B023, used within this turn
+
+        seen.edit({delta: 1.0}, callback=keep)
+        kinds, tables = means(domain, seen.x_T, delta, counts), {}
         for kind, shift in {"Δh_t": delta, **kinds}.items():
-            edited = edit(domain, x_T, {shift: 1.0}, progress=False)
-            tables[kind] = scores(domain, domain.edits[name], x_0, plain, edited)
+            tables[kind] = trial.scores(name, trial.edit({shift: 1.0}))
         runs = {kind: summaries(table) for kind, table in tables.items()}
         for kind in runs if "aimed" in tables["Δh_t"] else ():
             runs[kind]["share"] = ratio_of_means(tables[kind]["aimed"], tables["Δh_t"]["aimed"])
-        found[name] = {"runs": runs, "alignment": alignment(seen.seen)}
+        found[name] = {
+            "runs": runs,
+            "alignment": alignment({t: torch.cat(parts) for t, parts in shifts.items()}),
+        }
     return found
 
 
-def means(domain, x_T: Tensor, delta: nn.Module, counts: Sequence[int] = ()) -> dict[str, Delta]:
-    """Δh_t^mean and Δh^global over pictures x_T (N, 3, R, R), and Δh^global over the first k of them for k in `counts`."""
+def means(domain, x_T: Tensor, delta: Delta, counts: Sequence[int] = ()) -> dict[str, Delta]:
+    """Δh_t^mean and Δh^global over images x_T, and Δh^global over the first k of them for k in `counts`."""
     mean = per_time_mean(domain.unet, x_T, delta, progress=False)
     fewer = {
         f"global of {k}": global_mean(per_time_mean(domain.unet, x_T[:k], delta, progress=False))
@@ -68,42 +69,15 @@ def means(domain, x_T: Tensor, delta: nn.Module, counts: Sequence[int] = ()) -> 
     return {"mean": mean, "global": global_mean(mean), **fewer}
 
 
-class Recorder(Delta):
-    """f_t that keeps what it answers, batch after batch.
-
-    Args:
-        delta: f_t.
-    """
-
-    def __init__(self, delta: nn.Module):
-        super().__init__(name=delta.name, t_edit=delta.t_edit, train_steps=delta.train_steps)
-        self.delta, self._answers = delta, defaultdict(list)
-
-    @property
-    def channels(self) -> int:
-        """C of the h-space it shifts."""
-        return self.delta.channels
-
-    @property
-    def seen(self) -> dict[int, Tensor]:
-        """t -> Δh_t (N, C, H, W) of all pictures so far."""
-        return {t: torch.cat(answers) for t, answers in self._answers.items()}
-
-    def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
-        """Δh_t (B, C, H, W) of f_t; see `Delta.forward`."""
-        shift = self.delta(h, temb, t)
-        self._answers[t].append(shift.expand_as(h))
-        return shift
-
-
 def alignment(seen: dict[int, Tensor]) -> dict:
-    """How far Δh_t points the same way for different pictures and at different times.
+    """How far Δh_t points the same way for different images and at different times.
 
     Args:
         seen: t -> Δh_t (N, C, H, W), N >= 2.
     Returns:
-        times: T, falling; images: mean cosine of two pictures at each time (T,); cosines: mean over pictures of the cosine
-        of a picture's Δh at two times (T, T); norms: mean |Δh_t| at each time (T,).  A random pair of directions has about 0.
+        times: T, falling; images: mean cosine of two images at each time (T,); cosines: of an image's Δh at
+            two
+        times, mean over images (T, T); norms: mean |Δh_t| (T,).  Random directions have a cosine of about 0.
     """
     times = sorted(seen, reverse=True)
     shifts = torch.stack([seen[t].flatten(1).double().cpu() for t in times])  # (T, N, D)

@@ -1,16 +1,16 @@
-"""Linearity: does the picture follow the strength of Δh_t in proportion, and where does that end?  (Asyrp Sec. 5.2, Fig. 7)"""
+"""Linearity: does the image follow the strength of Δh_t in proportion, and how far?  (Asyrp Fig. 7)"""
 
 from collections.abc import Sequence
 
 import numpy as np
-from tqdm import tqdm
 
-from ..api import edit, invert
-from ..measure.judge import chosen, per_picture, scores, summaries
+from ..measure.judge import chosen, per_image, summaries
+from ..progress import tqdm
+from .trial import Trial, begin
 
 #: A side of the curve ends where the mean shift is this share below the line, ...
 SHORTFALL = 0.25
-#: ... or where this share of values more than in the reconstruction is outside [-1, 1] (see `break_point` for the rest).
+#: ... or where so many more values than in the reconstruction are outside [-1, 1] (see `break_point`).
 OUTSIDE = 0.05
 
 
@@ -20,36 +20,32 @@ def measure(
     n: int = 32,
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = (-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3),
+    trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Edit test pictures at many strengths, also negative ones and ones beyond 1, which f_t was never trained for.
+    """Edit test images at many strengths, also negative ones and ones beyond 1, unseen in training.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures.
-        names: of the edits, those without an f_t are left out; None: smiling, old, tanned and curly hair, or what the domain has
-            (`Domain.trained_like`).
+        names: of the edits; None: smiling, old, tanned and curly hair, or what there is.
         strengths: any; 0 is always included.
-        progress: show a progress bar.
     Returns:
-        apart: mean perceptual distance of two different test pictures;
-        edits: edit -> strengths: strength -> scores as summaries (`judge.scores`, and `outside`: share of values outside
-        [-1, 1]), and with an oracle: images: strength -> aimed shift of each picture; fit: `line` of the mean shift over -1 … 1;
-        faces: correlation with the strength over -1 … 1 of each picture; breaks: "+" and "-" -> `break_point`.
-    Raises:
-        DomainError: none of the edits is trained.
+        apart: mean perceptual distance of two different test images;
+        edits: edit -> strengths: strength -> scores as summaries (and `outside`: share of values outside
+            [-1, 1]),
+        and with an oracle: images: strength -> aimed shift of each; fit: `line` of the mean shift over -1 …
+            1;
+        faces: correlation with the strength over -1 … 1 of each image; breaks: "+" and "-" -> `break_point`.
     Source: Asyrp Sec. 5.2, Fig. 7.
     """
     deltas = chosen(domain, names, ("smiling", "old", "tanned", "curly hair"))
-    x_0, strengths = domain.images("test", n), sorted({*map(float, strengths), 0.0})
-    x_T = invert(domain, x_0, progress=progress)
-    plain = edit(domain, x_T, {}, progress=False)
-    apart, tables = float(domain.distance(x_0, x_0.roll(1, 0)).mean()), {name: {} for name in deltas}
+    trial, strengths = begin(domain, trial, n, progress), sorted({*map(float, strengths), 0.0})
+    apart = float(domain.distance(trial.x_0, trial.x_0.roll(1, 0)).mean())
+    tables = {name: {} for name in deltas}
     for name, s in tqdm(
         [(name, s) for name in deltas for s in strengths], desc="linearity", unit="run", disable=not progress
     ):
-        edited = edit(domain, x_T, {deltas[name]: s}, progress=False)
-        tables[name][s] = scores(domain, domain.edits[name], x_0, plain, edited)
+        edited = trial.edit({deltas[name]: s})
+        tables[name][s] = trial.scores(name, edited)
         tables[name][s]["outside"] = (edited.abs() > 1).double().mean((1, 2, 3)).cpu().numpy()
     found = {"apart": round(apart, 4), "edits": {}}
     for name, runs in tables.items():
@@ -61,7 +57,7 @@ def measure(
             )
             trusted = np.abs(strengths) <= 1
             row |= {
-                "images": {f"{s:g}": per_picture(table, ["aimed"])["aimed"] for s, table in runs.items()},
+                "images": {f"{s:g}": per_image(table, ["aimed"])["aimed"] for s, table in runs.items()},
                 "fit": line(np.array(strengths)[trusted], aimed[trusted].mean(1)),
                 "faces": [
                     round(correlation(np.array(strengths)[trusted], face), 4) for face in aimed[trusted].T
@@ -83,7 +79,8 @@ def line(strengths: Sequence[float], shifts: Sequence[float]) -> dict[str, float
     Args:
         strengths, shifts: (k,).
     Returns:
-        slope; R2: 1 − residual / variance about the mean (negative if the line is worse than a constant), rounded to 4 decimals.
+        slope; R2: 1 − residual / variance about the mean (negative if the line is worse than a constant),
+        rounded to 4 decimals.
     """
     s, y = (np.asarray(values, dtype=np.float64) for values in (strengths, shifts))
     slope = (s * y).sum() / (s * s).sum()
@@ -105,18 +102,20 @@ def break_point(
 ) -> dict:
     """Where the positive side of a curve ends: the smallest strength at which one of these happens.
 
-    "stops growing": the mean shift is not above that of the strength before; "off the line": it is more than `SHORTFALL` below
-    this side's own line, through the origin, fitted up to 1; "leaves the data": the picture is farther from its reconstruction
-    than two different test pictures are from each other, or the values outside [-1, 1] grew by more than `OUTSIDE`.
+    "stops growing": the mean shift is not above that of the strength before; "off the line": it is more than
+    `SHORTFALL` below this side's own line, through the origin, fitted up to 1; "leaves the data": the image
+    is farther from its reconstruction than two different test images are from each other, or the values
+    outside [-1, 1] grew by more than `OUTSIDE`.
 
     Args:
         strengths: (k,), with 0; turn the signs of strengths and shifts around for the negative side.
         shifts: mean aimed shift at each.
         distance: mean perceptual distance to the reconstruction at each.
         outside: share of values outside [-1, 1] at each.
-        apart: mean perceptual distance of two different test pictures.
+        apart: mean perceptual distance of two different test images.
     Returns:
-        {"at": strength, or None if the curve goes on to its end or has no strengths up to 1, "why": list of the reasons}.
+        {"at": strength, or None if the curve goes on to its end or has no strengths up to 1, "why": list of
+        the reasons}.
     """
     at = {float(s): values for s, *values in zip(strengths, shifts, distance, outside)}
     side = sorted(s for s in at if s > 0)

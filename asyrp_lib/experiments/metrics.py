@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
-from tqdm import tqdm
 
-from ..api import edit, invert
-from ..measure.frechet import frechet_bias, frechet_summary
-from ..measure.judge import per_picture, scores, summaries
+from ..measure.frechet import frechet_bias, frechet_summary, inception, inception_features, inception_file
+from ..measure.judge import all_trained, per_image, summaries
 from ..measure.scores import clip_features, s_dir, segmentation_consistency
-from ..measure.stats import summary
+from ..measure.stats import rounded, summary
+from ..progress import tqdm
+from .trial import Trial, begin
 
 
 def measure(
@@ -26,37 +26,41 @@ def measure(
     steps: int = 40,
     real: int = 1024,
     sizes: Sequence[int] = (16, 32, 64, 128, 256),
+    trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
     """Score in-domain edits by everything at once.
 
     Args:
-        domain: a Domain with f_t.
-        n: test pictures.
-        names: of the edits, None for all in-domain ones; those without an f_t are left out.
+        names: of the edits; None: all in-domain ones that have an f_t.
         strengths: of the edits.
         steps: S.
-        real: training pictures for the bias of the Fréchet distance, twice the largest of `sizes` at least.
+        real: training images for the bias of the Fréchet distance, twice the largest of `sizes` at least.
         sizes: sample sizes of that.
-        progress: show a progress bar.
     Returns:
         reconstruction: SC and FD-CLIP of the reconstructions to the originals: what no edit at all scores;
-        scores: edit -> strength -> `judge.scores` as summaries, further S_dir_recon (from the reconstruction) and SC_original
-        (SC is of reconstruction and edit), fd_original and fd_recon (FD-CLIP to both);
-        images: edit -> strength -> column of S_dir, aimed, leaked -> one number per picture;
-        within: edit -> strength -> "aimed" and "leaked" -> `rank_correlation` with S_dir over the pictures;
-        bias: `frechet_bias` of real pictures.
+        scores: edit -> strength -> `judge.scores` as summaries, further S_dir_recon (from the
+            reconstruction) and
+        SC_original (SC is of reconstruction and edit), fd_original and fd_recon (FD-CLIP to both), and
+        fid_original and fid_recon (FID, which N < 2048 images bias upwards) where Inception's weights are at
+        hand;
+        images: edit -> strength -> column of S_dir, aimed, leaked -> one number per image;
+        within: edit -> strength -> "aimed" and "leaked" -> `rank_correlation` with S_dir over the images;
+        bias: `frechet_bias` of real images.
         Without an oracle, aimed, leaked and within are missing or empty.
-    Raises:
-        DomainError: none of the edits is trained.
     """
-    in_domain = [name for name, this in domain.edits.items() if this.in_domain]
-    deltas, x_0 = domain.trained(in_domain if names is None else names), domain.images("test", n)
-    x_T = invert(domain, x_0, steps=steps, progress=progress)
-    plain = edit(domain, x_T, {}, steps=steps, progress=False)
-    features = [clip_features(domain.clip, x) for x in (x_0, plain)]
+    deltas = all_trained(domain, names, in_domain=True)
+    trial = begin(domain, trial, n, progress, steps)
+    x_0, plain = trial.x_0, trial.plain
+    kinds = {"fd": lambda x: clip_features(domain.clip, x)}
+    if inception_file().exists():
+        network = inception().to(domain.unet.device)
+        kinds["fid"] = lambda x: inception_features(network, x)
+    features = {kind: [features(x) for x in (x_0, plain)] for kind, features in kinds.items()}
     found: dict = {
-        "reconstruction": {"fd": frechet_summary(features[1], features[0], paired=True)},
+        "reconstruction": {
+            kind: frechet_summary(after, before, paired=True) for kind, (before, after) in features.items()
+        },
         "scores": {},
         "images": {},
         "within": {},
@@ -69,17 +73,18 @@ def measure(
     )
     for name, strength in runs:
         this, key = domain.edits[name], f"{strength:g}"
-        edited = edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False)
-        table = scores(domain, this, x_0, plain, edited)
+        edited = trial.edit({deltas[name]: strength})
+        table = trial.scores(name, edited)
         table["S_dir_recon"] = s_dir(domain.clip, plain, edited, this.source, this.target).numpy()
         if domain.segmenter is not None:
             table["SC_original"] = _sc(domain, x_0, edited)
-        made = clip_features(domain.clip, edited)
-        found["scores"].setdefault(name, {})[key] = summaries(table) | {
-            f"fd_{to}": frechet_summary(made, real, paired=True)
-            for to, real in zip(("original", "recon"), features)
+        distances = {
+            f"{kind}_{to}": frechet_summary(kinds[kind](edited), real, paired=True)
+            for kind, both in features.items()
+            for to, real in zip(("original", "recon"), both, strict=True)
         }
-        found["images"].setdefault(name, {})[key] = per_picture(table, ("S_dir", "aimed", "leaked"))
+        found["scores"].setdefault(name, {})[key] = summaries(table) | distances
+        found["images"].setdefault(name, {})[key] = per_image(table, ("S_dir", "aimed", "leaked"))
         found["within"].setdefault(name, {})[key] = {
             truth: rank_correlation(table["S_dir"], table[truth])
             for truth in ("aimed", "leaked")
@@ -92,16 +97,15 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> dict[str, float]
     """Spearman's ρ with a 95 % confidence interval (Fisher's z with the variance 1.06 / (n − 3)) and its p.
 
     Args:
-        a, b: (n,), n >= 4.
+        a, b: (n,).
     Returns:
-        {"rho", "low", "high", "p", "n"}, rounded to 4 decimals.
+        {"rho", "low", "high", "p", "n"}, `rounded`; None where it is not defined, the interval for n < 4.
     Source: Fieller, Hartley and Pearson 1957 (the variance).
     """
     rho, p = stats.spearmanr(a, b)
-    half = 1.96 * (1.06 / (len(a) - 3)) ** 0.5
+    half = 1.96 * (1.06 / (len(a) - 3)) ** 0.5 if len(a) > 3 else np.nan
     z = np.arctanh(np.clip(rho, -1 + 1e-12, 1 - 1e-12))
-    values = {"rho": rho, "low": np.tanh(z - half), "high": np.tanh(z + half), "p": p}
-    return {name: round(float(value), 4) for name, value in values.items()} | {"n": len(a)}
+    return rounded({"rho": rho, "low": np.tanh(z - half), "high": np.tanh(z + half), "p": p}) | {"n": len(a)}
 
 
 def score_table(data: dict) -> pd.DataFrame:

@@ -1,19 +1,42 @@
-"""Reach: can h-space draw an unseen target at all?  The same f_t, shown the true target instead of being told by CLIP.
+"""Reach: can h-space draw an unseen target, if f_t is shown it instead of being told by CLIP?
 
-Where even this f_t stays away from the target, no text and no judge could have brought it there; where it comes nearer than the
-one that CLIP taught, the teacher is what was missing.  (Our control of Asyrp Sec. 5.1, Fig. 5; not in the paper.)
+Where even this f_t stays away from the target, no text and no judge could have brought it there; where it
+comes nearer than the one that CLIP taught, the teacher is what was missing.  (Our control of Asyrp Sec. 5.1,
+Fig. 5; not in the paper.)
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from ..api import edit, invert
-from ..deltas import ConvDelta
-from ..method.train import TrainSettings, edited_predictions, training_pairs
+from ..deltas import Delta, build_delta
+from ..measure.judge import all_trained
+from ..method.train import TrainSettings, train
+from ..progress import tqdm
+from ..store.cache import digest
+from .trial import Trial, begin
 from .unseen import absolute_error, approach
+
+
+class TargetObjective:
+    """|P_t^edit − target|₁, an `Objective`.
+
+    Args:
+        targets: (N, C, R', R'), as the U-Net sees them.
+    """
+
+    def __init__(self, targets: Tensor):
+        self.targets = targets
+
+    def __call__(self, P_edit: Tensor, index: Tensor, k: int) -> dict[str, Tensor]:
+        """See `Objective`."""
+        return {"loss": (P_edit - self.targets[index].to(P_edit)).abs().mean()}
+
+    def identity(self) -> dict:
+        """See `Objective`."""
+        return {"targets": digest(self.targets)}
 
 
 def measure(
@@ -24,76 +47,60 @@ def measure(
     images: int = 96,
     epochs: int = 2,
     t_edit: int | None = None,
+    trial: Trial | None = None,
     progress: bool = True,
 ) -> dict:
-    """Train f_t on |P_t^edit − target|₁ with the true targets of training pictures, and edit test pictures with it.
+    """Train f_t on |P_t^edit − target|₁ with true targets of training images, and edit test images.
 
     Args:
-        domain: a Domain that draws its targets.
-        n: test pictures.
         names: of the unseen edits; None: all of them that have an f_t.
-        images: training pictures; with 32, as CLIP's f_t has, this teacher's learns them by heart.
+        images: training images; with 32, as CLIP's f_t has, this teacher's learns them by heart.
         epochs: passes over them.
-        t_edit: start of the editing interval, None for that of CLIP's f_t; 0 edits all the way down, which the paper does not.
-        progress: show a progress bar.
+        t_edit: start of the editing interval, None for that of CLIP's f_t; 0: all the way down.
     Returns:
-        edit -> teacher -> "distance" and "error" (perceptual, and mean absolute) -> `unseen.approach` of the test pictures.
-        Teachers: "CLIP": the trained f_t; "target": the same kind of f_t; "target, seen": that one on its own training pictures.
+        edit -> teacher -> "distance" (perceptual) and "error" (mean absolute) -> `unseen.approach`.
+        Teachers: "CLIP": the trained f_t; "target": the same kind; "target, seen": that on its training
+            images.
     Raises:
-        DomainError: the domain cannot draw targets, or no unseen edit is trained.
+        DomainError: the domain cannot draw targets.
     """
-    deltas = domain.trained(
-        [name for name, this in domain.edits.items() if not this.in_domain] if names is None else names
-    )
+    deltas = all_trained(domain, names, in_domain=False)
     aims = {name: (domain.targets(name, "test", n), domain.targets(name, "train", images)) for name in deltas}
-    x_0, train_x_0 = domain.images("test", n), domain.images("train", images)
-    x_T, train_x_T = (invert(domain, x, progress=progress) for x in (x_0, train_x_0))
+    test = begin(domain, trial, n, progress)
+    seen = test.like(n=images, split="train")
     found, kinds = {}, {"distance": domain.distance, "error": absolute_error}
-    plain, train_plain = (edit(domain, x, {}, progress=False) for x in (x_T, train_x_T))
     for name, told in tqdm(deltas.items(), desc="reach", unit="edit", disable=not progress):
-        targets, shown = aims[name]
-        own = taught(domain.unet, train_x_T, shown, told.t_edit if t_edit is None else t_edit, epochs)
+        unseen_aims, shown = aims[name]
+        own = taught(domain, seen.x_T, shown, told.t_edit if t_edit is None else t_edit, epochs)
         runs = {
-            "CLIP": (told, x_T, plain, targets),
-            "target": (own, x_T, plain, targets),
-            "target, seen": (own, train_x_T, train_plain, shown),
+            "CLIP": (told, test, unseen_aims),
+            "target": (own, test, unseen_aims),
+            "target, seen": (own, seen, shown),
         }
-        for teacher, (delta, noise, before, aim) in runs.items():
-            after = edit(domain, noise, {delta: 1.0}, progress=False)
+        for teacher, (delta, on, aim) in runs.items():
+            after = on.edit({delta: 1.0})
             found.setdefault(name, {})[teacher] = {
-                kind: approach(distance, before, after, aim) for kind, distance in kinds.items()
+                kind: approach(distance, on.plain, after, aim) for kind, distance in kinds.items()
             }
     return found
 
 
 def taught(
-    unet, x_T: Tensor, targets: Tensor, t_edit: int, epochs: int, settings: TrainSettings = TrainSettings()
-) -> ConvDelta:
-    """A conv f_t trained with Adam on |P_t^edit − target|₁ at every t >= t_edit.
+    domain, x_T: Tensor, targets: Tensor, t_edit: int, epochs: int, settings: TrainSettings = TrainSettings()
+) -> Delta:
+    """An f_t of the domain's kind, trained on |P_t^edit − target|₁ at every t >= t_edit.
 
     Args:
-        unet: the frozen model.
-        x_T: (N, C, R, R), inversions of training pictures.
-        targets: (N, C, R, R) in [-1, 1], what they should become.
+        domain: a Domain.
+        x_T: (N, C, R', R'), inversions of training images.
+        targets: (N, 3, R, R) in [-1, 1], what they should become.
         t_edit: start of the editing interval.
-        epochs: passes over the pictures.
-        settings: steps, learning rate, batch size and seed; the rest is not used.
+        epochs: passes over the images.
+        settings: the rest of the training; λ is not used.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        delta = ConvDelta(unet.h_channels, unet.temb_dim, t_edit=t_edit, train_steps=settings.steps).to(
-            unet.device
-        )
-    optimiser, order = (
-        torch.optim.Adam(delta.parameters(), settings.lr),
-        torch.Generator().manual_seed(settings.seed),
-    )
-    for _ in range(epochs):
-        for index in torch.randperm(len(x_T), generator=order).split(settings.batch_size):
-            for _, p_edit in edited_predictions(
-                unet, delta, x_T[index].to(unet.device), training_pairs(settings.steps, t_edit)
-            ):
-                optimiser.zero_grad(set_to_none=True)
-                (p_edit - targets[index]).abs().mean().backward()
-                optimiser.step()
-    return delta.eval().requires_grad_(False)
+        delta = build_delta(domain.delta_config, domain.unet.h_shape, domain.unet.temb_dim)
+    settings = replace(settings, t_edit=t_edit, epochs=epochs)
+    train(domain.unet, delta, x_T, TargetObjective(domain.codec.encode(targets)), settings, progress=False)
+    return delta

@@ -1,45 +1,48 @@
-"""Unseen domains: do edits reach targets that CLIP knows and the frozen model never saw?  (Asyrp Sec. 5.1, Fig. 5)
+"""Unseen domains: do edits reach targets that CLIP knows and the frozen model never saw?  (Fig. 5)
 
-A rendered domain can draw the true target of the very same pictures, so that "it worked" is a distance and no opinion.
+A rendered domain can draw the true target of the very same images, so that "it worked" is a distance and no
+opinion.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
-from ..api import edit, invert
-from ..measure.judge import scores, summaries
+from ..measure.judge import all_trained, summaries
 from ..measure.scores import factor_shifts
 from ..measure.stats import summary
+from ..progress import tqdm
+from .trial import Trial, begin
 
 
 def measure(
-    domain, *, n: int = 32, strengths: Sequence[float] = (0.5, 1.0), steps: int = 40, progress: bool = True
+    domain,
+    *,
+    n: int = 32,
+    names: Sequence[str] | None = None,
+    strengths: Sequence[float] = (0.5, 1.0),
+    steps: int = 40,
+    trial: Trial | None = None,
+    progress: bool = True,
 ) -> dict:
-    """Edit test pictures towards every unseen target and compare with the true targets.
+    """Edit test images towards every unseen target and compare with the true targets.
 
     Args:
-        domain: a Domain with f_t of unseen edits.
-        n: test pictures.
+        names: of the unseen edits; None: all of them that have an f_t.
         strengths: of the edits.
         steps: S.
-        progress: show a progress bar.
     Returns:
-        scores: edit -> strength -> `judge.scores` as summaries; `leaked` is over all factors, the identity that was lost;
+        scores: edit -> strength -> `judge.scores` as summaries; `leaked` is over all factors;
         closer: edit -> strength -> "distance" and "error" (perceptual, and mean absolute) -> `approach`;
         confusion: the same two -> strength -> edit -> true target -> mean relative gain;
-        nearest: the same two -> strength -> edit -> true target -> how many pictures gained most towards it;
+        nearest: the same two -> strength -> edit -> true target -> how many images gained most towards it;
         target_leaked: edit -> the oracle's `leaked` of the true target itself: how far a style misleads it;
         the last four only where the domain draws targets.
-    Raises:
-        DomainError: no unseen edit is trained.
     """
-    deltas = domain.trained([name for name, this in domain.edits.items() if not this.in_domain])
-    x_0 = domain.images("test", n)
-    x_T = invert(domain, x_0, steps=steps, progress=progress)
-    plain = edit(domain, x_T, {}, steps=steps, progress=False)
+    deltas = all_trained(domain, names, in_domain=False)
+    trial = begin(domain, trial, n, progress, steps)
+    plain = trial.plain
     targets = {name: domain.targets(name, "test", n) for name in deltas} if domain.target_source else {}
     found: dict = {"scores": {name: {} for name in deltas}}
     kinds = {"distance": domain.distance, "error": absolute_error}
@@ -49,7 +52,9 @@ def measure(
             for table in ("confusion", "nearest")
         }
     if targets and domain.oracle is not None:
-        shifts = {name: factor_shifts(domain.oracle.read, x_0, target) for name, target in targets.items()}
+        shifts = {
+            name: factor_shifts(domain.oracle.read, trial.x_0, target) for name, target in targets.items()
+        }
         found["target_leaked"] = {
             name: summary(np.sqrt((table**2).mean(axis=1))) for name, table in shifts.items()
         }
@@ -60,11 +65,8 @@ def measure(
         disable=not progress,
     )
     for name, strength in bar:
-        edited, key = (
-            edit(domain, x_T, {deltas[name]: strength}, steps=steps, progress=False),
-            f"{strength:g}",
-        )
-        found["scores"][name][key] = summaries(scores(domain, domain.edits[name], x_0, plain, edited))
+        edited, key = trial.edit({deltas[name]: strength}), f"{strength:g}"
+        found["scores"][name][key] = summaries(trial.scores(name, edited))
         if targets:
             found["closer"][name][key] = {
                 kind: approach(distance, plain, edited, targets[name]) for kind, distance in kinds.items()
@@ -84,21 +86,22 @@ def measure(
 
 
 def absolute_error(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute error (B,) of pictures a and b, both (B, 3, R, R)."""
+    """Mean absolute error (B,) of images a and b, both (B, 3, R, R)."""
     return (a - b).abs().mean((1, 2, 3))
 
 
 def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
-    """How much closer to its true target a picture is edited than reconstructed.
+    """How much closer to its true target an image is edited than reconstructed.
 
     Args:
         distance: (a, b) -> (B,).
         plain, edited, target: (B, 3, R, R).
     Returns:
-        before, after: mean distances of reconstruction and edit to the target; gain: summary of before − after per
-        picture; closer: how many pictures came closer; images: the gain of each.
+        before, after: mean distances of reconstruction and edit to the target; gain: summary of before −
+            after
+        per image; closer: how many images came closer; images: the gain of each.
     """
-    before, after = (distance(picture, target).cpu().double().numpy() for picture in (plain, edited))
+    before, after = (distance(image, target).cpu().double().numpy() for image in (plain, edited))
     return {
         "before": round(float(before.mean()), 4),
         "after": round(float(after.mean()), 4),
@@ -109,5 +112,5 @@ def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
 
 
 def relative_gain(distance, plain: Tensor, edited: Tensor, target: Tensor) -> np.ndarray:
-    """1 − d(edited, target) / d(plain, target), (B,): 1 at the target, 0 for no approach, negative for moving away."""
+    """1 − d(edited, target) / d(plain, target), (B,): 1 at the target, 0 for no approach."""
     return 1 - (distance(edited, target) / distance(plain, target)).cpu().double().numpy()

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from ..api import edit, invert
 from ..errors import DomainError, WeightsError
-from ..store.paths import data_dir
-from ..store.results import load_result, save_result
+from ..progress import tqdm
+from ..store.cache import module_digest
+from ..store.results import load_result, result_file, save_result
 from .scores import factor_shifts, s_dir, segmentation_consistency
+from .stats import summary
 
 
 def strength_sweep(
@@ -25,19 +26,21 @@ def strength_sweep(
     plain: torch.Tensor | None = None,
     progress: bool = True,
 ) -> dict[float, pd.DataFrame]:
-    """What one edit does to every factor of every picture, at several strengths.
+    """What one edit does to every factor of every image, at several strengths.
 
     Args:
         domain: a Domain with an oracle.
         name: of the edit.
         x_0: (N, 3, R, R) in [-1, 1].
-        strengths: any signs; 0 is the reconstruction that the others are compared with and is always included.
+        strengths: any signs; 0 is the reconstruction that the others are compared with and is always
+            included.
         steps: S.
         plain: the reconstructions, if they are there already.
         progress: show a progress bar while editing.
     Returns:
-        strength -> DataFrame (N, factors): the oracle's reading minus that of the reconstruction, in data-set standard
-        deviations; for in-domain edits also columns `S_dir` and `SC` (where there is a segmenter).
+        strength -> DataFrame (N, factors): the oracle's reading minus that of the reconstruction, in
+        data-set standard deviations; for in-domain edits also columns `S_dir` and `SC` (where there is a
+        segmenter).
     Raises:
         DomainError: the domain has no oracle.
     """
@@ -72,17 +75,18 @@ def evaluate_edits(
     n: int = 64,
     strengths: Sequence[float] = (-1, -0.5, 0, 0.5, 1),
     steps: int = 40,
+    replace: bool = False,
     progress: bool = True,
 ) -> Iterator[Path]:
-    """Sweep edits over test pictures and write one result per edit, `data/results/<domain>_evaluation/<edit>.json`.
+    """Sweep edits over test images, one result each: `data/results/<domain>_evaluation/<edit>.json`.
 
     Args:
         domain: a Domain with an oracle.
         names: of the edits.
-        n: test pictures.
+        n: test images.
         strengths: see `strength_sweep`.
         steps: S.
-        progress: show progress bars.
+        replace: write over results that are there; else the new ones go to runs/results.
     Yields:
         The file of each edit, as soon as it is written; its data are strength -> column -> {mean, std}.
     """
@@ -92,16 +96,8 @@ def evaluate_edits(
     for name in names:
         started = time.monotonic()
         sweep = strength_sweep(domain, name, x_0, strengths, steps=steps, plain=plain, progress=progress)
-        data = {
-            f"{s:g}": {
-                column: {
-                    "mean": round(float(table[column].mean()), 4),
-                    "std": round(float(table[column].std()), 4),
-                }
-                for column in table
-            }
-            for s, table in sweep.items()
-        }
+        parts = lambda values: {key: summary(values)[key] for key in ("mean", "std")}
+        data = {f"{s:g}": {column: parts(table[column]) for column in table} for s, table in sweep.items()}
         settings = {
             "domain": domain.name,
             "edit": name,
@@ -112,7 +108,9 @@ def evaluate_edits(
             "t_boost": 0,
             "t_edit": domain.delta(name).t_edit,
         }
-        yield save_result(_file(domain.name, name), data, settings, started=started)
+        digests = {"unet": domain.unet.digest(), "f_t": module_digest(domain.delta(name))}
+        made_by = {"started": started, "device": domain.unet.device, "digests": digests, "replace": replace}
+        yield save_result(_file(domain.name, name), data, settings, **made_by)
 
 
 def load_evaluations(domain) -> dict[str, dict]:
@@ -121,8 +119,7 @@ def load_evaluations(domain) -> dict[str, dict]:
     Raises:
         WeightsError: there are none.
     """
-    folder = data_dir() / "results" / f"{domain.name}_evaluation"
-    names = [name for name in domain.edits if (folder / f"{name.replace(' ', '_')}.json").exists()]
+    names = [name for name in domain.edits if result_file(_file(domain.name, name)).exists()]
     if not names:
         raise WeightsError(
             f"No evaluation of {domain.name!r} is stored; expected one file per edit; make them with "

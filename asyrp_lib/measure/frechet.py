@@ -1,11 +1,15 @@
-"""The uncertainty and the bias of a Fréchet distance."""
+"""The uncertainty and the bias of a Fréchet distance, and the network that makes it an FID."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from .scores import frechet_distance
+from ..errors import OfflineError
+from .scores import check_range, frechet_distance
+from .stats import rounded
 
 
 def frechet_summary(
@@ -18,17 +22,17 @@ def frechet_summary(
 ) -> dict[str, float]:
     """A Fréchet distance with a bootstrap interval.
 
-    The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would lie too high:
-    a resample repeats pictures, which lowers the rank of the covariance and raises the distance.
+    The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would
+    lie too high: a resample repeats images, which lowers the rank of the covariance and raises the distance.
 
     Args:
         a, b: features (N_a, D), (N_b, D).
-        paired: row i of both is the same picture, before and after, and they are resampled together; else `b` is a fixed
-            reference.
+        paired: row i of both is the same image, before and after, and they are resampled together; else `b`
+            is a fixed reference.
         resamples: number of resamples.
         seed: of the resampling.
     Returns:
-        {"value", "std", "low", "high", "n"}, rounded to 4 decimals.
+        {"value", "std", "low", "high", "n"}, `rounded`.
     """
     a, b, rng = np.asarray(a), np.asarray(b), np.random.default_rng(seed)
     drawn = []
@@ -36,25 +40,19 @@ def frechet_summary(
         rows = rng.integers(len(a), size=len(a))
         drawn.append(frechet_distance(a[rows], b[rows] if paired else b))
     value, std = frechet_distance(a, b), float(np.std(drawn, ddof=1))
-    return {
-        name: round(v, 4)
-        for name, v in {
-            "value": value,
-            "std": std,
-            "low": value - 1.96 * std,
-            "high": value + 1.96 * std,
-        }.items()
-    } | {"n": len(a)}
+    return rounded({"value": value, "std": std, "low": value - 1.96 * std, "high": value + 1.96 * std}) | {
+        "n": len(a)
+    }
 
 
 def frechet_bias(
     features: Tensor | np.ndarray, sizes: Sequence[int], *, draws: int = 20, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Fréchet distance of two disjoint samples of the same pictures: what a perfect generator would score.
+    """Fréchet distance of two disjoint samples of the same images: what a perfect generator would score.
 
     Args:
-        features: (N, D) of real pictures.
-        sizes: pictures in each sample, N/2 at most.
+        features: (N, D) of real images.
+        sizes: images in each sample, N/2 at most.
         draws: pairs of samples for each size.
         seed: of the draws.
     Returns:
@@ -66,8 +64,35 @@ def frechet_bias(
         for _ in range(draws):
             rows = rng.permutation(len(features))
             values.append(frechet_distance(features[rows[:size]], features[rows[size : 2 * size]]))
-        found[str(size)] = {
-            "mean": round(float(np.mean(values)), 4),
-            "std": round(float(np.std(values, ddof=1)), 4),
-        }
+        found[str(size)] = rounded({"mean": np.mean(values), "std": np.std(values, ddof=1)})
     return found
+
+
+def inception_file() -> Path:
+    """Where pytorch-fid keeps Inception's weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth"
+
+
+def inception() -> nn.Module:
+    """pytorch-fid's InceptionV3 (2048-d pool features), the network that makes a Fréchet distance an FID.
+
+    Raises:
+        OfflineError: its weights are neither cached nor reachable.
+    """
+    from pytorch_fid.inception import InceptionV3
+
+    try:
+        return InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().requires_grad_(False)
+    except Exception as error:  # urllib's and torch.hub's many ways to say that there is no network
+        raise OfflineError(
+            f"FID needs Inception's weights and {inception_file()} is neither there nor reachable "
+            f"({type(error).__name__}); connect once, put the file there, or report FD-CLIP instead."
+        ) from error
+
+
+@torch.inference_mode()
+def inception_features(network: nn.Module, images: Tensor, *, batch_size: int = 64) -> Tensor:
+    """Pool features (N, 2048) of images (N, 3, R, R) in [-1, 1] for `frechet_distance`."""
+    check_range(images)
+    device = next(network.parameters()).device
+    return torch.cat([network((x.to(device) + 1) / 2)[0].flatten(1).cpu() for x in images.split(batch_size)])

@@ -1,23 +1,43 @@
-"""One account of an edited picture for all experiments: what CLIP, the perceptual distance, the segmenter and the oracle say."""
+"""One account of an edited image for all experiments: CLIP, perceptual distance, segmenter and oracle."""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..deltas import Delta
 from ..domains.edits import Edit
+from ..errors import DomainError
 from .scores import factor_shifts, s_dir, segmentation_consistency
 from .stats import summary
 
 
-def chosen(domain, names: Iterable[str] | None, wished: Sequence[str]) -> dict[str, nn.Module]:
-    """The f_t of an experiment: `Domain.trained` of the names given, else `Domain.trained_like` of its usual ones."""
+def chosen(domain, names: Iterable[str] | None, wished: Sequence[str]) -> dict[str, Delta]:
+    """The f_t named, which must all be there; None: `Domain.trained_like` of the usual ones."""
     return domain.trained_like(wished) if names is None else domain.trained(names)
 
 
+def all_trained(domain, names: Iterable[str] | None, *, in_domain: bool) -> dict[str, Delta]:
+    """The f_t named, which must all be there; None: all in-domain or all unseen edits that have one.
+
+    Raises:
+        DomainError: there is none.
+    """
+    if names is not None:
+        return domain.trained(names)
+    wished = [name for name, edit in domain.edits.items() if edit.in_domain == in_domain]
+    found = {name: delta for name, delta in domain.trained_like(wished).items() if name in wished}
+    if not found:
+        raise DomainError(
+            f"The domain {domain.name!r} has no f_t of {', '.join(wished)}; expected at least one; train it: "
+            f"python -m asyrp_lib train <edit> --domain {domain.name}"
+        )
+    return found
+
+
 def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd.DataFrame:
-    """Scores of edited pictures, one row for each.
+    """Scores of edited images, one row for each.
 
     Args:
         domain: a Domain.
@@ -27,7 +47,8 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
         DataFrame (N rows):
         S_dir: cos(ΔI, ΔT) from the original; distance: perceptual, to the reconstruction;
         SC: of reconstruction and edit, where there is a segmenter;
-        aimed: how far the oracle sees the edit's factor move the right way, in standard deviations of the data, where it has one;
+        aimed: how far the oracle sees the edit's factor move the right way, in standard deviations of the
+            data, where it has one;
         leaked: root mean square of the shifts of all other factors; both only where there is an oracle.
     Source: Asyrp Sec. 5.3 and Table 4 (S_dir, SC).
     """
@@ -53,6 +74,6 @@ def summaries(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     return {column: summary(table[column]) for column in table}
 
 
-def per_picture(table: pd.DataFrame, columns: Iterable[str]) -> dict[str, list[float]]:
-    """Column -> one number per picture, rounded to 4 decimals; columns that the table lacks are left out."""
+def per_image(table: pd.DataFrame, columns: Iterable[str]) -> dict[str, list[float]]:
+    """Column -> one number per image, rounded to 4 decimals; columns that the table lacks are left out."""
     return {column: [round(float(v), 4) for v in table[column]] for column in columns if column in table}

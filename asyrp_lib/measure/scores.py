@@ -1,18 +1,14 @@
-"""Scores of edits: S_dir, segmentation consistency, Fréchet distance, and the oracle's account of what moved."""
+"""Scores of edits: S_dir, segmentation consistency, Fréchet distance, and what the oracle sees moved."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..errors import ImageError, OfflineError
+from ..errors import ImageError
 from ..method.clip import Clip, directional_distance
-
-#: Name of the Inception weights that pytorch-fid keeps in torch's hub cache.
-INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
 
 
 @torch.inference_mode()
@@ -59,9 +55,9 @@ def segmentation_consistency(before: Tensor, after: Tensor, classes: int) -> Ten
 def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
     """Fréchet distance of two sets of features under the Gaussian assumption.
 
-    |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½); the trace of the root is the sum of the singular values of Σ_a^½ Σ_b^½,
-    which needs no matrix square root of a non-symmetric matrix.  With N features of dimension D the covariance has rank
-    N − 1 at most, so values for N < D are biased upwards: compare only at equal N.
+    |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½); the trace of the root is the sum of the singular values of
+    Σ_a^½ Σ_b^½, which needs no matrix square root of a non-symmetric matrix.  With N features of dimension D
+    the covariance has rank N − 1 at most, so values for N < D are biased upwards: compare only at equal N.
 
     Args:
         a, b: features (N_a, D), (N_b, D).
@@ -83,34 +79,23 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
 
 @torch.inference_mode()
 def clip_features(clip: Clip, images: Tensor, *, batch_size: int = 64) -> Tensor:
-    """Normalised CLIP features (N, D) for `frechet_distance`; report the result as "FD-CLIP", never as FID."""
+    """Normalised CLIP features (N, D) for `frechet_distance`; report the result as "FD-CLIP", never as
+    FID.
+    """
+    check_range(images)
     parts = [clip.encode_images(x.to(clip.mean.device)) for x in images.split(batch_size)]
     return nn.functional.normalize(torch.cat(parts), dim=-1).cpu()
 
 
-def inception() -> nn.Module:
-    """pytorch-fid's InceptionV3 (2048-d pool features), the network that makes a Fréchet distance an FID.
-
-    Raises:
-        OfflineError: its weights are neither cached nor reachable.
+def check_range(images: Tensor) -> None:
+    """Raise ImageError unless images are floating point and about in [-1, 1]: bytes would wrap around
+    unseen.
     """
-    from pytorch_fid.inception import InceptionV3
-
-    try:
-        return InceptionV3([InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval().requires_grad_(False)
-    except Exception as error:  # urllib's and torch.hub's many ways to say that there is no network
-        cache = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-        raise OfflineError(
-            f"FID needs Inception's weights and {cache} is neither there nor reachable "
-            f"({type(error).__name__}); connect once, put the file there, or report FD-CLIP instead."
-        ) from error
-
-
-@torch.inference_mode()
-def inception_features(network: nn.Module, images: Tensor, *, batch_size: int = 64) -> Tensor:
-    """Pool features (N, 2048) of images (N, 3, R, R) in [-1, 1] for `frechet_distance`."""
-    device = next(network.parameters()).device
-    return torch.cat([network((x.to(device) + 1) / 2)[0].flatten(1).cpu() for x in images.split(batch_size)])
+    if not images.is_floating_point() or float(images.abs().max()) > 100:
+        raise ImageError(
+            f"The images are {images.dtype} up to {float(images.max()):g}; expected floating point in "
+            "[-1, 1]; divide bytes by 127.5 and subtract 1."
+        )
 
 
 def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after: Tensor) -> pd.DataFrame:
@@ -123,15 +108,3 @@ def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after:
         DataFrame (N, factors): after minus before.
     """
     return read(after) - read(before)
-
-
-def leakage_table(shifts: dict[str, pd.DataFrame], factors: Sequence[str]) -> pd.DataFrame:
-    """Mean shift of every factor under every edit, in data-set standard deviations.
-
-    Args:
-        shifts: edit -> `factor_shifts`.
-        factors: the columns to keep.
-    Returns:
-        DataFrame, one row per edit, one column per factor.
-    """
-    return pd.DataFrame({name: table[list(factors)].mean() for name, table in shifts.items()}).T

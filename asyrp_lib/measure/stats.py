@@ -1,40 +1,49 @@
 """Numbers with their uncertainty."""
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 from scipy import stats
 
 
-def summary(values) -> dict[str, float]:
-    """Mean, standard deviation and the 95 % confidence interval of the mean (Student's t) of n independent values.
+def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
+    """To 4 decimals; None for what is not finite, such as the spread of one value."""
+    return {name: round(float(v), 4) if math.isfinite(v) else None for name, v in values.items()}
+
+
+def summary(values) -> dict[str, float | None]:
+    """Mean, standard deviation and the 95 % confidence interval of the mean (Student's t) of n independent
+    values.
 
     Args:
-        values: (n,), anything that numpy reads, n >= 2.
+        values: (n,), anything that numpy reads.
     Returns:
-        {"mean", "std", "low", "high", "n"}, rounded to 4 decimals.
+        {"mean", "std", "low", "high", "n"}, `rounded`; one value has a mean only.
     """
     values = np.asarray(values, dtype=np.float64)
-    mean, std = values.mean(), values.std(ddof=1)
-    half = stats.t.ppf(0.975, len(values) - 1) * std / len(values) ** 0.5
-    return {
-        name: round(float(v), 4)
-        for name, v in {"mean": mean, "std": std, "low": mean - half, "high": mean + half}.items()
-    } | {"n": len(values)}
+    n, mean = len(values), values.mean()
+    std = values.std(ddof=1) if n > 1 else math.nan
+    half = stats.t.ppf(0.975, n - 1) * std / n**0.5 if n > 1 else math.nan
+    return rounded({"mean": mean, "std": std, "low": mean - half, "high": mean + half}) | {"n": n}
 
 
-def ratio_of_means(above, below, *, resamples: int = 2000) -> dict[str, float]:
-    """mean(above) / mean(below) on the same pictures, with a 95 % interval by the paired bootstrap (percentiles, seed 0).
+def ratio_of_means(above, below, *, resamples: int = 2000) -> dict[str, float | None]:
+    """mean(above) / mean(below) on the same images, with a 95 % interval by the paired bootstrap
+    (percentiles, seed 0).
 
-    The ratio of means, not the mean of ratios: single pictures on which `below` is near 0 must not decide.
+    The ratio of means, not the mean of ratios: single images on which `below` is near 0 must not decide.
 
     Args:
-        above, below: (n,) each, picture by picture.
-        resamples: bootstrap samples.
+        above, below: (n,) each, image by image.
     Returns:
-        {"mean", "low", "high", "n"}, rounded to 4 decimals.
+        {"mean", "low", "high", "n"}, `rounded`; one image has no interval.
     Source: Efron 1979.
     """
     above, below = (np.asarray(values, dtype=np.float64) for values in (above, below))
-    drawn = np.random.default_rng(0).integers(0, len(above), (resamples, len(above)))
-    low, high = np.percentile(above[drawn].mean(1) / below[drawn].mean(1), [2.5, 97.5])
-    found = {"mean": above.mean() / below.mean(), "low": low, "high": high}
-    return {name: round(float(value), 4) for name, value in found.items()} | {"n": len(above)}
+    n = len(above)
+    drawn = np.random.default_rng(0).integers(0, n, (resamples, n))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = above[drawn].mean(1) / below[drawn].mean(1)
+        low, high = np.percentile(ratios, [2.5, 97.5]) if n > 1 else (math.nan, math.nan)
+        return rounded({"mean": above.mean() / below.mean(), "low": low, "high": high}) | {"n": n}

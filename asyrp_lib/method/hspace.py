@@ -1,66 +1,62 @@
 """A frozen diffusion U-Net cut at its bottleneck: everything the method needs to know about a backbone.
 
-`encode` runs the U-Net down to h, the output of the mid block; `decode` runs it up again and answers ε.  Whatever
-differs between backbones (learned variance, v-prediction) ends here; above this file there is only ε.
-Source: Asyrp Sec. 3.2 (h-space), Fig. 2.
+`encode` runs down to h, the output of the mid block; `decode` runs up again and answers ε.  Whatever differs
+between backbones (learned variance, v-prediction, precision) ends here.  Source: Asyrp Sec. 3.2, Fig. 2.
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOptionalCall=false, reportOptionalMemberAccess=false
 # pyright: reportCallIssue=false, reportGeneralTypeIssues=false
 # diffusers sets its attributes from the configuration
 
+import copy
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DModel
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..backbones.build import EXTRAS, build_unet
+from ..backbones.native import check_architecture, read_network
+from ..device import pick_memory_format, pick_precision
 from ..errors import AsyrpError, WeightsError
-from ..store.weights import digest, load_strictly, module_digest, read_weights, save_weights
+from ..store.weights import digest, module_digest, save_weights
 from .schedule import NoiseSchedule
 
 
 class Encoded(NamedTuple):
-    """What the encoder leaves for the decoder.
+    """What the encoder leaves for the decoder."""
 
-    Attributes:
-        h: (B, C_h, H, W), the bottleneck; the h-space of the paper.
-        skips: the encoder's activations, in the order they were made.
-        emb: (B, E), output of the two-layer time MLP.
-        x: (B, C, R, R), x_t itself, because v-prediction needs it to give ε.
-        t: (B,) int64.
-    """
+    h: Tensor  # (B, C_h, H, W), the bottleneck; the h-space of the paper
+    skips: tuple[Tensor, ...]  # the encoder's activations in the precision of the network, in their order
+    emb: Tensor  # (B, E), output of the two-layer time MLP
+    x: Tensor  # (B, C, R, R), x_t itself, because v-prediction needs it to give ε
+    t: int | Tensor  # one for all or (B,) int64
 
-    h: Tensor
-    skips: tuple[Tensor, ...]
-    emb: Tensor
-    x: Tensor
-    t: Tensor
+
+#: Parameters of the decoder × images × pixels above which a CPU decodes a pair as two batches.
+PAIR_WORK = 4e9
 
 
 class HSpaceUNet(nn.Module):
     """A frozen `UNet2DModel` with its noise schedule, as encoder and decoder around h-space.
 
+    x_t, h, Δh_t and ε are float32 whatever the network computes in; see `to_precision`.
+
     Args:
-        unet: any diffusers UNet2DModel; put in eval mode, its parameters are frozen.
+        net: any diffusers UNet2DModel; put in eval mode, its parameters are frozen.
         schedule: its noise schedule.
         prediction_type: what the network's output means: "epsilon" or "v_prediction".
-        class_label: of a class-conditional network: the class of every picture, unless `encode` is given others.
+        class_label: of a class-conditional network: the class of every image where `encode` gets no others.
     Raises:
-        WeightsError: an unknown prediction type, or a U-Net without a mid block, of a score SDE, of unknown resolution, with
-            an odd number of outputs or with class embeddings other than a table.
+        WeightsError: an unknown prediction type, or a U-Net that `check_architecture` refuses.
         AsyrpError: a label that the network does not know.
     """
 
     def __init__(
         self,
-        unet: UNet2DModel,
+        net: UNet2DModel,
         schedule: NoiseSchedule,
         prediction_type: str = "epsilon",
         class_label: int | None = None,
@@ -68,88 +64,106 @@ class HSpaceUNet(nn.Module):
         super().__init__()
         if prediction_type not in ("epsilon", "v_prediction"):
             raise WeightsError(
-                f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it first."
+                f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it."
             )
-        if unet.mid_block is None:
-            raise WeightsError(
-                "The U-Net has no mid block and so no h-space; expected one; choose another checkpoint."
-            )
-        if unet.config.time_embedding_type == "fourier" or any(
-            hasattr(b, "skip_conv") for b in unet.down_blocks
-        ):
-            raise WeightsError(
-                "The U-Net is one of a score SDE (Fourier time or image skips); expected a DDPM, iDDPM or ADM "
-                "network; choose another checkpoint."
-            )
-        if unet.config.sample_size is None:
-            raise WeightsError(
-                "This U-Net does not say its resolution; expected sample_size in its configuration; add it "
-                "to config.json."
-            )
-        if unet.config.out_channels not in (unet.config.in_channels, 2 * unet.config.in_channels):
-            raise WeightsError(
-                f"The U-Net gives {unet.config.out_channels} channels for {unet.config.in_channels}; expected as many, "
-                "or twice as many with a learned variance; choose another checkpoint."
-            )
-        if unet.config.class_embed_type is not None:
-            raise WeightsError(
-                f"The U-Net embeds classes by {unet.config.class_embed_type!r}; expected a table with one row per "
-                "class; choose another checkpoint."
-            )
-        self.unet = unet.eval().requires_grad_(False)
+        check_architecture(net)
+        self.net = net.eval().requires_grad_(False)
         self.schedule, self.prediction_type = schedule, prediction_type
         label = None if class_label is None else self._labels(torch.tensor(class_label), 1)
-        self.register_buffer(
-            "class_label", label
-        )  # part of the state: cached results of two classes must differ
+        self.register_buffer("class_label", label)  # part of the state: results of two classes must differ
+        self._weights: str | None = None  # digest of the weights before they were rounded
+
+    @property
+    def unet(self) -> UNet2DModel:
+        """`net` by its old name; deprecated."""
+        return self.net
 
     @property
     def resolution(self) -> int:
-        """Side R of the pictures in pixels."""
-        return self.unet.config.sample_size
+        """Side R of the images in pixels."""
+        return self.net.config.sample_size
 
     @property
     def channels(self) -> int:
-        """Channels C of the pictures."""
-        return self.unet.config.in_channels
+        """Channels C of the images."""
+        return self.net.config.in_channels
 
     @property
     def h_channels(self) -> int:
         """Channels C_h of h-space."""
-        return self.unet.config.block_out_channels[-1]
+        return self.net.config.block_out_channels[-1]
 
     @property
     def h_shape(self) -> tuple[int, int, int]:
         """(C_h, H, W) of h-space; a level without a downsampler keeps its size."""
-        halvings = sum(bool(block.downsamplers) for block in self.unet.down_blocks)
+        halvings = sum(bool(block.downsamplers) for block in self.net.down_blocks)
         side = self.resolution // 2**halvings
         return self.h_channels, side, side
 
     @property
     def temb_dim(self) -> int:
         """Length E of the time embedding."""
-        return self.unet.time_embedding.linear_2.out_features
+        return self.net.time_embedding.linear_2.out_features
 
     @property
     def unet_config(self) -> dict:
-        """Arguments of `build_unet` that make this U-Net; some of them, such as the attention heads, no tensor shows."""
-        return {key: value for key, value in self.unet.config.items() if not key.startswith("_")}
+        """Arguments of `build_unet` that make this U-Net; some (attention heads) no tensor shows."""
+        return {key: value for key, value in self.net.config.items() if not key.startswith("_")}
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self.unet.conv_in.weight.device
-
-    @property
-    def batch_size(self) -> int:
-        """Pictures per pass where nobody says otherwise: 2^19 pixels, 512 pictures of 32 px or 8 of 256, so that the paper's
-        networks fit into the memory of a consumer's GPU."""
-        return max(1, 2**19 // self.resolution**2)
+        return self.net.conv_in.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating-point type of the weights."""
-        return self.unet.conv_in.weight.dtype
+        """Floating-point type of the blocks."""
+        return next(self.net.mid_block.parameters()).dtype
+
+    @property
+    def precision(self) -> str:
+        """Of the blocks: "fp32" or "bf16"."""
+        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of the weights of the convolutions; the activations follow it."""
+        weight, nhwc = self.net.conv_in.weight, torch.channels_last
+        return nhwc if weight.is_contiguous(memory_format=nhwc) else torch.contiguous_format
+
+    @property
+    def batch_size(self) -> int:
+        """Images per pass where nobody says otherwise: BATCH"""
+        return max(1, 2**19 // self.resolution**2)
+
+    def to_precision(
+        self, precision: str | None = None, memory_format: torch.memory_format | None = None
+    ) -> "HSpaceUNet":
+        """The network for the device it is on; itself if nothing changes, else a copy.
+
+        In "bf16" the blocks are bfloat16; time MLP, first and last convolution, whose rounding shows most and
+        whose work is least, stay float32.
+
+        Args:
+            precision: "fp32" or "bf16"; None: as `device.pick_precision` says.
+            memory_format: of the weights; None: as `device.pick_memory_format` says.
+        Raises:
+            UnknownNameError: another precision.
+            AsyrpError: "fp32" of weights that are already rounded.
+        """
+        size = sum(p.numel() for p in self.net.parameters())
+        precision = pick_precision(self.device, size, precision)
+        net = self.net.to(memory_format=memory_format or pick_memory_format(self.device))
+        if precision == self.precision:
+            return self
+        if precision == "fp32":
+            raise AsyrpError(
+                "The weights are rounded to bf16; expected fp32 ones; load the network again in fp32."
+            )
+        net = copy.deepcopy(net)
+        for part in (net.down_blocks, net.mid_block, net.up_blocks):
+            part.to(torch.bfloat16)
+        return self._twin(net, self.class_label, module_digest(self.net))
 
     def encode(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Encoded:
         """Run the U-Net down to its bottleneck.
@@ -158,46 +172,45 @@ class HSpaceUNet(nn.Module):
             x: x_t (B, C, R, R).
             t: time, one for all or (B,) int64.
             class_labels: (B,) int64 for class-conditional models; None: the label bound to the model.
-        Returns:
-            Encoded, with h (B, C_h, H, W).
         Raises:
             AsyrpError: a class-conditional model without a label, another one with, or a label out of range.
         """
-        unet = self.unet
-        t = torch.as_tensor(t, device=x.device).expand(len(x))
-        emb = unet.time_embedding(unet.time_proj(t).to(x.dtype))
-        labels = self.class_label if class_labels is None else self._labels(class_labels, len(x))
+        net, n = self.net, len(x)
+        times = t.to(x.device).expand(n) if torch.is_tensor(t) else torch.full((n,), t, device=x.device)
+        emb = net.time_embedding(net.time_proj(times).to(net.time_embedding.linear_1.weight.dtype))
+        labels = self.class_label if class_labels is None else self._labels(class_labels, n)
         if labels is not None:
-            emb = emb + unet.class_embedding(labels.to(x.device).expand(len(x))).to(x.dtype)
-        elif unet.class_embedding is not None:
+            emb = emb + net.class_embedding(labels.to(x.device).expand(n)).to(emb.dtype)
+        elif net.class_embedding is not None:
             raise AsyrpError(
-                f"The network is conditional on one of {unet.class_embedding.num_embeddings} classes and got none; "
-                "expected a label; bind one with for_class(label), or pass class_labels=."
+                f"The network is conditional on one of {net.class_embedding.num_embeddings} classes and got "
+                "none; expected a label; bind one with for_class(label), or pass class_labels=."
             )
-        centred = 2 * x - 1.0 if unet.config.center_input_sample else x
-        h = unet.conv_in(centred)
+        centred = 2 * x - 1.0 if net.config.center_input_sample else x
+        h, e = net.conv_in(centred.to(net.conv_in.weight.dtype)).to(self.dtype), emb.to(self.dtype)
         skips = (h,)
-        for block in unet.down_blocks:
-            h, made = block(hidden_states=h, temb=emb)
-            skips += made
-        return Encoded(unet.mid_block(h, emb), skips, emb, x, t)
+        for block in net.down_blocks:
+            h, new = block(hidden_states=h, temb=e)
+            skips += new
+        return Encoded(net.mid_block(h, e).to(x.dtype), skips, emb.to(x.dtype), x, t)
 
     def for_class(self, label: int) -> "HSpaceUNet":
-        """The same network, weights shared, with every picture of one class: what inversion, editing and training need.
+        """The same network, weights shared, with every image of one class, 0 … number of classes − 1.
+        Raises AsyrpError where there is no such class."""
+        self._labels(torch.tensor(label), 1)
+        return self._twin(self.net, torch.tensor(label, device=self.device), self._weights)
 
-        Args:
-            label: 0 … number of classes − 1.
-        Raises:
-            AsyrpError: no such class, or the network knows none.
-        """
-        return HSpaceUNet(self.unet, self.schedule, self.prediction_type, label)
+    def _twin(self, net: UNet2DModel, label: Tensor | None, weights: str | None) -> "HSpaceUNet":
+        twin = HSpaceUNet(net, self.schedule, self.prediction_type)
+        twin.class_label, twin._weights = label, weights
+        return twin
 
     def _labels(self, labels: Tensor, n: int) -> Tensor:
         """The labels, one or n, if the network knows them."""
-        table = self.unet.class_embedding
+        table = self.net.class_embedding
         if table is None:
             raise AsyrpError(
-                "A class label was given to a network that is not class-conditional; expected none; leave it out."
+                "A class label was given to a network that knows no classes; expected none; leave it out."
             )
         if (
             labels.dtype not in (torch.int32, torch.int64)
@@ -205,41 +218,31 @@ class HSpaceUNet(nn.Module):
             or not bool(((labels >= 0) & (labels < table.num_embeddings)).all())
         ):
             raise AsyrpError(
-                f"The class labels {labels.tolist()} do not fit {n} pictures; expected whole numbers from 0 to "
+                f"The class labels {labels.tolist()} do not fit {n} images; expected whole numbers from 0 to "
                 f"{table.num_embeddings - 1}, one for all or one each; choose among those."
             )
         return labels
 
     def decode(self, z: Encoded, h: Tensor | None = None) -> Tensor:
-        """Run the U-Net up from its bottleneck and answer ε.
-
-        Args:
-            z: from `encode`.
-            h: the bottleneck to decode instead of z.h, e.g. z.h + Δh_t.
-        Returns:
-            ε (B, C, R, R).
-        """
-        unet = self.unet
-        h, skips = z.h if h is None else h, list(z.skips)
-        for block in unet.up_blocks:
+        """ε (B, C, R, R): run the U-Net up from z.h, or from another bottleneck such as h = z.h + Δh_t."""
+        net, skips = self.net, list(z.skips)
+        h, emb = (z.h if h is None else h).to(self.dtype), z.emb.to(self.dtype)
+        for block in net.up_blocks:
             used = tuple(skips[-len(block.resnets) :])
             del skips[-len(block.resnets) :]
-            h = block(h, used, z.emb)
-        output = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))[
-            :, : self.channels
-        ]  # the rest is a learned variance
+            h = block(h, used, emb)
+        h = net.conv_act(net.conv_norm_out(h.to(net.conv_norm_out.weight.dtype)))
+        output = net.conv_out(h)[:, : self.channels]  # the rest is a learned variance
         return self._to_eps(output.to(z.x.dtype), z)  # under autocast the network answers in half precision
 
     def decode_pair(self, z: Encoded, h_edit: Tensor) -> tuple[Tensor, Tensor]:
-        """ε of z.h and ε̃ of `h_edit`, decoded as one batch of 2 B.
-
-        Returns:
-            (ε, ε̃), both (B, C, R, R).
-        """
-        twice = Encoded(
-            *(torch.cat([v, v]) if torch.is_tensor(v) else tuple(torch.cat([s, s]) for s in v) for v in z)
-        )
-        plain, edited = self.decode(twice, torch.cat([z.h, h_edit])).chunk(2)
+        """ε of z.h and ε̃ of `h_edit`, both (B, C, R, R); as one batch where it pays, see `PAIR_WORK`."""
+        work = sum(p.numel() for p in self.net.up_blocks.parameters()) * len(z.x) * self.resolution**2
+        if self.device.type == "cpu" and work > PAIR_WORK:
+            return self.decode(z), self.decode(z, h_edit)
+        twice = lambda v: torch.cat([v, v]) if torch.is_tensor(v) else v
+        both = Encoded(*(tuple(map(twice, v)) if isinstance(v, tuple) else twice(v) for v in z))
+        plain, edited = self.decode(both, torch.cat([z.h, h_edit])).chunk(2)
         return plain, edited
 
     def forward(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Tensor:
@@ -250,96 +253,36 @@ class HSpaceUNet(nn.Module):
         """ε = √ᾱ_t v + √(1−ᾱ_t) x_t for v-prediction (Salimans & Ho 2022, appendix D)."""
         if self.prediction_type == "epsilon":
             return output
-        a = self.schedule.alpha_bar_at(
-            z.t, self.schedule.alphas_cumprod
-        )  # float64: 1 − ᾱ_0 loses digits in float32
+        if not torch.is_tensor(z.t):  # a number: no GPU to wait for
+            a = self.schedule.alpha_bar(z.t)
+            return a**0.5 * output + (1 - a) ** 0.5 * z.x
+        # in float64: 1 − ᾱ_0 loses digits in float32
+        a = self.schedule.alpha_bar_at(z.t, self.schedule.alphas_cumprod)
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
     def digest(self) -> str:
-        """sha256 over weights, configuration, schedule and meaning of the output: what an f_t is bound to."""
-        about = json.dumps([self.unet_config, self.prediction_type], sort_keys=True, default=str)
-        return hashlib.sha256(
-            f"{about}{module_digest(self)}{digest(self.schedule.alphas_cumprod)}".encode()
-        ).hexdigest()
+        """sha256 over weights, configuration, schedule, prediction type and class: what an f_t is bound to, in
+        whatever precision."""
+        label = None if self.class_label is None else int(self.class_label)
+        about = json.dumps([self.unet_config, self.prediction_type, label], sort_keys=True, default=str)
+        parts = about, self._weights or module_digest(self.net), digest(self.schedule.alphas_cumprod)
+        return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike, card: dict, *, dtype: torch.dtype | None = None) -> None:
-        """Write weights (as `dtype`, if one is given), configurations and a card (provenance, scores) to one file, atomically."""
-        save_weights(
-            path,
-            self.unet.state_dict(),
-            {
-                "unet": self.unet_config,
-                "prediction_type": self.prediction_type,
-                "class_label": None if self.class_label is None else int(self.class_label),
-                "betas": (
-                    1
-                    - self.schedule.alphas_cumprod
-                    / torch.cat([torch.ones(1, dtype=torch.float64), self.schedule.alphas_cumprod[:-1]])
-                ).tolist(),
-                "card": card,
-            },
-            dtype=dtype,
-        )
+        """Write weights (as `dtype`, if one is given), configurations and a card to one file, atomically."""
+        now = self.schedule.alphas_cumprod
+        before = torch.cat([torch.ones(1, dtype=torch.float64), now[:-1]])
+        config = {
+            "unet": self.unet_config,
+            "prediction_type": self.prediction_type,
+            "class_label": None if self.class_label is None else int(self.class_label),
+            "betas": (1 - now / before).tolist(),
+            "card": card,
+        }
+        save_weights(path, self.net.state_dict(), config, dtype=dtype)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":
-        """Load a file that `save` wrote, or a folder in diffusers format.
-
-        A folder is a pipeline's (unet/, scheduler/), that unet/ itself, or one that holds config.json and, where it is not
-        the linear schedule with ε-prediction, scheduler_config.json.
-
-        Raises:
-            WeightsError: missing, damaged or of another architecture; names the first tensor that does not fit.
-        """
-        path = Path(path)
-        if path.is_dir():
-            return cls._from_folder(path)
-        state, config = read_weights(path)
-        if "unet" not in config:
-            raise WeightsError(
-                f"{path} holds no U-Net configuration; expected a file written by HSpaceUNet.save; check the path."
-            )
-        unet = build_unet(config["unet"])
-        load_strictly(unet, state, path)
-        return cls(
-            unet,
-            NoiseSchedule.from_betas(torch.tensor(config["betas"], dtype=torch.float64)),
-            config["prediction_type"],
-            config.get("class_label"),
-        )
-
-    @classmethod
-    def _from_folder(cls, path: Path) -> "HSpaceUNet":
-        root = path / "unet" if (path / "unet").is_dir() else path
-        beside = [path, path.parent] if path.name == "unet" else [path]
-        scheduler = next(
-            (
-                f
-                for folder in beside
-                for f in (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
-                if f.exists()
-            ),
-            None,
-        )
-        try:
-            unet, report = UNet2DModel.from_pretrained(
-                root, local_files_only=True, output_loading_info=True, low_cpu_mem_usage=False
-            )  # True would need accelerate
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, EOFError, SafetensorError) as error:
-            raise WeightsError(
-                f"{root} is no folder with a diffusers UNet2DModel ({' '.join(str(error).split())[:200]}); expected "
-                "config.json and its weights; check the path."
-            ) from error
-        for kind in ("missing", "unexpected", "mismatched"):  # diffusers only warns of some of these
-            if report[f"{kind}_keys"]:
-                raise WeightsError(
-                    f"The weights in {root} have the {kind} tensor {str(list(report[f'{kind}_keys'])[0])!r}; "
-                    "expected exactly those of config.json; fetch the folder again."
-                )
-        if set(EXTRAS) & set(unet.config):  # diffusers has ignored them and built another network
-            raise WeightsError(
-                f"The network in {root} has settings that a diffusers folder cannot express; expected none of "
-                f"{', '.join(EXTRAS)}; keep it with HSpaceUNet.save instead."
-            )
-        config = json.loads(scheduler.read_text()) if scheduler else {}
-        return cls(unet, NoiseSchedule.from_config(config), config.get("prediction_type", "epsilon"))
+        """Load a file that `save` wrote, or a folder in diffusers format, in fp32 on the CPU; see `read_network`."""
+        net, scheduler, prediction_type, class_label = read_network(path)
+        return cls(net, NoiseSchedule.from_config(scheduler), prediction_type, class_label)

@@ -126,19 +126,22 @@ class Panel:
             )
             for name in names
         }
-        self.picture = widgets.Image(format="png", width=320, height=320)
+        wide = widgets.Layout(width="100%")
+        self.picture = widgets.Image(format="png", layout=wide)
         self.caption = widgets.HTML()
-        unedited = widgets.Image(value=to_png(self.image()), format="png", width=320, height=320)
+        unedited = widgets.Image(value=to_png(self.image()), format="png", layout=wide)
         reset = widgets.Button(description="reset", icon="undo")
         reset.on_click(lambda _: self.reset())
         for slider in self.sliders.values():
             slider.observe(self._draw, names="value")
         controls = widgets.VBox(
             [*self.sliders.values(), self.caption, reset],
-            layout=widgets.Layout(flex="1 1 320px", min_width="280px", max_width="560px"),
+            layout=widgets.Layout(flex="1 1 280px", max_width="560px"),
         )
+        # side by side down to 300 pixels
+        narrow = widgets.Layout(flex="1 1 150px", max_width="320px", padding="0 6px 0 0")
         images = [
-            widgets.VBox([widgets.Label(label), image])
+            widgets.VBox([widgets.Label(label), image], layout=narrow)
             for label, image in (("reconstruction", unedited), ("edit", self.picture))
         ]
         self.box = widgets.HBox([*images, controls], layout=widgets.Layout(flex_flow="row wrap"))

@@ -45,7 +45,7 @@ def cached(
     """The tensor that `compute` gives, on the device of `inputs`; from disk if it was computed before.
 
     A module that its state and structure do not describe (hooks, parametrizations, replaced methods, dropout
-    in training) is always computed.  A cache that can't be read or written costs time and a warning, no result.
+    in training) is always computed.  A cache that can't be read or written costs a warning, no result.
 
     Args:
         name: of the function; begins the file's name.

@@ -1,7 +1,7 @@
 """The DDPM family: CelebA-HQ, LSUN church and bedroom, as SDEdit and the original work use them.
 
-It differs from what diffusers builds by default in padding, sine order, GroupNorm ε and attention heads; each is a
-setting below, held by the golden numbers.
+It differs from what diffusers builds by default in padding, sine order, GroupNorm ε and attention heads;
+each is a setting below, held by the golden numbers.
 """
 
 import re

@@ -2,7 +2,7 @@
 
 Every number is the majority among the tensors that show it, and a part exists if several of its tensors do: one
 missing, extra or misshapen tensor then leaves the answer as it was, and strict filling names that very tensor.
-What no tensor shows (resolution, attention heads) is known for the architectures of the paper, else it must be told.
+What no tensor shows (resolution, attention heads) is known for the paper's architectures, else it must be told.
 """
 
 import re
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ...errors import WeightsError
 
-#: Resolution of every published file of these architectures (base width, multiples, depth, levels with attention).
+#: Resolution of every published file of these architectures (base width, multiples, depth, levels with
+#: attention).
 _DDPM_OF_THE_PAPER = {(128, (1, 1, 2, 2, 4, 4), 2, (4,)): 256}
 #: The same for OpenAI's family, with the width of a head: iDDPM and P2, then ADM.
 _OPENAI_OF_THE_PAPER = {
@@ -40,8 +41,8 @@ def infer_ddpm(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str
     image_size = told.get("image_size") or _DDPM_OF_THE_PAPER.get((ch, mult, blocks, attention))
     if image_size is None:
         raise WeightsError(
-            "The weights do not say their resolution, and their architecture is none of the paper's; expected "
-            "it to be told; pass image_size=."
+            "The weights do not say their resolution, and their architecture is none of the paper's; "
+            "expected it to be told; pass image_size=."
         )
     return {
         "image_size": image_size,
@@ -102,8 +103,8 @@ def infer_openai(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[s
             config["num_head_channels"] = known[1]
     elif "image_size" not in told or not {"num_head_channels", "num_heads"} & set(told):
         raise WeightsError(
-            "The weights do not say their resolution and attention heads, and their architecture is none of the "
-            "paper's; expected them to be told; pass image_size= and num_head_channels= (or num_heads=)."
+            "The weights do not say their resolution and attention heads, and their architecture is none of "
+            "the paper's; expected them to be told; pass image_size= and num_head_channels= (or num_heads=)."
         )
     return {**config, **told}
 

@@ -10,6 +10,7 @@ from diffusers import UNet2DModel
 from torch import Tensor
 
 from ...errors import WeightsError
+from ..native import check_tensors
 from .ddpm import load_ddpm_checkpoint
 from .infer import infer_ddpm, infer_openai
 from .openai import load_openai_checkpoint
@@ -30,14 +31,16 @@ def load_official_unet(path: str | os.PathLike, family: str | None = None, **set
 
     Args:
         path: a state dict as the authors published it; nothing in it is executed.
-        family: "ddpm" (SDEdit's CelebA-HQ, LSUN church and bedroom) or "openai" (iDDPM, P2, ADM); None finds it.
-        settings: fields of `DDPMConfig` or `OpenAIConfig`; they win over what the weights show.  The files of the paper
-            need none.  Others must tell image_size, and in OpenAI's family num_head_channels or num_heads.
+        family: "ddpm" (SDEdit's CelebA-HQ, LSUN church and bedroom) or "openai" (iDDPM, P2, ADM); None finds
+            it.
+        settings: fields of `DDPMConfig` or `OpenAIConfig`; they win over what the weights show.  The paper's
+            files need none.  Others must tell image_size, and in OpenAI's family num_head_channels or
+            num_heads.
     Returns:
         The network, float32, on the CPU.
     Raises:
-        WeightsError: missing, damaged, no state dict of a known family, a tensor missing, extra or misshapen (named), or
-            a setting that only the caller can know.
+        WeightsError: missing, damaged, no state dict of a known family, a tensor missing, extra or misshapen
+            (named), or a setting that only the caller can know.
     """
     return convert_state(official_state(path), family, **settings)
 
@@ -54,7 +57,13 @@ def convert_state(state: Mapping[str, Tensor], family: str | None = None, **sett
             "family, or of another known one, with the names its authors gave; check the file."
         )
     _, infer, convert = FAMILIES[family]
-    return convert(state, infer(state, settings))
+    try:
+        return convert(state, infer(state, settings))
+    except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # of settings of another kind
+        raise WeightsError(
+            f"The settings and the {family} checkpoint make no network ({error}); expected those of its "
+            "authors; check both."
+        ) from error
 
 
 def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
@@ -77,7 +86,7 @@ def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
     if (
         not isinstance(state, Mapping)
         or not state
-        or not all(isinstance(tensor, Tensor) for tensor in state.values())
+        or not all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in state.items())
     ):
         inside = (
             ", ".join(str(key) for key in list(state)[:3])
@@ -85,7 +94,8 @@ def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
             else type(state).__name__
         )
         raise WeightsError(
-            f"{path} holds more or less than one state dict ({inside}); expected names and tensors only; save "
-            "the network's own state dict with torch.save."
+            f"{path} holds more or less than one state dict ({inside}); expected names and tensors only; "
+            "save the network's own state dict with torch.save."
         )
+    check_tensors(state, path)
     return dict(state)

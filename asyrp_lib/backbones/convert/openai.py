@@ -1,7 +1,8 @@
 """OpenAI's family: iDDPM and P2 (AFHQ-dog, FFHQ, MetFaces, CelebA-HQ) and ADM (ImageNet).
 
-q, k and v lie in one tensor, in one of two orders; resampling is a residual block or a convolution; a class label may
-be embedded.  Each is a setting below, held by golden numbers or by an independent network in the tests.
+q, k and v lie in one tensor, in one of two orders; resampling is a residual block or a convolution; a class
+label may be embedded.  Each is a setting below, held by golden numbers or by an independent network in the
+tests.
 """
 
 import re
@@ -52,7 +53,8 @@ class OpenAIConfig:
         num_heads: attention heads at every level, where `num_head_channels` does not say.
         use_new_attention_order: q, k, v are split before the heads, not after.
         resblock_updown: levels are joined by residual blocks, not by convolutions.
-        use_scale_shift_norm: time scales and shifts the normalised activations, instead of being added before.
+        use_scale_shift_norm: time scales and shifts the normalised activations, instead of being added
+            before.
         in_channels: of the pictures.
         out_channels: as many for ε alone, twice as many with a learned variance.
         num_classes: of a class-conditional network.

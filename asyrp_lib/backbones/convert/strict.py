@@ -1,7 +1,7 @@
 """Strictness shared by the families: settings that are all known, tensors that all fit.
 
-For every parameter of the diffusers model a few substitutions give its official name, so that a missing, extra or
-misshapen tensor is named as its authors named it.
+For every parameter of the diffusers model a few substitutions give its official name, so that a missing,
+extra or misshapen tensor is named as its authors named it.
 """
 
 import re
@@ -28,8 +28,8 @@ def read_config(kind: type, config: Mapping[str, Any]) -> Any:
     lacking = [name for name, field in known.items() if field.default is MISSING and config.get(name) is None]
     if unknown or lacking:
         raise WeightsError(
-            f"The configuration {'does not know' if unknown else 'lacks'} {(unknown or lacking)[0]!r}; expected "
-            f"the settings {', '.join(known)}; {'leave it out' if unknown else 'say it'}."
+            f"The configuration {'does not know' if unknown else 'lacks'} {(unknown or lacking)[0]!r}; "
+            f"expected the settings {', '.join(known)}; {'leave it out' if unknown else 'say it'}."
         )
     return kind(
         **{name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
@@ -50,7 +50,7 @@ def fill(
     official: Callable[[str], str],
     take: Callable[[str, Tensor], Tensor],
 ) -> UNet2DModel:
-    """A network whose every parameter is its official tensor; nothing may be missing, left over, or of another shape.
+    """A network whose every parameter is its official tensor; none may be missing, left over or misshapen.
 
     Args:
         arguments: of `build_unet`.
@@ -65,7 +65,7 @@ def fill(
             "meta"
         ):  # random weights of half a billion parameters would take longer than reading them
             unet = build_unet(arguments)
-    except (ValueError, ZeroDivisionError, RuntimeError) as error:
+    except Exception as error:  # whatever diffusers and torch trip over
         raise WeightsError(
             f"These settings make no network ({error}); expected those of an official checkpoint; check them."
         ) from error
@@ -90,8 +90,8 @@ def fill(
         # 1x1 convolutions of attention are linear layers here
         if list(tensor.shape[: len(size)]) != size or tensor.numel() != parts * shape.numel():
             raise WeightsError(
-                f"The tensor {source!r} has shape {tuple(tensor.shape)}, expected {tuple(size)} up to trailing "
-                "ones; the configuration belongs to another checkpoint."
+                f"The tensor {source!r} has shape {tuple(tensor.shape)}, expected {tuple(size)} up to "
+                "trailing ones; the configuration belongs to another checkpoint."
             )
         filled[name] = take(name, tensor).reshape(shape).to(torch.float32)
     unet.load_state_dict(filled, assign=True)

@@ -11,9 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ...errors import OfflineError
+from ...progress import tqdm
 from .registry import Remote
 
 #: Requests for one file before it is left for the next run.

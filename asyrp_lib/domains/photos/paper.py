@@ -111,7 +111,11 @@ def load_paper_domain(name: str, device: torch.device) -> Domain:
         load_backbone(paths[0], family=entry.family, **entry.config) if official else load_backbone(weights)
     )
     return photo_domain(
-        entry, unet.to(device), weights, datasets_dir(entry.pictures.name), data_dir() / "directions" / name
+        entry,
+        unet.to(device).to_precision(),
+        weights,
+        datasets_dir(entry.pictures.name),
+        data_dir() / "directions" / name,
     )
 
 
@@ -140,7 +144,13 @@ def load_own(source: str, device: torch.device) -> Domain:
         edits={},
     )
     if folder.is_dir():
-        return photo_domain(entry, unet.to(device), folder, folder / "images", folder / "directions")
+        return photo_domain(
+            entry, unet.to(device).to_precision(), folder, folder / "images", folder / "directions"
+        )
     return photo_domain(
-        entry, unet.to(device), weights_dir(name), datasets_dir(name), data_dir() / "directions" / name
+        entry,
+        unet.to(device).to_precision(),
+        weights_dir(name),
+        datasets_dir(name),
+        data_dir() / "directions" / name,
     )

@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from ...device import pick_memory_format
 from ...errors import DomainError
 from ...measure.perceptual import PerceptualDistance
 from ...method.clip import load_clip
@@ -38,7 +39,7 @@ def load_synthfaces(device: torch.device) -> Domain:
         WeightsError: a shipped file is missing or damaged.
     """
     file = weights_file("ddpm")
-    unet, card = HSpaceUNet.from_pretrained(file).to(device), read_weights(file)[1]["card"]
+    unet, card = HSpaceUNet.from_pretrained(file).to(device).to_precision(), read_weights(file)[1]["card"]
     codec, edition = Codec(card.get("codec", 1)), card.get("edition", 1)
     resolution = unet.resolution * codec.factor
 
@@ -60,7 +61,9 @@ def load_synthfaces(device: torch.device) -> Domain:
         "synthfaces",
         unet,
         lambda split, n, first: from_bytes(faces(split, n, first).images),
-        clip=Later(lambda: load_clip(weights_file("clip")).to(device)),
+        clip=Later(
+            lambda: load_clip(weights_file("clip")).to(device, memory_format=pick_memory_format(device))
+        ),
         edits=EDITS,
         distance=Later(lambda: PerceptualDistance(segmenter().features, measured().get("scale", 1.0))),
         directions=data_dir() / "directions" / "synthfaces",

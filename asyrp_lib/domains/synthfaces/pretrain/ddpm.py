@@ -109,7 +109,7 @@ def pretrain_ddpm(
     if start.exists() and not (folder / "state.pt").exists():
         earlier, card = HSpaceUNet.from_pretrained(start), read_weights(start)[1]["card"]
         if earlier.unet_config == HSpaceUNet(build_unet(resolution), schedule).unet_config:
-            unet.load_state_dict(earlier.unet.state_dict())
+            unet.load_state_dict(earlier.net.state_dict())
             before = {key: card[key] for key in ("steps", "images", "seconds", "loss")}
     unet = unet.to(device, memory_format=torch.channels_last)
 
