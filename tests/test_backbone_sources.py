@@ -28,7 +28,7 @@ X = randn(2, 3, 16, 16, seed=3)
 
 
 def folder_of(root, layout, old_pickle=False):
-    """A network in diffusers format: a pipeline's folder, or everything side by side as the Hub's DDPMs have it."""
+    """A network in diffusers format: a pipeline's folder, or all side by side as in the Hub's DDPMs."""
     unet, scheduler = (
         tiny_unet(),
         DDIMScheduler(beta_schedule="scaled_linear", prediction_type="v_prediction"),
@@ -39,7 +39,7 @@ def folder_of(root, layout, old_pickle=False):
     return HSpaceUNet(unet, NoiseSchedule.from_config(dict(scheduler.config)), "v_prediction")
 
 
-# --- folders --------------------------------------------------------------------------------------------------
+# --- folders --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layout, inside", [("pipeline", ""), ("pipeline", "unet"), ("flat", "")])
@@ -85,7 +85,7 @@ def test_networks_of_another_kind_are_refused(changes, sentence):
         HSpaceUNet(tiny_unet(**changes), NoiseSchedule.linear())
 
 
-# --- files and folders that lie -------------------------------------------------------------------------------
+# --- files and folders that lie -------------------------------------------------------------------
 
 
 def refused(source, match: str, **settings) -> None:
@@ -245,7 +245,7 @@ def test_own_names_tell_equal_last_folders_apart(tmp_path, monkeypatch):
     assert own_name("my model") == own_name("../a/my model/") == own_name(tmp_path / "a" / "my model")
 
 
-# --- the Hub --------------------------------------------------------------------------------------------------
+# --- the Hub --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ def test_what_is_neither_a_path_nor_a_hub_id_is_refused_as_missing(source):
         load_backbone(source)
 
 
-# --- class labels ---------------------------------------------------------------------------------------------
+# --- class labels ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
