@@ -6,7 +6,14 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 #: What is shipped; fetched weights and other people's images under `data/` are not.
-SHIPPED = ("*.md", "published.json", "weights/synthfaces/*", "directions/synthfaces/*", "results/**/*.json")
+SHIPPED = (
+    "*.md",
+    "SHA256SUMS",
+    "published.json",
+    "weights/synthfaces/*",
+    "directions/synthfaces/*",
+    "results/**/*.json",
+)
 
 
 class BuildWithData(build_py):

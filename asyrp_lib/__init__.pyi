@@ -22,6 +22,7 @@ from .domains.edits import Edit as Edit
 from .errors import (
     AsyrpError as AsyrpError,
     DomainError as DomainError,
+    FileError as FileError,
     GridError as GridError,
     ImageError as ImageError,
     OfflineError as OfflineError,

@@ -1,4 +1,5 @@
-"""The caller's view: a domain in, images out.  Each function is a few lines over `method`, with names for edits."""
+"""The caller's view: a domain in, images out.  Each function is a few lines over `method`, with names for
+edits."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +47,8 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
 
 
 def generate(domain: Domain, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:
-    """Plain deterministic DDIM from x_T to images (B, 3, R, R); arguments as for `invert` (Asyrp Sec. 2.1, Eq. 3)."""
+    """Plain deterministic DDIM from x_T to images (B, 3, R, R); arguments as for `invert` (Asyrp Sec. 2.1,
+    Eq. 3)."""
     return domain.codec.decode(process.generate(domain.unet, x_T.to(domain.unet.device), steps=steps, **how))
 
 
@@ -66,13 +68,16 @@ def edit(
     Args:
         domain: a Domain.
         x_T: from `invert`.
-        edits: name of an edit, or a Δh -> strength, any sign, one number or one per image.  Several edits: each times
+        edits: name of an edit, or a Δh -> strength, any sign, one number or one per image.  Several edits:
+            each times
             1/√n, n = how many of an image's strengths are not 0.
         steps: S; Δh is rescaled by S_train / S.
         t_edit: start of the editing interval of all edits, None for each edit's own.
-        t_boost: quality boosting below it, e.g. `domain.t_boost`; 0 for none, which keeps small images nearest to x_0.
+        t_boost: quality boosting below it, e.g. `domain.t_boost`; 0 for none, which keeps small images
+            nearest to x_0.
         seeds: one per image for the boosting noise, None for 0 … B − 1.
-        how: batch_size, progress, callback; see `method.process.by_batches`.  A callback sees h and Δh_t of every step.
+        how: batch_size, progress, callback; see `method.process.by_batches`.  A callback sees h and Δh_t of
+            every step.
     Returns:
         (B, 3, R, R), about in [-1, 1].
     Raises:
@@ -131,10 +136,12 @@ def train_delta(
 
     Args:
         domain: a Domain.
-        edit: its name, or an `Edit`: `Edit("surprised", "face", "face with an open mouth")` is enough for a new one.
+        edit: its name, or an `Edit`: `Edit("surprised", "face", "face with an open mouth")` is enough for a
+            new one.
         settings: None for the domain's; where they leave t_edit or λ open, the edit's are taken.
         images: number of training images, None for the domain's.
-        x_T: noise to start from, e.g. `domain.seeded_noise(32)`, with the images it generates in the place of training
+        x_T: noise to start from, e.g. `domain.seeded_noise(32)`, with the images it generates in the place of
+            training
             images (Asyrp appendix: training from random noise); None: the inverted training images.
         delta: configuration for `deltas.build_delta` or an f_t to go on from; None for the domain's kind.
         folder: run folder for resuming, None to keep nothing.
@@ -181,6 +188,7 @@ def deltas(domain: Domain, edits: Edits | Iterable[str | Delta]) -> dict[Delta, 
     for one in table:
         if not isinstance(one, (str, Delta)):
             raise AsyrpError(
-                f"An edit is given as {type(one).__name__}; expected its name or a Δh; e.g. {{'smiling': 1.0}}."
+                f"An edit is given as {type(one).__name__}; expected its name or a Δh; e.g. "
+                f"{{'smiling': 1.0}}."
             )
     return {domain.delta(one) if isinstance(one, str) else one: strength for one, strength in table.items()}

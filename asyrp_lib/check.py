@@ -1,4 +1,5 @@
-"""The border: every kind of plain input is checked here, once, with one sentence for API and command line alike.
+"""The border: every kind of plain input is checked here, once, with one sentence for API and command line
+alike.
 
 Images and noise are checked in `store.images`, settings by the types of `method.train` and `runs.config`.
 """
@@ -21,7 +22,8 @@ from .errors import AsyrpError, GridError, ImageError, SettingsError, UnknownNam
 
 @dataclass_transform(frozen_default=True)
 def settings(cls: type) -> Any:
-    """A frozen dataclass whose fields are checked as they are annotated; what does not fit is one sentence."""
+    """A frozen dataclass whose fields are checked as they are annotated; what does not fit is one
+    sentence."""
     made = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
     plain = made.__init__
 
@@ -54,7 +56,8 @@ def whole(what: str, value, low: int, high: int, *, error: type[AsyrpError] = Gr
     """A whole number low … high (int or numpy's; no bool, no float) as int."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
         raise error(
-            f"{what} = {_shown(value)} is not usable; expected a whole number from {low} to {high}; change it."
+            f"{what} = {_shown(value)} is not usable; expected a whole number from {low} to {high}; change "
+            "it."
         )
     return int(value)
 
@@ -68,7 +71,8 @@ def number(what: str, value, low: float = -math.inf, high: float = math.inf) -> 
         or not low <= value <= high
     ):
         raise AsyrpError(
-            f"{what} = {_shown(value)} is not usable; expected a finite number from {low:g} to {high:g}; change it."
+            f"{what} = {_shown(value)} is not usable; expected a finite number from {low:g} to {high:g}; "
+            "change it."
         )
     return float(value)
 
@@ -79,17 +83,18 @@ def strengths(name: str, value, n: int) -> Tensor:
         table = torch.as_tensor(value, dtype=torch.float64).cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise AsyrpError(
-            f"The strength of the edit {name!r} is {_shown(value)}; expected a number such as 1.0, or one per image."
+            f"The strength of the edit {name!r} is {_shown(value)}; expected a number such as 1.0, or one "
+            "per image."
         ) from error
     if table.ndim and table.shape != (n,):
         raise ImageError(
-            f"The edit {name!r} has strengths of shape {tuple(table.shape)} for {n} images; expected one number, "
-            "or one per image."
+            f"The edit {name!r} has strengths of shape {tuple(table.shape)} for {n} images; expected one "
+            "number, or one per image."
         )
     if not bool((table.abs() <= STRONGEST).all()):  # NaN compares false
         raise AsyrpError(
-            f"The strength of the edit {name!r} is {_shown(value)}; expected finite numbers from {-STRONGEST:g} to "
-            f"{STRONGEST:g}, such as 1.0."
+            f"The strength of the edit {name!r} is {_shown(value)}; expected finite numbers from "
+            f"{-STRONGEST:g} to {STRONGEST:g}, such as 1.0."
         )
     return table.expand(n)
 
@@ -112,8 +117,8 @@ def edit_name(value: str) -> str:
     """A name that can also be a file's: letters, digits, spaces, hyphens and underscores, at most 60."""
     if not isinstance(value, str) or not re.fullmatch(r"\w[\w \-]{0,59}", value) or value != value.strip():
         raise UnknownNameError(
-            f"{_shown(value)} cannot be the name of an edit; expected at most 60 letters, digits, spaces, hyphens and "
-            "underscores, beginning with a letter or digit; choose another name."
+            f"{_shown(value)} cannot be the name of an edit; expected at most 60 letters, digits, spaces, "
+            "hyphens and underscores, beginning with a letter or digit; choose another name."
         )
     return value
 
@@ -122,7 +127,8 @@ def text(what: str, value: str) -> str:
     """A text for CLIP: something to read, at most 500 characters."""
     if not isinstance(value, str) or not value.strip() or len(value) > 500 or not value.isprintable():
         raise AsyrpError(
-            f"The {what} is {_shown(value)}; expected a text of 1 to 500 printable characters, such as 'smiling face'."
+            f"The {what} is {_shown(value)}; expected a text of 1 to 500 printable characters, such as "
+            "'smiling face'."
         )
     return value
 

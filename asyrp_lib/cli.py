@@ -185,8 +185,8 @@ def _edit(options) -> None:
     strengths = options.strength or [1.0] * len(options.edit)
     if len(strengths) != len(options.edit) or len(set(options.edit)) != len(options.edit):
         raise SettingsError(
-            f"Got {len(strengths)} strengths for {len(options.edit)} edits; expected one each, and each edit once; repeat "
-            "--strength as often as --edit."
+            f"Got {len(strengths)} strengths for {len(options.edit)} edits; expected one each, and each "
+            "edit once; repeat --strength as often as --edit."
         )
     if not options.out and not options.sheet:
         raise SettingsError(
@@ -280,7 +280,8 @@ def _train(options) -> None:
         last = run.history["clip"].tail(200).mean()
         where = "" if place else f"; what {domain.name} has stays, --replace writes over it"
         print(
-            f"{config.name}: CLIP loss {last:.3f} (no edit: 0.693), wrote {place.file if place else run.file}{where}",
+            f"{config.name}: CLIP loss {last:.3f} (no edit: 0.693), wrote "
+            f"{place.file if place else run.file}{where}",
             flush=True,
         )
 
@@ -347,7 +348,8 @@ def _setting(text: str) -> tuple[str, object]:
     with suppress(ValueError, RecursionError):
         return name, json.loads(value)
     raise SettingsError(
-        f"The setting {text[:80]!r} could not be read; expected NAME=JSON, e.g. 'names=[\"happy\"]' or 'n=8'; mind the quotes."
+        f"The setting {text[:80]!r} could not be read; expected NAME=JSON, e.g. 'names=[\"happy\"]' or "
+        "'n=8'; mind the quotes."
     )
 
 

@@ -1,6 +1,8 @@
-"""Networks of the paper's sizes with random weights: does this machine run them, how fast, in how much memory?
+"""Networks of the paper's sizes with random weights: does this machine run them, how fast, in how much
+memory?
 
-`python -m asyrp_lib.backbones.fullsize` measures each in a process of its own, through the public loader, from an
+`python -m asyrp_lib.backbones.fullsize` measures each in a process of its own, through the public loader,
+from an
 official file that it makes up, and writes `data/results/fullsize_<device>.json`.
 """
 

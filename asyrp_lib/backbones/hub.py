@@ -39,8 +39,8 @@ def hub_folder(repo: str, revision: str | None = None) -> Path:
             Exception
         ) as error:  # no route, no name, no answer, offline mode: each library below has its own
             raise OfflineError(
-                f"{repo} is neither in the Hub's cache nor could it be fetched ({type(error).__name__}); expected "
-                "one of both; connect once, or give the path of a folder."
+                f"{repo} is neither in the Hub's cache nor could it be fetched ({type(error).__name__}); "
+                "expected one of both; connect once, or give the path of a folder."
             ) from error
         if any(list((folder / place).glob(f"diffusion_pytorch_model*.{suffix}*")) for place in ("", "unet")):
             return folder

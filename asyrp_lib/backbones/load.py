@@ -75,7 +75,8 @@ def is_hub_id(source: str | os.PathLike) -> bool:
 
 
 def own_name(source: str | os.PathLike) -> str:
-    """A name for one's own network that no other path or Hub id has: own_<last folder>_<6 digits of a hash>."""
+    """A name for one's own network that no other path or Hub id has: own_<last folder>_<6 digits of a
+    hash>."""
     whole = str(source) if is_hub_id(source) else str(Path(source).resolve())
     last = re.sub(r"[^\w.-]", "_", Path(whole).name)
     return f"own_{last}_{hashlib.sha256(whole.encode()).hexdigest()[:6]}"

@@ -1,6 +1,7 @@
 """Δh_t: what all kinds of it share, how several add up, and how one is built, kept and shared.
 
-All are called as delta(h, temb, t) -> Δh and know where they may act: `t_edit`, the start of their editing interval,
+All are called as delta(h, temb, t) -> Δh and know where they may act: `t_edit`, the start of their editing
+interval,
 `train_steps`, the length S_train of their time grid, and the U-Net they were trained for.
 """
 
@@ -28,7 +29,8 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
         name: of the edit.
         t_edit: the editing interval is t >= t_edit; None: not known, it must be given to `edit`.
         train_steps: S_train; with S steps at test time Δh is multiplied by S_train / S.
-        unet_digest: of the U-Net it was trained for (`HSpaceUNet.digest`); None: not known, fits wherever sizes do.
+        unet_digest: of the U-Net it was trained for (`HSpaceUNet.digest`); None: not known, fits wherever
+            sizes do.
         config: arguments that build it again, but for tensors.
     """
 
@@ -80,7 +82,8 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
         return {key: getattr(self, key) for key in ("name", "t_edit", "train_steps", "unet_digest")}
 
     def bind(self, unet) -> Self:
-        """Let this Δh act in another U-Net than the one it was trained for: whether it edits there is not known."""
+        """Let this Δh act in another U-Net than the one it was trained for: whether it edits there is not
+        known."""
         warnings.warn(f"The edit {self.name!r} is used in a U-Net it was not trained for.", stacklevel=2)
         self.unet_digest = unet.digest()
         return self
@@ -94,7 +97,8 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
 
         Args:
             name: the folder or the repository's id.
-            how: revision, cache_dir, force_download, token, local_files_only; see `huggingface_hub.hf_hub_download`.
+            how: revision, cache_dir, force_download, token, local_files_only; see
+                `huggingface_hub.hf_hub_download`.
         Raises:
             OfflineError: neither there nor reachable.
             WeightsError: damaged, or no Δh.
@@ -105,8 +109,8 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
             return load_delta(hf_hub_download(str(name), HUB_FILE, **how))
         except (OSError, ValueError) as error:
             raise OfflineError(
-                f"No f_t could be got from {str(name)!r} ({type(error).__name__}); expected a folder or Hub repository with "
-                f"{HUB_FILE}; check the name and the network."
+                f"No f_t could be got from {str(name)!r} ({type(error).__name__}); expected a folder or Hub "
+                f"repository with {HUB_FILE}; check the name and the network."
             ) from error
 
 
@@ -150,7 +154,8 @@ def combine(
         steps: S, length of the present time grid.
         t_edit: start of the editing interval of all; None: each edit's own, where it knows it.
     Returns:
-        (B, C, H, W), or None where no edit is active at t.  n counts, for each image, the edits whose strength is not 0:
+        (B, C, H, W), or None where no edit is active at t.  n counts, for each image, the edits whose
+        strength is not 0:
         one edit alone is not made weaker by others that are offered and not used.
     Source: Asyrp Sec. 5.2 (several attributes) and appendix (rescaling to other numbers of steps).
     """
@@ -167,7 +172,8 @@ def combine(
 
 
 def save_delta(path: str | os.PathLike, delta: Delta, card: dict) -> None:
-    """Write a Δh with kind, configuration, U-Net and card (settings, provenance) to a safetensors file, atomically."""
+    """Write a Δh with kind, configuration, U-Net and card (settings, provenance) to a safetensors file,
+    atomically."""
     kind = {"delta": type(delta).__name__, "config": delta.config, "about": delta.about}
     save_weights(path, delta.state_dict(), {**kind, "card": card})
 
@@ -186,6 +192,7 @@ def load_delta(path: str | os.PathLike) -> Delta:
         delta = Delta.kinds[kind].restore(config, state, path, **about)
     except (TypeError, ValueError, KeyError, RuntimeError, MemoryError) as error:
         raise WeightsError(
-            f"{path} describes a {kind} that cannot be built ({error}); expected a file written by save_delta; get it again."
+            f"{path} describes a {kind} that cannot be built ({error}); expected a file written by "
+            "save_delta; get it again."
         ) from error
     return delta.eval().requires_grad_(False)

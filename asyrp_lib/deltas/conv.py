@@ -34,7 +34,8 @@ class _Conv(Delta):
 class ConvDelta(_Conv):
     """f_t of the paper for the DDPM family: 1x1 conv, plus the time, GroupNorm, SiLU, 1x1 conv.
 
-    The parameters are named as in the official checkpoints.  The last convolution starts at zero, so that training
+    The parameters are named as in the official checkpoints.  The last convolution starts at zero, so that
+    training
     starts at Δh = 0, from the unedited picture (the original starts it at random).
 
     Args:
@@ -62,7 +63,8 @@ class ConvDelta(_Conv):
 
 
 class PreNormConvDelta(_Conv):
-    """f_t of the official code for the iDDPM and ADM families: GroupNorm and SiLU come before the first conv, too.
+    """f_t of the official code for the iDDPM and ADM families: GroupNorm and SiLU come before the first conv,
+    too.
 
     Args:
         channels: C of h-space, a multiple of `groups`.
@@ -99,7 +101,8 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
         path: a file whose entry "0" is the state of a delta block of the DDPM, the iDDPM or the ADM family.
         about: `name`, `t_edit`, `train_steps`, which the file does not say.
     Raises:
-        WeightsError: missing, damaged, of no known layout, or with a tensor missing, extra or misshapen (named).
+        WeightsError: missing, damaged, of no known layout, or with a tensor missing, extra or misshapen
+            (named).
     """
     try:
         entries = torch.load(path, map_location="cpu", weights_only=True)
@@ -107,8 +110,8 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
         sizes = [tensor.shape[0] for tensor in state.values() if tensor.ndim]
     except Exception as error:  # pickle, zip, key and OS errors alike mean: not such a file
         raise WeightsError(
-            f"{path} is no official f_t checkpoint ({type(error).__name__}); expected a .pth file with an entry '0'; "
-            "fetch it again."
+            f"{path} is no official f_t checkpoint ({type(error).__name__}); expected a .pth file with an "
+            "entry '0'; fetch it again."
         ) from error
     if "1" in entries:
         raise WeightsError(
@@ -123,8 +126,8 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
     channels = mode(sizes or [0])  # one wrong tensor does not decide
     if not found[kind] or channels % OFFICIAL_GROUPS:
         raise WeightsError(
-            f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM, iDDPM or "
-            "ADM family; check the file."
+            f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM, "
+            "iDDPM or ADM family; check the file."
         )
     time = state.get("temb_proj.weight" if kind is ConvDelta else "emb_layers.1.weight")
     delta = kind(channels, time.shape[-1] if time is not None and time.ndim else channels, **about)
@@ -135,7 +138,8 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
 def export_official_delta(path: str | os.PathLike, delta: Delta) -> None:
     """Write a conv f_t as the official repository keeps it: `torch.save` of {"0": state}, atomically.
 
-    The official code tests with such a file; to go on training it would also want its optimiser's state.  Name, t_edit
+    The official code tests with such a file; to go on training it would also want its optimiser's state.
+    Name, t_edit
     and S_train have no place in the format: the official code takes them from file names and options.
 
     Args:
@@ -146,8 +150,8 @@ def export_official_delta(path: str | os.PathLike, delta: Delta) -> None:
     """
     if not isinstance(delta, (ConvDelta, PreNormConvDelta)) or delta.config["groups"] != OFFICIAL_GROUPS:
         raise WeightsError(
-            f"A {type(delta).__name__}{delta.config} has no official format; expected a ConvDelta or a PreNormConvDelta "
-            f"with {OFFICIAL_GROUPS} groups; keep it with save_delta."
+            f"A {type(delta).__name__}{delta.config} has no official format; expected a ConvDelta or a "
+            f"PreNormConvDelta with {OFFICIAL_GROUPS} groups; keep it with save_delta."
         )
     with atomic_write(path) as temporary:
         torch.save(

@@ -1,4 +1,5 @@
-"""Between images and what the U-Net sees: CLIP, distances and scores see images, the walk sees what `encode` gives."""
+"""Between images and what the U-Net sees: CLIP, distances and scores see images, the walk sees what `encode`
+gives."""
 
 from dataclasses import dataclass
 
@@ -8,9 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Codec:
-    """Space to depth: every `factor` x `factor` block of pixels becomes one position of 3 · factor² channels; 1 leaves images alone.
+    """Space to depth: every `factor` x `factor` block of pixels becomes one position of 3 · factor² channels;
+    1 leaves images alone.
 
-    Exact and orthogonal, so that DDIM, P_t, D_t and Gaussian noise mean the same on both sides: a 64-px image is
+    Exact and orthogonal, so that DDIM, P_t, D_t and Gaussian noise mean the same on both sides: a 64-px image
+    is
     12 channels of 32 x 32.  A codec that is a network offers the same two methods.
     """
 

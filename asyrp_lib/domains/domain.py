@@ -80,7 +80,8 @@ class Domain:
         segmenter: * (B, 3, R, R) -> class numbers (B, R, R), where there is one.
         classes: names of the segmenter's classes.
         factor_source: (split, n, first) -> table of true factors, where they are known.
-        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same images, where known.
+        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same images, where
+            known.
         official: name of an edit -> its published f_t, or None.
         crops_photos: whether own images of another size are cropped and resized without asking.
     """
@@ -147,14 +148,16 @@ class Domain:
         return api.edit_photo(self, path, edits, **settings)
 
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
-        """The same images as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's device.
+        """The same images as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's
+        device.
 
         Raises:
             DomainError: the domain cannot draw them.
         """
         if self.target_source is None:
             raise DomainError(
-                f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text means; use synthfaces."
+                f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text "
+                "means; use synthfaces."
             )
         return self.target_source(edit, split, *check.span(n, first)).to(self.unet.device)
 
@@ -166,7 +169,8 @@ class Domain:
         """
         if self.factor_source is None:
             raise DomainError(
-                f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; use synthfaces."
+                f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
+                "use synthfaces."
             )
         return self.factor_source(split, *check.span(n, first))
 
@@ -179,7 +183,8 @@ class Domain:
         return self.edits[name]
 
     def delta(self, name: str) -> Delta:
-        """The f_t of an edit: the one trained here if there is one, else the published one, on the domain's device.
+        """The f_t of an edit: the one trained here if there is one, else the published one, on the domain's
+        device.
 
         Raises:
             UnknownNameError: no such edit.
@@ -192,20 +197,23 @@ class Domain:
         delta = self.official(name)
         if delta is None:
             raise WeightsError(
-                f"There is no trained f_t for {name!r} in {self.directions}, and none was published for {self.name!r}; train "
-                f"it: python -m asyrp_lib train {name!r} --domain {self.name}"
+                f"There is no trained f_t for {name!r} in {self.directions}, and none was published for "
+                f"{self.name!r}; train it: python -m asyrp_lib train {name!r} --domain {self.name}"
             )
         return delta.to(self.unet.device)
 
     def trained(self, names: Iterable[str]) -> dict[str, Delta]:
-        """The f_t of all these edits: name -> f_t; raises where one is unknown, missing or damaged, see `delta`."""
+        """The f_t of all these edits: name -> f_t; raises where one is unknown, missing or damaged, see
+        `delta`."""
         return {name: self.delta(name) for name in names}
 
     def trained_like(self, wished: Sequence[str]) -> dict[str, Delta]:
-        """As many f_t as wished, in any domain: those wished, and for those that it lacks the next of its table.
+        """As many f_t as wished, in any domain: those wished, and for those that it lacks the next of its
+        table.
 
         Args:
-            wished: names of edits; a church does not smile, but it can turn gothic.  In-domain edits come first.
+            wished: names of edits; a church does not smile, but it can turn gothic.  In-domain edits come
+                first.
         Returns:
             name -> f_t, fewer if the domain has no more.  A damaged file raises: it is not the same as none.
         Raises:
@@ -223,8 +231,8 @@ class Domain:
                     deltas[name] = self.delta(name)
         if not deltas:
             raise DomainError(
-                f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected at least one; "
-                f"train it: python -m asyrp_lib train <edit> --domain {self.name}"
+                f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected "
+                f"at least one; train it: python -m asyrp_lib train <edit> --domain {self.name}"
             )
         return deltas
 
@@ -242,7 +250,8 @@ class Domain:
 def edits_trained_in(folder: Path) -> dict[str, Edit]:
     """The edits whose f_t lie in a folder, by the texts that training wrote into their files.
 
-    A file without texts is passed over, and one under another name than its edit's: "smiling from noise" is no edit of
+    A file without texts is passed over, and one under another name than its edit's: "smiling from noise" is
+    no edit of
     its own.  A damaged one is passed over, too: it is named when it is asked for.
     """
     edits = {}
@@ -257,7 +266,8 @@ def edits_trained_in(folder: Path) -> dict[str, Edit]:
 
 
 def t_edit_of(domain: Domain, edit: Edit) -> int:
-    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the texts' cosine.
+    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the texts'
+    cosine.
 
     Source: Asyrp Sec. 4: smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
     """
@@ -265,8 +275,8 @@ def t_edit_of(domain: Domain, edit: Edit) -> int:
         return edit.t_edit
     if domain.curve is None:
         raise DomainError(
-            f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit (--t-edit), or measure "
-            f"one: python -m asyrp_lib curve --domain {domain.name}"
+            f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit "
+            f"(--t-edit), or measure one: python -m asyrp_lib curve --domain {domain.name}"
         )
     cosine = domain.clip.prompt_cosine(edit.source, edit.target)
     return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)

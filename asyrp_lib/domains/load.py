@@ -19,7 +19,8 @@ def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domai
     """Load a domain by name, or from a folder or a Hub id.
 
     Args:
-        name: one of `DOMAINS`, a folder with a U-Net in diffusers format, or a Hub id such as google/ddpm-celebahq-256.
+        name: one of `DOMAINS`, a folder with a U-Net in diffusers format, or a Hub id such as
+            google/ddpm-celebahq-256.
         device: "cuda", "mps" or "cpu"; None chooses the best there is.
     Returns:
         The Domain, frozen, on the device.
@@ -33,5 +34,6 @@ def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domai
     if Path(name).is_dir() or is_hub_id(name):
         return load_own(name, pick_device(device))
     raise UnknownNameError(
-        f"Unknown domain {name!r}; known are {', '.join(DOMAINS)}, and any folder or Hub id in diffusers format."
+        f"Unknown domain {name!r}; known are {', '.join(DOMAINS)}, and any folder or Hub id in diffusers "
+        "format."
     )

@@ -1,4 +1,5 @@
-"""The perceptual distance of the paper's domains: LPIPS where it is at hand, else the U-Net's own features."""
+"""The perceptual distance of the paper's domains: LPIPS where it is at hand, else the U-Net's own
+features."""
 
 import warnings
 from pathlib import Path
@@ -66,7 +67,8 @@ class LpipsDistance(nn.Module):
 
 
 def unet_features(unet: HSpaceUNet, images: Tensor) -> list[Tensor]:
-    """Activations (B, C, H, W) of the U-Net's encoder on clean images (B, 3, R, R), the last of each resolution."""
+    """Activations (B, C, H, W) of the U-Net's encoder on clean images (B, 3, R, R), the last of each
+    resolution."""
     levels = {skip.shape[-1]: skip for skip in unet.encode(images, 0).skips}
     return list(levels.values())
 

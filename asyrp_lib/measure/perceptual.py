@@ -10,7 +10,8 @@ class PerceptualDistance(nn.Module):
     """LPIPS's formula without its learned weights: squared differences of unit-length features, averaged over
     positions, summed over levels, times a scale.
 
-    Real LPIPS needs a download; this one needs a network that knows the domain.  Its scale can be set by `calibrate`,
+    Real LPIPS needs a download; this one needs a network that knows the domain.  Its scale can be set by
+    `calibrate`,
     after which the thresholds of the paper (0.33 and 1.2) keep their meaning.
 
     Args:
@@ -43,7 +44,8 @@ class PerceptualDistance(nn.Module):
         return total
 
     def calibrated(self, x_0: Tensor, x_T: Tensor) -> "PerceptualDistance":
-        """The same with the scale that puts x_T as far from x_0 as LPIPS finds it at the end of the published curves.
+        """The same with the scale that puts x_T as far from x_0 as LPIPS finds it at the end of the published
+        curves.
 
         Args:
             x_0: images (B, 3, R, R) in [-1, 1].

@@ -72,7 +72,8 @@ class Clip(nn.Module):
         )
 
     def prompt_cosine(self, source: str, target: str) -> float:
-        """cos(E_T(source), E_T(target)) of the two bare texts; scales λ_recon and t_edit (Asyrp Sec. 3.3, 4)."""
+        """cos(E_T(source), E_T(target)) of the two bare texts; scales λ_recon and t_edit (Asyrp Sec. 3.3,
+        4)."""
         a, b = F.normalize(self.encode_texts([source, target]), dim=-1)
         return float(a @ b)
 
@@ -107,7 +108,8 @@ def directional_distance(reference_features: Tensor, edited_features: Tensor, di
 
 
 def clip_loss(distance: Tensor) -> Tensor:
-    """−log((2 − L_dir) / 2) elementwise: 0 for a picture that moved along ΔT, infinite for the opposite way."""
+    """−log((2 − L_dir) / 2) elementwise: 0 for a picture that moved along ΔT, infinite for the opposite
+    way."""
     return -torch.log((2 - distance) / 2)
 
 

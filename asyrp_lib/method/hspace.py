@@ -261,7 +261,8 @@ class HSpaceUNet(nn.Module):
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
     def digest(self) -> str:
-        """sha256 over weights, configuration, schedule, prediction type and class: what an f_t is bound to, in
+        """sha256 over weights, configuration, schedule, prediction type and class: what an f_t is bound to,
+        in
         whatever precision."""
         label = None if self.class_label is None else int(self.class_label)
         about = json.dumps([self.unet_config, self.prediction_type, label], sort_keys=True, default=str)
@@ -283,6 +284,7 @@ class HSpaceUNet(nn.Module):
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":
-        """Load a file that `save` wrote, or a folder in diffusers format, in fp32 on the CPU; see `read_network`."""
+        """Load a file that `save` wrote, or a folder in diffusers format, in fp32 on the CPU; see
+        `read_network`."""
         net, scheduler, prediction_type, class_label = read_network(path)
         return cls(net, NoiseSchedule.from_config(scheduler), prediction_type, class_label)

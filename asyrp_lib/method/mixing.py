@@ -1,6 +1,8 @@
-"""Another picture's h as an edit: interpolation between two pictures' h, and mixing by injecting one into the other.
+"""Another picture's h as an edit: interpolation between two pictures' h, and mixing by injecting one into the
+other.
 
-Both are the asymmetric process with Δh_t = slerp(h_t, h_t^guide, share) − h_t: the guide's h enters P_t, never D_t.
+Both are the asymmetric process with Δh_t = slerp(h_t, h_t^guide, share) − h_t: the guide's h enters P_t,
+never D_t.
 """
 
 from collections.abc import Mapping
@@ -18,7 +20,8 @@ class GuideDelta(Delta):
     """Δh_t that leads h towards a guide's h, for one guide and any number of pictures.
 
     Args:
-        guide: t -> h_t of the guide (1, C, H, W), from `h_trajectory`; one for every t of the time grid in the interval.
+        guide: t -> h_t of the guide (1, C, H, W), from `h_trajectory`; one for every t of the time grid in
+            the interval.
         share: 0 leaves h as it is, 1 replaces it by the guide's.
         about: see `Delta`; `train_steps` is the number of steps of the guide's trajectory.
     Source: Asyrp appendix (interpolation and mixing in h-space).
@@ -41,8 +44,8 @@ class GuideDelta(Delta):
         """
         if t not in self.guide:
             raise GridError(
-                f"The guide has no h at t = {t}; expected the times {min(self.guide)} … {max(self.guide)} of its own grid; "
-                "use the same steps, and a t_edit that is no lower."
+                f"The guide has no h at t = {t}; expected the times {min(self.guide)} … {max(self.guide)} "
+                "of its own grid; use the same steps, and a t_edit that is no lower."
             )
         return slerp(h, self.guide[t].to(h), self.share) - h
 
@@ -85,7 +88,8 @@ def h_trajectory(
     """
     if len(x_T) != 1:
         raise ImageError(
-            f"A guide is one picture, got {len(x_T)}; expected x_T of shape (1, C, R, R); pass them one by one."
+            f"A guide is one picture, got {len(x_T)}; expected x_T of shape (1, C, R, R); pass them one by "
+            "one."
         )
     seen = {}
 
@@ -106,7 +110,8 @@ def guided(
     t_edit: int = 0,
     progress: bool = True,
 ) -> GuideDelta:
-    """The edit that leads other pictures' h towards this one's: `edit(domain, x_T, {guided(domain.unet, guide, 0.5): 1.0})`.
+    """The edit that leads other pictures' h towards this one's: `edit(domain, x_T, {guided(domain.unet,
+    guide, 0.5): 1.0})`.
 
     Args:
         unet, x_T, steps, t_edit, progress: see `h_trajectory`.

@@ -1,6 +1,7 @@
 """DDIM and the asymmetric reverse process (Algorithm 1 of the paper): `walk` is the whole of it.
 
-One step is x_{t'} = √ᾱ_{t'} P_t(ε̃) + D_t(ε) + σ z, where ε = ε(x_t) and ε̃ = ε(x_t | Δh_t): the shifted h enters
+One step is x_{t'} = √ᾱ_{t'} P_t(ε̃) + D_t(ε) + σ z, where ε = ε(x_t) and ε̃ = ε(x_t | Δh_t): the shifted h
+enters
 the predicted image P_t and not the direction D_t.  With ε̃ = ε it is plain DDIM; upwards in t it inverts.
 Source: Asyrp Sec. 2-4; Song et al. 2021 (DDIM).
 """
@@ -61,7 +62,8 @@ def walk(
     t_boost: int = 0,
     noise: Callable[[], Tensor] | None = None,
 ) -> Iterator[Step]:
-    """The asymmetric process along pairs of times: generation and editing downwards, inversion upwards, training alike.
+    """The asymmetric process along pairs of times: generation and editing downwards, inversion upwards,
+    training alike.
 
     Args:
         unet: the frozen model.
@@ -179,7 +181,8 @@ def edit(
     Args:
         unet: the frozen model.
         x_T: (N, C, R, R), usually from `invert`.
-        edits: Δh -> strength, one number or one per image; see `combine` for how several add up.  Image i depends
+        edits: Δh -> strength, one number or one per image; see `combine` for how several add up.  Image i
+            depends
             on its own strengths only, whatever its neighbours get.
         steps: S_test.
         t_edit: end of the editing interval for all edits, 0 … T−1; None: each edit's own.
@@ -248,8 +251,8 @@ def by_batches(
     want = (unet.channels, unet.resolution, unet.resolution)
     if x.ndim != 4 or tuple(x.shape[1:]) != want or not x.is_floating_point() or not len(x):
         raise ImageError(
-            f"The images are {x.dtype} of shape {tuple(x.shape)}; expected floating point (N, {want[0]}, {want[1]}, "
-            f"{want[2]}), N >= 1, values in [-1, 1]; resize and rescale them first."
+            f"The images are {x.dtype} of shape {tuple(x.shape)}; expected floating point (N, {want[0]}, "
+            f"{want[1]}, {want[2]}), N >= 1, values in [-1, 1]; resize and rescale them first."
         )
     size = (
         unet.batch_size
@@ -271,8 +274,8 @@ def by_batches(
     out = torch.cat(ends)  # copied outside inference mode: an ordinary tensor, that training may use
     if not bool(out.isfinite().all()):
         raise ImageError(
-            f"The {title or 'walk'} ended in numbers that are not finite; expected an image; lower the strength, or "
-            "check the weights."
+            f"The {title or 'walk'} ended in numbers that are not finite; expected an image; lower the "
+            "strength, or check the weights."
         )
     return out
 
@@ -317,7 +320,8 @@ def per_time_mean(
 
 
 def global_mean(per_time: PerTimeDelta) -> GlobalDelta:
-    """Δh^global: Δh_t^mean averaged over time, with the same name, interval and S_train (Asyrp Sec. 5.4, Fig. 10)."""
+    """Δh^global: Δh_t^mean averaged over time, with the same name, interval and S_train (Asyrp Sec. 5.4, Fig.
+    10)."""
     return GlobalDelta(per_time.shifts.mean(0), **per_time.about)
 
 
@@ -334,7 +338,8 @@ def interval_pairs(steps: int, t_edit: int, T: int = 1000, *, last: bool = False
     pairs = [(t, t_next) for t, t_next in generation_pairs(time_grid(steps, T - 1)) if t >= t_edit]
     if not pairs:
         raise GridError(
-            f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 … {T - 1}; lower t_edit."
+            f"t_edit = {t_edit} leaves no step of a {steps}-step grid to edit; expected 0 … {T - 1}; lower "
+            "t_edit."
         )
     return [*pairs[:-1], (pairs[-1][0], -1)] if last else pairs
 
@@ -368,22 +373,24 @@ def evaluating(edits: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def _check_edits(unet: HSpaceUNet, edits: Sequence[nn.Module], t_edit: int | None) -> None:
-    """Each fits the U-Net, knows its interval, and none is there twice; then all are brought to its device."""
+    """Each fits the U-Net, knows its interval, and none is there twice; then all are brought to its
+    device."""
     digest = unet.digest() if any(delta.unet_digest for delta in edits) else None
     for delta in edits:
         if t_edit is None and delta.t_edit is None:
             raise GridError(
-                f"The edit {delta.name!r} does not know its editing interval; expected its t_edit to be set; pass t_edit=."
+                f"The edit {delta.name!r} does not know its editing interval; expected its t_edit to be "
+                "set; pass t_edit=."
             )
         if delta.channels != unet.h_channels:
             raise WeightsError(
-                f"The edit {delta.name!r} shifts {delta.channels} channels, but h-space has {unet.h_channels}; use an edit "
-                "that was made for this network."
+                f"The edit {delta.name!r} shifts {delta.channels} channels, but h-space has "
+                f"{unet.h_channels}; use an edit that was made for this network."
             )
         if delta.unet_digest not in (None, digest):
             raise WeightsError(
-                f"The edit {delta.name!r} was trained for another U-Net ({delta.unet_digest[:12]}, here {digest[:12]}); use "
-                "one made for this network, or allow it with delta.bind(unet)."
+                f"The edit {delta.name!r} was trained for another U-Net ({delta.unet_digest[:12]}, here "
+                f"{digest[:12]}); use one made for this network, or allow it with delta.bind(unet)."
             )
         delta.to(unet.device)
     for k, delta in enumerate(edits):
@@ -395,8 +402,8 @@ def _check_edits(unet: HSpaceUNet, edits: Sequence[nn.Module], t_edit: int | Non
                 and all(torch.equal(mine[key], theirs[key]) for key in mine)
             ):
                 raise AsyrpError(
-                    f"The edits {other.name!r} and {delta.name!r} are the same Δh twice; expected each once; add up their "
-                    "strengths instead."
+                    f"The edits {other.name!r} and {delta.name!r} are the same Δh twice; expected each "
+                    "once; add up their strengths instead."
                 )
 
 

@@ -1,4 +1,5 @@
-"""P_t^ref, the unedited predictions that an edit may not leave: computed once, kept on disk, shared by all f_t."""
+"""P_t^ref, the unedited predictions that an edit may not leave: computed once, kept on disk, shared by all
+f_t."""
 
 import hashlib
 import json
@@ -35,7 +36,8 @@ def reference_trajectory(
         batch_size: images per pass; None: `HSpaceUNet.batch_size`.
         progress: show a progress bar.
     Returns:
-        (N, len(pairs), C, R, R) float32 on the CPU: in memory, or mapped from a file in the cache folder, named by the
+        (N, len(pairs), C, R, R) float32 on the CPU: in memory, or mapped from a file in the cache folder,
+        named by the
         digest of all it depends on, which later runs find again.
     """
     shape = (len(x_T), len(pairs), *x_T.shape[1:])

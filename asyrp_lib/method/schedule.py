@@ -1,6 +1,7 @@
 """The noise schedule ᾱ_t and explicit time grids.
 
-The paper writes α_t for the cumulative product that the DDPM literature calls ᾱ_t.  t = −1 means "no noise", ᾱ = 1.
+The paper writes α_t for the cumulative product that the DDPM literature calls ᾱ_t.  t = −1 means "no noise",
+ᾱ = 1.
 """
 
 import math
@@ -35,8 +36,8 @@ class NoiseSchedule:
             or not bool(((a > 0) & (a < 1)).all() and (a.diff() < 0).all())
         ):
             raise WeightsError(
-                f"The noise schedule has ᾱ of shape {tuple(a.shape)} that do not fall from below 1 to above 0; expected "
-                f"1 to {LONGEST} falling values; choose another checkpoint."
+                f"The noise schedule has ᾱ of shape {tuple(a.shape)} that do not fall from below 1 to above "
+                f"0; expected 1 to {LONGEST} falling values; choose another checkpoint."
             )
 
     @classmethod
@@ -64,7 +65,8 @@ class NoiseSchedule:
 
     @classmethod
     def from_config(cls, config: dict) -> "NoiseSchedule":
-        """The schedule of a diffusers scheduler configuration (linear, scaled_linear, squaredcos_cap_v2, trained_betas).
+        """The schedule of a diffusers scheduler configuration (linear, scaled_linear, squaredcos_cap_v2,
+        trained_betas).
 
         Raises:
             WeightsError: another kind of schedule.
@@ -88,14 +90,15 @@ class NoiseSchedule:
             signal = torch.cos(phase * math.pi / 2) ** 2  # Nichol & Dhariwal 2021, Eq. 17
             return cls.from_betas((1 - signal[1:] / signal[:-1]).clamp(max=0.999))
         raise WeightsError(
-            f"The scheduler config names the schedule {kind!r}; expected linear, scaled_linear, squaredcos_cap_v2 "
-            "or trained_betas; give its betas as trained_betas."
+            f"The scheduler config names the schedule {kind!r}; expected linear, scaled_linear, "
+            "squaredcos_cap_v2 or trained_betas; give its betas as trained_betas."
         )
 
     def shifted(self, factor: float) -> "NoiseSchedule":
         """The schedule whose signal-to-noise ratio ᾱ/(1−ᾱ) is `factor` times as large at every t.
 
-        A linear schedule made for 256 px hides a small image early; (256/R)² lets t mean at R px what it means there.
+        A linear schedule made for 256 px hides a small image early; (256/R)² lets t mean at R px what it
+        means there.
 
         Raises:
             WeightsError: `factor` is not a positive number.
@@ -122,7 +125,8 @@ class NoiseSchedule:
         return 1.0 if t == -1 else float(self.alphas_cumprod[t])
 
     def alpha_bar_at(self, t: Tensor, like: Tensor) -> Tensor:
-        """ᾱ_t of a batch of times (B,) int64 as (B, 1, 1, 1) with the dtype and device of `like`; 1 where t = −1."""
+        """ᾱ_t of a batch of times (B,) int64 as (B, 1, 1, 1) with the dtype and device of `like`; 1 where t =
+        −1."""
         table = torch.cat(
             [self.alphas_cumprod, torch.ones(1, dtype=torch.float64)]
         )  # so that index −1 is t = −1

@@ -39,7 +39,8 @@ class TrainSettings:
         steps: S_train, length of the time grid.
         t_edit: the editing interval is t >= t_edit; None: the edit's own.
         lambda_clip: λ_CLIP, weight of the directional loss; None: the edit's own.
-        lambda_recon: λ_recon, weight of |P_t^edit − P_t^ref|₁, multiplied by the cosine of the two texts; None: the edit's.
+        lambda_recon: λ_recon, weight of |P_t^edit − P_t^ref|₁, multiplied by the cosine of the two texts;
+            None: the edit's.
         optimiser: "adam" or "sgd" (the paper's choice for the conv block, lr 0.5).
         lr: learning rate; lr_decay: factor on it after every epoch.
         epochs: passes over the images.
@@ -63,7 +64,8 @@ class Objective(Protocol):
     """What P_t^edit is asked to be: parts of a loss, "loss" the one that is minimised."""
 
     def __call__(self, P_edit: Tensor, index: Tensor, k: int) -> dict[str, Tensor]:
-        """Parts for P_t^edit (B, C, R, R) of the images `index` (B,) at the k-th time of the interval, in float32."""
+        """Parts for P_t^edit (B, C, R, R) of the images `index` (B,) at the k-th time of the interval, in
+        float32."""
         ...
 
     def identity(self) -> dict:
@@ -137,7 +139,8 @@ def train(
         x_T: (N, C, R, R), inversions of the training images.
         objective: see `Objective`.
         settings: t_edit must be given.
-        folder: keeps `state.pt`; a run that was killed goes on from there and ends with the same weights as one that
+        folder: keeps `state.pt`; a run that was killed goes on from there and ends with the same weights as
+            one that
             was not, and more epochs carry a finished run on.  None: nothing is kept.
         save_every: seconds between checkpoints.
         progress: show a progress bar with the loss.
@@ -145,7 +148,8 @@ def train(
     Returns:
         The loss history, one row per optimiser step: epoch, batch, t and the objective's parts.
     Raises:
-        TrainingError: loss or weights became NaN or infinite, or the folder holds another run or a longer one.
+        TrainingError: loss or weights became NaN or infinite, or the folder holds another run or a longer
+            one.
         GridError: t_edit outside the grid.
     Source: Asyrp Sec. 4 (schedule of t) and the algorithm in the appendix.
     """
@@ -161,8 +165,8 @@ def train(
     )
     if state.done > settings.epochs * batches:
         raise TrainingError(
-            f"{state.file} holds {state.done / batches:g} epochs, {settings.epochs} were asked for; expected at least as "
-            "many; ask for more, or give another folder."
+            f"{state.file} holds {state.done / batches:g} epochs, {settings.epochs} were asked for; "
+            "expected at least as many; ask for more, or give another folder."
         )
     shift = lambda z, t: delta(z.h, z.emb, t)
     saved = time.monotonic()
@@ -186,8 +190,8 @@ def train(
                 parts = objective(now.P.float(), index, k)
                 if not torch.isfinite(parts["loss"]):
                     raise TrainingError(
-                        f"The loss of f_t became {parts['loss'].item()} at epoch {epoch}, t = {now.t}; expected a finite "
-                        f"number; lower lr = {settings.lr} and train again."
+                        f"The loss of f_t became {parts['loss'].item()} at epoch {epoch}, t = {now.t}; "
+                        f"expected a finite number; lower lr = {settings.lr} and train again."
                     )
                 optimiser.zero_grad(set_to_none=True)
                 parts["loss"].backward()
@@ -269,13 +273,14 @@ class _State:
             done, names = int(kept["done"]), tuple(kept["names"])
         except Exception as error:  # pickle, zip, key and OS errors alike mean: no state of ours
             raise TrainingError(
-                f"{self.file} is damaged ({type(error).__name__}); expected the state of a run; delete it to begin anew."
+                f"{self.file} is damaged ({type(error).__name__}); expected the state of a run; delete it "
+                "to begin anew."
             ) from error
         if other != self.identity:
             differs = [key for key in self.identity if other.get(key) != self.identity[key]]
             raise TrainingError(
-                f"{self.file} belongs to another run (other {', '.join(differs)}); expected the same settings, texts, "
-                "images and networks; give another folder or delete it."
+                f"{self.file} belongs to another run (other {', '.join(differs)}); expected the same "
+                "settings, texts, images and networks; give another folder or delete it."
             )
         self.delta.load_state_dict(kept["delta"])
         self.optimiser.load_state_dict(kept["optimiser"])
@@ -292,7 +297,8 @@ class _State:
     def save(self) -> None:
         if not all(bool(p.isfinite().all()) for p in self.delta.parameters()):
             raise TrainingError(
-                "f_t has weights that are not finite; expected numbers; lower the learning rate and train again."
+                "f_t has weights that are not finite; expected numbers; lower the learning rate and train "
+                "again."
             )
         if self.file is None:
             return

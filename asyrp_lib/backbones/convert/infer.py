@@ -1,8 +1,11 @@
 """What a state dict tells of its network: widths, depth, attention, resampling.
 
-Every number is the majority among the tensors that show it, and a part exists if several of its tensors do: one
-missing, extra or misshapen tensor then leaves the answer as it was, and strict filling names that very tensor.
-What no tensor shows (resolution, attention heads) is known for the paper's architectures, else it must be told.
+Every number is the majority among the tensors that show it, and a part exists if several of its tensors do:
+one
+missing, extra or misshapen tensor then leaves the answer as it was, and strict filling names that very
+tensor.
+What no tensor shows (resolution, attention heads) is known for the paper's architectures, else it must be
+told.
 """
 
 import re

@@ -1,4 +1,5 @@
-"""The paper's own domains, and any folder in diffusers format, as Domains: each part is loaded when it is first used."""
+"""The paper's own domains, and any folder in diffusers format, as Domains: each part is loaded when it is
+first used."""
 
 from pathlib import Path
 
@@ -21,15 +22,18 @@ from .fetch import verify
 from .published import published_curve
 from .registry import PictureSet, Row, datasets_dir, row, weights_dir
 
-#: The paper's own training of the conv f_t (Sec. 4, the study's Table 1): images one by one, SGD, once through 1,000.
+#: The paper's own training of the conv f_t (Sec. 4, the study's Table 1): images one by one, SGD, once
+#: through 1,000.
 PAPER_TRAINING = TrainSettings(optimiser="sgd", lr=0.5, epochs=1, batch_size=1)
 PAPER_IMAGES = 1000
 
 
 def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, directions: Path) -> Domain:
-    """A Domain around a frozen U-Net of others, so that editing one's own photo needs nothing but the U-Net and an f_t.
+    """A Domain around a frozen U-Net of others, so that editing one's own photo needs nothing but the U-Net
+    and an f_t.
 
-    CLIP, the perceptual distance and the curve are looked for when they are first asked for, and say then what is missing.
+    CLIP, the perceptual distance and the curve are looked for when they are first asked for, and say then
+    what is missing.
 
     Args:
         entry: its row.
@@ -122,8 +126,10 @@ def load_paper_domain(name: str, device: torch.device) -> Domain:
 def load_own(source: str, device: torch.device) -> Domain:
     """Any U-Net in diffusers format as a domain: a folder, or a Hub id such as google/ddpm-celebahq-256.
 
-    A folder's pictures are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where a domain's do.
-    It knows the edits that were trained on it (train wink --source face --target "winking face").  It is called own_<last name>.
+    A folder's pictures are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where
+    a domain's do.
+    It knows the edits that were trained on it (train wink --source face --target "winking face").  It is
+    called own_<last name>.
 
     Raises:
         WeightsError: there is no U-Net.

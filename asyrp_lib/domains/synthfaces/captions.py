@@ -1,6 +1,8 @@
-"""Captions of faces, with varied wording, from their factors: what the small CLIP of `synthfaces` learns to read.
+"""Captions of faces, with varied wording, from their factors: what the small CLIP of `synthfaces` learns to
+read.
 
-A caption may mention anything that can be seen.  What no caption ever mentions a CLIP learns to overlook, and an edit
+A caption may mention anything that can be seen.  What no caption ever mentions a CLIP learns to overlook, and
+an edit
 trained under its loss may then change it for free.
 """
 

@@ -16,7 +16,8 @@ from . import factors as _factors, render as _render
 from .factors import SPLITS, sample_factors
 from .render import LOOKS, render
 
-#: Faces drawn at once: few enough for the processor's cache, which makes them come three times as fast as 64 do.
+#: Faces drawn at once: few enough for the processor's cache, which makes them come three times as fast as 64
+#: do.
 _CHUNK = 8
 
 
@@ -74,7 +75,8 @@ def split_factors(split: str, n: int, first: int = 0) -> pd.DataFrame:
 def kept_images(
     split: str, n: int, resolution: int, folder: Path, *, edition: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """The images of `render_split`, drawn once and kept in `folder` under the digest of the code that drew them.
+    """The images of `render_split`, drawn once and kept in `folder` under the digest of the code that drew
+    them.
 
     Returns:
         (n, 3, R, R) uint8: mapped from the disk, so that only what is looked at takes memory.

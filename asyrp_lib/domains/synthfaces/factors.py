@@ -1,6 +1,7 @@
 """The factor table of `synthfaces`: what a face is made of, before it is drawn.
 
-A row is one face, a column one factor.  Every factor is a plain number, so the truth of an edit ("how much did the smile
+A row is one face, a column one factor.  Every factor is a plain number, so the truth of an edit ("how much
+did the smile
 move, and what else moved?") can be asked of any image whose factors are known or estimated by the oracle.
 """
 
@@ -37,7 +38,8 @@ FACTORS: dict[str, tuple[float, float, str]] = {
     "texture": (0, 1, "phase of hair strands and curls"),
 }
 
-#: The splits and their seeds.  `audit` is for the scores of the measuring networks alone: nothing is trained on it.  Settings
+#: The splits and their seeds.  `audit` is for the scores of the measuring networks alone: nothing is trained
+#: on it.  Settings
 #: are chosen on `validation`; `sealed` is read once, by the final evaluation.
 SPLITS: dict[str, int] = {"train": 1, "test": 2, "oracle": 3, "audit": 4, "validation": 5, "sealed": 6}
 

@@ -1,4 +1,5 @@
-"""The two measuring networks of `synthfaces`: the oracle (which factors?) and the segmenter (what is where?)."""
+"""The two measuring networks of `synthfaces`: the oracle (which factors?) and the segmenter (what is
+where?)."""
 
 import os
 
@@ -29,7 +30,8 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class Oracle(nn.Module):
     """Reads the factors of a face from its picture.
 
-    It judges edits, so it shares nothing with what makes them: its own split, its own seeds, its own augmentation, and
+    It judges edits, so it shares nothing with what makes them: its own split, its own seeds, its own
+    augmentation, and
     it is part of no loss.
 
     Args:
@@ -55,7 +57,8 @@ class Oracle(nn.Module):
             nn.SiLU(),
             nn.Linear(256, len(ORACLE_FACTORS)),
         )
-        # mean and standard deviation of each factor over the data set, so that outputs are in standard deviations
+        # mean and standard deviation of each factor over the data set, so that outputs are in standard
+        # deviations
         self.register_buffer("mean", torch.zeros(len(ORACLE_FACTORS)))
         self.register_buffer("std", torch.ones(len(ORACLE_FACTORS)))
 

@@ -1,7 +1,9 @@
 """The renderer of `synthfaces`: shaded portraits from a factor table, in plain torch.
 
-Everything is a signed distance to a shape (negative inside), turned into a soft coverage and composited back to front;
-the same coverages composite the segmentation, so picture and mask cannot disagree.  Coordinates: x to the right,
+Everything is a signed distance to a shape (negative inside), turned into a soft coverage and composited back
+to front;
+the same coverages composite the segmentation, so picture and mask cannot disagree.  Coordinates: x to the
+right,
 y down, both in [-1, 1]; a batch of pictures is drawn at once, on any device.
 """
 
@@ -18,7 +20,8 @@ from .factors import FACTORS, check_factors
 CLASSES = ("background", "hair", "skin", "brows, eyes, glasses", "mouth", "clothes")
 BACKGROUND, HAIR, SKIN, EYES, MOUTH, CLOTHES = range(6)
 
-#: Half the side of what the frame shows: below 1 the face is cropped closer, so that small pictures show its features.
+#: Half the side of what the frame shows: below 1 the face is cropped closer, so that small pictures show its
+#: features.
 _ZOOM = 0.90
 _SKIN = [(0.96, 0.80, 0.70), (0.87, 0.66, 0.52), (0.68, 0.46, 0.33), (0.40, 0.26, 0.19)]
 _HAIR = [(0.10, 0.08, 0.08), (0.33, 0.20, 0.12), (0.60, 0.25, 0.10), (0.86, 0.70, 0.40)]
@@ -33,7 +36,8 @@ class Rendered(NamedTuple):
 
 
 class Look(NamedTuple):
-    """How far the factors that are hardest to see move what is drawn, in units of the frame (half its side is 1).
+    """How far the factors that are hardest to see move what is drawn, in units of the frame (half its side is
+    1).
 
     Attributes:
         head_width: of the head's half-width.
@@ -63,7 +67,8 @@ class Look(NamedTuple):
     yaw: float
 
 
-#: edition -> its look.  The first is what the 32-pixel networks were trained on; in the second every factor shows at 64 pixels.
+#: edition -> its look.  The first is what the 32-pixel networks were trained on; in the second every factor
+#: shows at 64 pixels.
 LOOKS = {
     1: Look(
         head_width=0.05,

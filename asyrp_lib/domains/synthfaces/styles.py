@@ -1,7 +1,9 @@
 """Unseen domains: ways to redraw a face that the diffusion model never sees but CLIP does.
 
-Every style is a function (images (B, 3, R, R) in [-1, 1], masks (B, R, R)) -> images in [-1, 1].  With them "unseen
-domain" means what it means in the paper (Sec. 5.1, Fig. 5): the text knows the target, the frozen U-Net does not.
+Every style is a function (images (B, 3, R, R) in [-1, 1], masks (B, R, R)) -> images in [-1, 1].  With them
+"unseen
+domain" means what it means in the paper (Sec. 5.1, Fig. 5): the text knows the target, the frozen U-Net does
+not.
 """
 
 import torch

@@ -10,7 +10,8 @@ def disturb(
 ) -> Tensor:
     """Shift, zoom, change of light and contrast, blur and noise, each at random per image.
 
-    P_t is blurry far from t = 0 and edits leave small artefacts; a network that saw neither would judge them by accident.
+    P_t is blurry far from t = 0 and edits leave small artefacts; a network that saw neither would judge them
+    by accident.
 
     Args:
         images: (B, 3, R, R) in [-1, 1].

@@ -17,7 +17,8 @@ from ..styles import STYLES
 from .augment import disturb
 from .loop import Budget, train_network
 
-#: open_clip configuration: a ResNet image tower on 64 pixels (smaller pictures are enlarged) and a text transformer.
+#: open_clip configuration: a ResNet image tower on 64 pixels (smaller pictures are enlarged) and a text
+#: transformer.
 CONFIG = {
     "embed_dim": 128,
     "vision_cfg": {"layers": [1, 1, 2, 1], "width": 32, "image_size": 64, "head_width": 64},
@@ -27,9 +28,11 @@ CONFIG = {
 STYLED = 0.3
 #: Share of the batches that are reduced to the domain's own resolution.
 REDUCED = 0.75
-#: Blurs of the training pictures, as the share of the resolution that is left: P_t is that blurry far from t = 0.
+#: Blurs of the training pictures, as the share of the resolution that is left: P_t is that blurry far from t
+#: = 0.
 BLURS = (0.5, 0.25)
-#: Weight of naming the factors beside the contrast of pictures and captions.  Contrast alone learns what is large and colourful
+#: Weight of naming the factors beside the contrast of pictures and captions.  Contrast alone learns what is
+#: large and colourful
 #: first: after 226 thousand pictures of these captions it still could not tell a smile from a frown.
 NAMING = 10.0
 #: Wordings kept per picture; one of them is drawn at every visit.
@@ -37,7 +40,8 @@ WORDINGS = 6
 
 
 class _Towers(nn.Module):
-    """Picture and text through both towers in one call, as one module to train; the head is thrown away afterwards."""
+    """Picture and text through both towers in one call, as one module to train; the head is thrown away
+    afterwards."""
 
     def __init__(self, clip: Clip):
         super().__init__()
@@ -87,10 +91,12 @@ def pretrain_clip(
     audit: int = 1_000,
     device: torch.device,
 ) -> dict:
-    """Train the CLIP on faces at 64 pixels and at the domain's own resolution and write it with its audit scores.
+    """Train the CLIP on faces at 64 pixels and at the domain's own resolution and write it with its audit
+    scores.
 
     Args:
-        resolution: side of the domain's pictures; `REDUCED` of all batches are reduced to it before CLIP enlarges them.
+        resolution: side of the domain's pictures; `REDUCED` of all batches are reduced to it before CLIP
+            enlarges them.
         budget: images, batch, rate.
         folder: run folder with the resumable state.
         export: weights file.
@@ -166,7 +172,8 @@ QUESTIONS = {
 
 @torch.no_grad()
 def zero_shot(clip: Clip, resolution: int, audit: int, device: torch.device) -> dict[str, float]:
-    """Accuracy of choosing the right one of two texts on audit faces, and of naming the style of styled ones."""
+    """Accuracy of choosing the right one of two texts on audit faces, and of naming the style of styled
+    ones."""
     faces = render_split("audit", audit, resolution, device=device)
     encode = lambda pictures: torch.cat(
         [F.normalize(clip.encode_images(p), dim=-1) for p in pictures.split(128)]

@@ -1,4 +1,5 @@
-"""The diffusion models of `synthfaces`: U-Nets trained on v, through a codec and a schedule made for the resolution."""
+"""The diffusion models of `synthfaces`: U-Nets trained on v, through a codec and a schedule made for the
+resolution."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,8 @@ from .loop import Budget, train_network
 
 
 class Recipe(NamedTuple):
-    """What differs between resolutions: edition of the world, codec, channels per level, factor on the signal-to-noise ratio."""
+    """What differs between resolutions: edition of the world, codec, channels per level, factor on the
+    signal-to-noise ratio."""
 
     edition: int
     codec: Codec
@@ -45,7 +47,8 @@ def build_unet(resolution: int) -> UNet2DModel:
 
 
 def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
-    """The plain mean squared error on v = √ᾱ_t ε − √(1−ᾱ_t) x_0 at uniform t (Salimans & Ho 2022, appendix D).
+    """The plain mean squared error on v = √ᾱ_t ε − √(1−ᾱ_t) x_0 at uniform t (Salimans & Ho 2022, appendix
+    D).
 
     Args:
         schedule: noise schedule.
@@ -77,9 +80,11 @@ def pretrain_ddpm(
     faces: int = 60_000,
     device: torch.device,
 ) -> dict:
-    """Train the DDPM and write `export` (half precision, its configuration in the metadata) at every checkpoint.
+    """Train the DDPM and write `export` (half precision, its configuration in the metadata) at every
+    checkpoint.
 
-    Without a state in `folder` it goes on from the weights in `start`, if they are of this recipe, so that a committed
+    Without a state in `folder` it goes on from the weights in `start`, if they are of this recipe, so that a
+    committed
     network can be trained further anywhere.
 
     Args:

@@ -22,7 +22,8 @@ class Budget:
     """How long and how fast to train.
 
     Attributes:
-        images: to be seen over all sessions; a run that was stopped goes on until then, a larger number carries it further.
+        images: to be seen over all sessions; a run that was stopped goes on until then, a larger number
+            carries it further.
         batch: images per step.
         lr: peak learning rate of AdamW.
         betas, weight_decay: of AdamW.
@@ -55,23 +56,28 @@ def train_network(
 ) -> tuple[Any, dict]:
     """Minimise `loss_of` over random batches of indices until the budget of images is used up.
 
-    The folder keeps `state.pt` (weights, EMA, optimiser, generator, counters; written atomically) and `losses.csv`;
+    The folder keeps `state.pt` (weights, EMA, optimiser, generator, counters; written atomically) and
+    `losses.csv`;
     when `state.pt` is there, training continues from it.
 
     Args:
         model: the network, on its device; trained in place.
-        loss_of: (model, indices (B,) int64, CPU generator) -> scalar loss, called under bf16 autocast where the device multiplies in bf16.
+        loss_of: (model, indices (B,) int64, CPU generator) -> scalar loss, called under bf16 autocast where
+            the device multiplies in bf16.
         size: indices are drawn from 0 … size - 1.
         budget: see `Budget`.
         folder: run folder, made if missing.
-        identity: what is trained on what, expressible in JSON; a state of another identity or batch is refused.
+        identity: what is trained on what, expressible in JSON; a state of another identity or batch is
+            refused.
         save_every: seconds between checkpoints.
-        before: counters (steps, images, seconds, loss) of the training that `model` already had, None for a new one.
+        before: counters (steps, images, seconds, loss) of the training that `model` already had, None for a
+            new one.
         on_save: called with (averaged model, info) after every checkpoint, for previews and exports.
     Returns:
         (the averaged model in eval mode, info: steps, images, seconds, loss).
     Raises:
-        TrainingError: the loss became NaN or infinite (the last checkpoint stays as it was), or the state is of another run.
+        TrainingError: the loss became NaN or infinite (the last checkpoint stays as it was), or the state is
+            of another run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
@@ -90,8 +96,8 @@ def train_network(
         state = torch.load(state_file, map_location=device, weights_only=True)
         if state["identity"] != json.dumps(identity):
             raise TrainingError(
-                f"{state_file} belongs to another run ({state['identity']}); expected {json.dumps(identity)}; "
-                "give another folder or delete it."
+                f"{state_file} belongs to another run ({state['identity']}); expected "
+                f"{json.dumps(identity)}; give another folder or delete it."
             )
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
