@@ -1,8 +1,7 @@
 """Asyrp: editing in the semantic latent space of a frozen diffusion model (Kwon et al. 2023, 2210.10960).
 
 A public name is imported when it is first asked for, so that `import asyrp_lib` loads nothing heavy.  Names
-and
-modules stand in `__init__.pyi`, where type checkers and editors look for them too.
+and modules stand in `__init__.pyi`, where type checkers and editors look for them too.
 """
 
 import ast

@@ -4,7 +4,6 @@ import ast
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -189,16 +188,6 @@ def test_the_style_is_ruffs(command):
         [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True
     )
     assert not done.returncode, done.stdout[-3000:] + done.stderr
-
-
-def test_no_file_is_excused_from_the_length_of_lines_without_need():
-    pytest.importorskip("ruff", reason="ruff is not installed: pip install -e '.[dev]'")
-    excused = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["per-file-ignores"]
-    for name in (name for name, rules in excused.items() if "E501" in rules):
-        command = ["ruff", "check", "--isolated", "--select=E501", "--line-length=110", "--quiet", name]
-        assert subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True).returncode, (
-            name
-        )
 
 
 def test_everybody_checks_with_the_same_commands_and_versions():

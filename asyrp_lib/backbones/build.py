@@ -1,5 +1,8 @@
 """Building a `UNet2DModel`, also where the original families allow more than its arguments can say."""
 
+# pyright: reportAttributeAccessIssue=false, reportOptionalCall=false, reportOptionalMemberAccess=false
+# diffusers sets its attributes from the configuration
+
 import os
 from collections.abc import Mapping
 from typing import Any

@@ -126,7 +126,7 @@ def measure(path: Path, device: torch.device) -> dict:
 def main() -> None:
     """Measure all of `FULL_SIZE`, or with --file one file, in this process."""
     parser = argparse.ArgumentParser(
-        prog="python -m asyrp_lib.backbones.fullsize", description=__doc__.splitlines()[0]
+        prog="python -m asyrp_lib.backbones.fullsize", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--device", help="cuda, mps or cpu; default: the best there is")
     parser.add_argument("--file", help="measure this official file only, and print its row as JSON")

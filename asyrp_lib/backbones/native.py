@@ -3,6 +3,9 @@
 A configuration is somebody else's text: no number in it is believed before the weights beside it bear it out.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# diffusers sets its attributes from the configuration
+
 import json
 import os
 from collections.abc import Mapping

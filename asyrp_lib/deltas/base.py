@@ -160,7 +160,7 @@ def combine(
     Source: Asyrp Sec. 5.2 (several attributes) and appendix (rescaling to other numbers of steps).
     """
     table = {d: torch.as_tensor(s, dtype=torch.float64).expand(len(h)) for d, s in edits.items()}
-    n = sum((s != 0).double() for s in table.values()) if table else 0
+    n = sum(((s != 0).double() for s in table.values()), torch.zeros(()))
     total = None
     for delta, strength in table.items():
         start = delta.t_edit if t_edit is None else t_edit

@@ -122,7 +122,7 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
         PreNormConvDelta: ("in_layers.", "emb_layers.", "out_layers."),
     }
     found = {kind: sum(name.startswith(parts) for name in state) for kind, parts in layouts.items()}
-    kind = max(found, key=found.get)
+    kind = max(found, key=lambda kind: found[kind])
     channels = mode(sizes or [0])  # one wrong tensor does not decide
     if not found[kind] or channels % OFFICIAL_GROUPS:
         raise WeightsError(

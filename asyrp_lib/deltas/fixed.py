@@ -17,6 +17,8 @@ class PerTimeDelta(Delta):
     Source: Asyrp Sec. 5.4, Fig. 10.
     """
 
+    shifts: Tensor
+
     def __init__(self, times: list[int], shifts: Tensor, **about):
         super().__init__(**about)
         self.config = {"times": [int(t) for t in times], "channels": shifts.shape[1]}
@@ -40,6 +42,8 @@ class PerTimeDelta(Delta):
 
 class GlobalDelta(Delta):
     """Δh^global: one shift (C, H, W) for every image and every time (Asyrp Sec. 5.4, Fig. 10)."""
+
+    shift: Tensor
 
     def __init__(self, shift: Tensor, **about):
         super().__init__(**about)

@@ -1,5 +1,8 @@
 """A domain: what an experiment needs and nothing else."""
 
+# pyright: reportAssignmentType=false, reportGeneralTypeIssues=false
+# a _Part stands where the value itself will be
+
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence

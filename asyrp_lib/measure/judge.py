@@ -65,7 +65,7 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
         shifts = factor_shifts(domain.oracle.read, plain, edited)
         if edit.factor:
             table["aimed"] = edit.sign * shifts[edit.factor].to_numpy()
-        table["leaked"] = np.sqrt((shifts.drop(columns=edit.factor or []) ** 2).mean(axis=1)).to_numpy()
+        table["leaked"] = np.sqrt((shifts.drop(columns=edit.factor or []) ** 2).mean(axis=1).to_numpy())
     return table
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import open_clip
 import torch
@@ -26,9 +27,12 @@ class Clip(nn.Module):
         mean, std: of the RGB channels in [0, 1], as the image tower expects.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
-        model: nn.Module,
+        model: Any,
         tokenizer,
         *,
         image_size: int,
@@ -125,7 +129,8 @@ def load_open_clip(name: str = "ViT-B-32-quickgelu", pretrained: str = "openai")
             f"The CLIP weights {name}/{pretrained} are neither cached nor reachable "
             f"({type(error).__name__}); connect once, or give a local file as `pretrained`."
         ) from error
-    size = model.visual.image_size
+    visual: Any = model.visual
+    size = visual.image_size
     clip = Clip(model, open_clip.get_tokenizer(name), image_size=size[0] if isinstance(size, tuple) else size)
     return clip.eval().requires_grad_(False)
 

@@ -4,6 +4,10 @@
 between backbones (learned variance, v-prediction, precision) ends here.  Source: Asyrp Sec. 3.2, Fig. 2.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportOptionalCall=false, reportOptionalMemberAccess=false
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false
+# diffusers sets its attributes from the configuration
+
 import copy
 import hashlib
 import json
@@ -238,7 +242,8 @@ class HSpaceUNet(nn.Module):
             return self.decode(z), self.decode(z, h_edit)
         twice = lambda v: torch.cat([v, v]) if torch.is_tensor(v) else v
         both = Encoded(*(tuple(map(twice, v)) if isinstance(v, tuple) else twice(v) for v in z))
-        return self.decode(both, torch.cat([z.h, h_edit])).chunk(2)
+        plain, edited = self.decode(both, torch.cat([z.h, h_edit])).chunk(2)
+        return plain, edited
 
     def forward(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Tensor:
         """ε(x_t) (B, C, R, R): decode(encode(x, t))."""

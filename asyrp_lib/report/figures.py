@@ -40,8 +40,8 @@ ROUNDING = 4
 
 def same_image(a: bytes, b: bytes) -> bool:
     """Whether two PNGs have the same size and no value more than ROUNDING of 255 levels apart."""
-    a, b = (255 * plt.imread(io.BytesIO(file), "png") for file in (a, b))
-    return a.shape == b.shape and np.abs(a - b).max() < ROUNDING + 0.5
+    x, y = (255 * plt.imread(io.BytesIO(file), "png") for file in (a, b))
+    return x.shape == y.shape and np.abs(x - y).max() < ROUNDING + 0.5
 
 
 def png(figure: Figure) -> bytes:

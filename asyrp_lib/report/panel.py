@@ -177,7 +177,7 @@ class Panel:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         """The widget, and beside it the sheet for whatever shows no widgets."""
         text = f"Panel({', '.join(self.sliders)})"
-        return self.box._repr_mimebundle_() | {"text/plain": text, "image/png": self._repr_png_()}
+        return (self.box._repr_mimebundle_() or {}) | {"text/plain": text, "image/png": self._repr_png_()}
 
     def _draw(self, _=None) -> None:
         self.picture.value = to_png(self.image())

@@ -38,7 +38,7 @@ def os_errors(path: str | os.PathLike) -> Iterator[None]:
             code = int(native[1] or errno.ENOSPC)  # torch tells no code; mostly the disk is full
         elif not isinstance(error, OSError):
             raise
-        name, cure = str(path), _CURES.get(code, "choose a folder that is yours to write to")
+        name, cure = str(path), _CURES.get(code or 0, "choose a folder that is yours to write to")
         raise FileError(
             f"Cannot write {name[:120]}{'…' * (len(name) > 120)} ({os.strerror(code) if code else error}); "
             f"expected a file in a folder that can be written to, with room for it; {cure}."

@@ -125,7 +125,7 @@ def _most(state: Mapping[str, Tensor], pattern: str) -> int:
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     """How many parts 0, 1, … there are without a gap; three tensors make a part."""
-    found = [int(re.fullmatch(pattern, name)[1]) for name in _names(state, pattern)]
+    found = [int(re.sub(pattern, r"\1", name)) for name in _names(state, pattern)]
     count = 0
     while found.count(count) > 2:
         count += 1

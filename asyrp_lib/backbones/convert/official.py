@@ -50,7 +50,7 @@ def convert_state(state: Mapping[str, Tensor], family: str | None = None, **sett
     if family not in (None, *FAMILIES):
         raise WeightsError(f"Unknown family {family!r}; expected one of {', '.join(FAMILIES)}; choose one.")
     found = {name: sum(key.startswith(heads) for key in state) for name, (heads, _, _) in FAMILIES.items()}
-    family = family or max(found, key=found.get)
+    family = family or max(found, key=lambda name: found[name])
     if not found[family]:
         raise WeightsError(
             f"The file has the tensors {', '.join(list(state)[:3])}, …; expected a network of the {family} "
@@ -98,4 +98,4 @@ def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
             "save the network's own state dict with torch.save."
         )
     check_tensors(state, path)
-    return state
+    return dict(state)

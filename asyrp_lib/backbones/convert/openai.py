@@ -92,8 +92,8 @@ class OpenAIConfig:
         Raises:
             WeightsError: the width is no multiple of them.
         """
-        by_width = self.num_head_channels not in (None, -1)
-        unit = self.num_head_channels if by_width else self.num_heads
+        each = self.num_head_channels
+        by_width, unit = (True, each) if each is not None and each != -1 else (False, self.num_heads)
         if width % unit:
             raise WeightsError(
                 f"Attention {width} channels wide has no whole number of "

@@ -42,8 +42,10 @@ def find_face(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray]:
         ImageError: no face.
     """
     try:
-        import dlib
-        from face_recognition_models import pose_predictor_model_location
+        import dlib  # pyright: ignore[reportMissingImports]
+        from face_recognition_models import (  # pyright: ignore[reportMissingImports]
+            pose_predictor_model_location,
+        )
     except ImportError as error:
         raise AsyrpError(
             "Face alignment needs dlib and its landmark model, which are not installed; run: "

@@ -39,6 +39,9 @@ class Oracle(nn.Module):
         width: channels of the first level.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, resolution: int, width: int = 32):
         super().__init__()
         self.config = {"resolution": resolution, "width": width}

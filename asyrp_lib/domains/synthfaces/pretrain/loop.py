@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ def train_network(
     save_every: float = 120.0,
     before: dict | None = None,
     on_save: Callable[[nn.Module, dict], None] | None = None,
-) -> tuple[nn.Module, dict]:
+) -> tuple[Any, dict]:
     """Minimise `loss_of` over random batches of indices until the budget of images is used up.
 
     The folder keeps `state.pt` (weights, EMA, optimiser, generator, counters; written atomically) and
