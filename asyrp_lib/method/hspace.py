@@ -258,8 +258,8 @@ class HSpaceUNet(nn.Module):
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
     def digest(self) -> str:
-        """sha256 over weights, configuration, schedule, prediction type and class: what an f_t is bound to, in
-        whatever precision."""
+        """sha256 over weights, configuration, schedule, prediction type and class: what an f_t is bound to
+        (in every precision the same)."""
         label = None if self.class_label is None else int(self.class_label)
         about = json.dumps([self.unet_config, self.prediction_type, label], sort_keys=True, default=str)
         parts = about, self._weights or module_digest(self.net), digest(self.schedule.alphas_cumprod)

@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ...errors import DomainError
 from ...device import pick_memory_format
+from ...errors import DomainError
 from ...measure.perceptual import PerceptualDistance
 from ...method.clip import load_clip
 from ...method.hspace import HSpaceUNet
