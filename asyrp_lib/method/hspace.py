@@ -37,7 +37,7 @@ class Encoded(NamedTuple):
 #: GPU: 8 of 256 px, for the memory of a consumer's; its speed is not measured.
 CPU_PIXELS, GPU_PIXELS = 2**14, 2**19
 #: Decoder's parameters × images × pixels above which a CPU decodes a pair as two batches; a GPU never does.
-#: One core, ms as two / one: 32 px 29/22 (work 1.6e9), 8 of them 143/144; 128 px 1224/1341; 256 px 12205/13515.
+#: One core, ms two/one: 32 px 29/22 (work 1.6e9), 8 of them 143/144, 128 px 1224/1341, 256 px 12205/13515.
 PAIR_WORK = 4e9
 
 
