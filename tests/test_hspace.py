@@ -228,9 +228,23 @@ def test_the_same_weights_with_other_heads_are_another_network_to_the_cache(tmp_
     assert len(list((tmp_path / "tensors").glob("*.safetensors"))) == 2 and not torch.equal(*ends)
 
 
-@pytest.mark.parametrize("resolution, pictures", [(32, 512), (64, 128), (256, 8), (1024, 1)])
-def test_a_pass_takes_as_many_pictures_as_suit_the_resolution(resolution, pictures):
-    assert HSpaceUNet(tiny_unet(sample_size=resolution), NoiseSchedule.linear()).batch_size == pictures
+@pytest.mark.parametrize(
+    "kind, resolution, images",
+    [
+        ("cpu", 32, 16),
+        ("cpu", 64, 4),
+        ("cpu", 256, 1),
+        ("cuda", 32, 512),
+        ("cuda", 256, 8),
+        ("cuda", 1024, 1),
+    ],
+)
+def test_a_pass_takes_as_many_images_as_suit_the_resolution_and_the_device(
+    monkeypatch, kind, resolution, images
+):
+    model = HSpaceUNet(tiny_unet(sample_size=resolution), NoiseSchedule.linear())
+    monkeypatch.setattr(HSpaceUNet, "device", torch.device(kind))
+    assert model.batch_size == images
 
 
 def test_the_rule_for_precision_is_size_and_device(monkeypatch):

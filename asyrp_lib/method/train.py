@@ -20,12 +20,12 @@ from ..check import Real64, Whole
 from ..deltas import Delta
 from ..errors import GridError, TrainingError
 from ..progress import tqdm
-from ..store.files import atomic_write
 from ..store.weights import digest, module_digest
 from .clip import Clip, clip_loss, directional_distance
 from .hspace import HSpaceUNet
 from .process import interval_pairs, walk
 from .reference import reference_trajectory
+from .state import State
 
 #: Columns of the loss history of `ClipObjective`, one row per optimiser step.
 HISTORY = ("epoch", "batch", "t", "clip", "recon", "loss")
@@ -160,7 +160,7 @@ def train(
         delta.parameters(), settings.lr
     )
     batches = -(-len(x_T) // settings.batch_size)
-    state = _State(
+    state = State(
         folder, _identity(unet, delta, x_T, objective, settings) if folder else {}, delta, optimiser
     )
     if state.done > settings.epochs * batches:
@@ -254,63 +254,3 @@ def _identity(unet, delta: Delta, x_T: Tensor, objective: Objective, settings: T
     return json.loads(
         json.dumps(run | {"objective": {"kind": type(objective).__name__, **objective.identity()}})
     )
-
-
-class _State:
-    """Where a run stands, in memory and, with a folder, on disk."""
-
-    def __init__(self, folder: Path | None, identity: dict, delta: Delta, optimiser):
-        self.file = Path(folder) / "state.pt" if folder else None
-        self.identity, self.delta, self.optimiser = identity, delta, optimiser
-        self.done, self.rows, self.names, self.last = 0, [], (), {}
-        if self.file is not None and self.file.exists():
-            self._load()
-
-    def _load(self) -> None:
-        try:
-            kept = torch.load(self.file, map_location=next(self.delta.parameters()).device, weights_only=True)
-            other, rows = json.loads(kept["identity"]), kept["rows"].tolist()
-            done, names = int(kept["done"]), tuple(kept["names"])
-        except Exception as error:  # pickle, zip, key and OS errors alike mean: no state of ours
-            raise TrainingError(
-                f"{self.file} is damaged ({type(error).__name__}); expected the state of a run; delete it "
-                "to begin anew."
-            ) from error
-        if other != self.identity:
-            differs = [key for key in self.identity if other.get(key) != self.identity[key]]
-            raise TrainingError(
-                f"{self.file} belongs to another run (other {', '.join(differs)}); expected the same "
-                "settings, texts, images and networks; give another folder or delete it."
-            )
-        self.delta.load_state_dict(kept["delta"])
-        self.optimiser.load_state_dict(kept["optimiser"])
-        self.done, self.names = done, names
-        self.rows = [(int(e), int(b), int(t), *parts) for e, b, t, *parts in rows]
-
-    def add(self, epoch: int, batch: int, t: int, parts: dict[str, float]) -> None:
-        self.names, self.last = tuple(parts), parts
-        self.rows.append((epoch, batch, t, *parts.values()))
-
-    def history(self) -> pd.DataFrame:
-        return pd.DataFrame(self.rows, columns=["epoch", "batch", "t", *self.names])
-
-    def save(self) -> None:
-        if not all(bool(p.isfinite().all()) for p in self.delta.parameters()):
-            raise TrainingError(
-                "f_t has weights that are not finite; expected numbers; lower the learning rate and train "
-                "again."
-            )
-        if self.file is None:
-            return
-        with atomic_write(self.file) as temporary:
-            torch.save(
-                {
-                    "identity": json.dumps(self.identity),
-                    "delta": self.delta.state_dict(),
-                    "optimiser": self.optimiser.state_dict(),
-                    "done": self.done,
-                    "names": list(self.names),
-                    "rows": torch.tensor(self.rows, dtype=torch.float64),
-                },
-                temporary,
-            )

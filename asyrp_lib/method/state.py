@@ -1,0 +1,80 @@
+"""What a training run keeps so that it can go on after a kill at any moment."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ..deltas import Delta
+from ..errors import TrainingError
+from ..store.files import atomic_write
+
+
+class State:
+    """Where a run stands, in memory and, with a folder, in its `state.pt`.
+
+    Args:
+        folder: of the run, or None.
+        identity: everything it depends on, expressible in JSON; a state of another one is refused.
+        delta, optimiser: brought to where the state left them.
+    """
+
+    def __init__(self, folder: Path | None, identity: dict, delta: Delta, optimiser):
+        self.file = Path(folder) / "state.pt" if folder else None
+        self.identity, self.delta, self.optimiser = identity, delta, optimiser
+        self.done, self.rows, self.names, self.last = 0, [], (), {}
+        if self.file is not None and self.file.exists():
+            self._load()
+
+    def _load(self) -> None:
+        try:
+            kept = torch.load(self.file, map_location=next(self.delta.parameters()).device, weights_only=True)
+            other, rows = json.loads(kept["identity"]), kept["rows"].tolist()
+            done, names = int(kept["done"]), tuple(kept["names"])
+        except Exception as error:  # pickle, zip, key and OS errors alike mean: no state of ours
+            raise TrainingError(
+                f"{self.file} is damaged ({type(error).__name__}); expected the state of a run; delete it "
+                "to begin anew."
+            ) from error
+        if other != self.identity:
+            differs = [key for key in self.identity if other.get(key) != self.identity[key]]
+            raise TrainingError(
+                f"{self.file} belongs to another run (other {', '.join(differs)}); expected the same "
+                "settings, texts, images and networks; give another folder or delete it."
+            )
+        self.delta.load_state_dict(kept["delta"])
+        self.optimiser.load_state_dict(kept["optimiser"])
+        self.done, self.names = done, names
+        self.rows = [(int(e), int(b), int(t), *parts) for e, b, t, *parts in rows]
+
+    def add(self, epoch: int, batch: int, t: int, parts: dict[str, float]) -> None:
+        """One row of the history."""
+        self.names, self.last = tuple(parts), parts
+        self.rows.append((epoch, batch, t, *parts.values()))
+
+    def history(self) -> pd.DataFrame:
+        """All rows: epoch, batch, t and the parts of the loss."""
+        return pd.DataFrame(self.rows, columns=["epoch", "batch", "t", *self.names])
+
+    def save(self) -> None:
+        """Write the state, atomically; TrainingError if f_t is no longer finite, and what was saved stays."""
+        if not all(bool(p.isfinite().all()) for p in self.delta.parameters()):
+            raise TrainingError(
+                "f_t has weights that are not finite; expected numbers; lower the learning rate and train "
+                "again."
+            )
+        if self.file is None:
+            return
+        with atomic_write(self.file) as temporary:
+            torch.save(
+                {
+                    "identity": json.dumps(self.identity),
+                    "delta": self.delta.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                    "done": self.done,
+                    "names": list(self.names),
+                    "rows": torch.tensor(self.rows, dtype=torch.float64),
+                },
+                temporary,
+            )
