@@ -278,6 +278,6 @@ class HSpaceUNet(nn.Module):
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":
-        """A file that `save` wrote, or a folder in diffusers format, in fp32 on the CPU; see `read_network`."""
+        """A file that `save` wrote, or a diffusers folder, in fp32 on the CPU; see `read_network`."""
         net, scheduler, prediction_type, class_label = read_network(path)
         return cls(net, NoiseSchedule.from_config(dict(scheduler)), prediction_type, class_label)
