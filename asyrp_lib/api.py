@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from . import check
 from .deltas import Delta, PerTimeDelta, build_delta
 from .domains.domain import Domain, t_edit_of
 from .domains.edits import Edit
@@ -17,7 +18,7 @@ from .errors import AsyrpError
 from .method import process, train as training
 from .method.train import TrainSettings
 from .store.cache import cached
-from .store.images import check_images
+from .store.images import as_images, as_noise
 
 #: name of an edit of the domain, or a Δh -> strength
 Edits = Mapping[str | Delta, float | Tensor]
@@ -39,7 +40,7 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
         GridError: steps outside 1 … 1000.
     Source: Asyrp Sec. 2, Eq. 2-4 with σ = 0, walked upwards.
     """
-    check_images(x_0, domain.resolution)
+    x_0 = as_images(x_0, domain.resolution)
     x, unet = domain.codec.encode(x_0.to(domain.unet.device)), domain.unet
     compute = lambda: process.invert(unet, x, steps=steps, **how)
     use = cache and not how.get("callback")
@@ -49,7 +50,7 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
 def generate(domain: Domain, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:
     """Plain deterministic DDIM from x_T to images (B, 3, R, R); arguments as for `invert` (Asyrp Sec. 2.1,
     Eq. 3)."""
-    return domain.codec.decode(process.generate(domain.unet, x_T.to(domain.unet.device), steps=steps, **how))
+    return domain.codec.decode(process.generate(domain.unet, _noise(domain, x_T), steps=steps, **how))
 
 
 def edit(
@@ -87,7 +88,7 @@ def edit(
     """
     table = deltas(domain, edits)
     how = {"steps": steps, "t_edit": t_edit, "t_boost": t_boost, "seeds": seeds, **how}
-    return domain.codec.decode(process.edit(domain.unet, x_T.to(domain.unet.device), table, **how))
+    return domain.codec.decode(process.edit(domain.unet, _noise(domain, x_T), table, **how))
 
 
 def edit_photo(
@@ -116,8 +117,9 @@ def edit_photo(
 
 def per_time_mean(domain: Domain, x_T: Tensor, delta: str | Delta, **how) -> PerTimeDelta:
     """Δh_t^mean of an f_t over images x_T; see `method.process.per_time_mean` (Asyrp Sec. 5.4, Fig. 10)."""
+    check.kind("edit", delta, (str, Delta), "its name or a Δh")
     (one,) = deltas(domain, {delta: 1.0})
-    return process.per_time_mean(domain.unet, x_T.to(domain.unet.device), one, **how)
+    return process.per_time_mean(domain.unet, _noise(domain, x_T), one, **how)
 
 
 def train_delta(
@@ -154,7 +156,10 @@ def train_delta(
     Source: Asyrp Sec. 3.2-3.3.
     """
     edit = domain.edit_named(edit) if isinstance(edit, str) else edit
-    settings = settings or domain.training
+    settings = domain.training if settings is None else settings
+    check.kind("edit", edit, Edit, "its name or an Edit")
+    check.kind("settings", settings, TrainSettings, "TrainSettings(epochs=3)")
+    check.kind("delta", delta, (type(None), Mapping, Delta), '{"kind": "ConvDelta"}')
     open_ = {
         key: getattr(edit, key) for key in ("lambda_clip", "lambda_recon") if getattr(settings, key) is None
     }
@@ -165,6 +170,7 @@ def train_delta(
         x_0 = domain.images("train", domain.train_images if images is None else images)
         x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
     else:
+        x_T = _noise(domain, x_T)
         x_0 = generate(domain, x_T, steps=settings.steps, progress=progress)
     if not isinstance(delta, Delta):
         with torch.random.fork_rng(devices=[]):  # the same seed, the same f_t, whatever ran before
@@ -178,17 +184,21 @@ def train_delta(
     return delta, history
 
 
+def _noise(domain: Domain, x_T) -> Tensor:
+    """x_T as it was given -> on the U-Net's device."""
+    shape = (domain.unet.channels, domain.unet.resolution, domain.unet.resolution)
+    return as_noise(x_T, shape).to(domain.unet.device)
+
+
 def deltas(domain: Domain, edits: Edits | Iterable[str | Delta]) -> dict[Delta, float | Tensor]:
     """Δh -> strength, with names looked up; a bare list has strength 1 each."""
-    table = (
-        edits
-        if isinstance(edits, Mapping)
-        else dict.fromkeys([edits] if isinstance(edits, str) else edits, 1.0)
-    )
-    for one in table:
+    check.kind("edits", edits, (str, Iterable), "{'smiling': 1.0}")
+    listed = edits if isinstance(edits, Mapping) else [edits] if isinstance(edits, str) else list(edits)
+    for one in listed:
         if not isinstance(one, (str, Delta)):
             raise AsyrpError(
                 f"An edit is given as {type(one).__name__}; expected its name or a Δh; e.g. "
                 f"{{'smiling': 1.0}}."
             )
+    table = listed if isinstance(listed, Mapping) else dict.fromkeys(listed, 1.0)
     return {domain.delta(one) if isinstance(one, str) else one: strength for one, strength in table.items()}
