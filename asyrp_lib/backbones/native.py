@@ -67,6 +67,8 @@ def _read_file(path: Path) -> Network:
     check_tensors(state, path)
     plan_unet(config["unet"], sum(tensor.numel() for tensor in state.values()), path)
     scheduler = _checked_scheduler({"trained_betas": config["betas"]}, path)
+    if config["betas"] is None:
+        raise WeightsError(f"{path} has no noise schedule; expected its betas; fetch it again.")
     label = config.get("class_label")
     if label is not None and type(label) is not int:
         raise WeightsError(

@@ -124,7 +124,7 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
     found = {kind: sum(name.startswith(parts) for name in state) for kind, parts in layouts.items()}
     kind = max(found, key=found.get)
     channels = mode(sizes or [0])  # one wrong tensor does not decide
-    if not found[kind] or channels % OFFICIAL_GROUPS:
+    if not found[kind] or channels % OFFICIAL_GROUPS or channels > 8192:
         raise WeightsError(
             f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM, "
             "iDDPM or ADM family; check the file."

@@ -1,4 +1,4 @@
-"""The permanent attack: hostile input of every kind meets one sentence, and nothing that is shipped changes."""
+"""The permanent attack: hostile input meets one sentence, and nothing that is shipped changes."""
 
 import hashlib
 import time

@@ -1,4 +1,4 @@
-"""Disks that are full, folders that may not be written to: a sentence before long work, nothing half-written."""
+"""Full disks, folders that may not be written to: a sentence before long work, nothing half-written."""
 
 import os
 import shutil
@@ -40,11 +40,10 @@ def full(tmp_path):
 
 def fill(folder) -> None:
     """Leave no room."""
-    with open(folder / "filler", "wb") as file:
+    with open(folder / "filler", "wb", buffering=0) as file:
         try:
             while True:
                 file.write(bytes(4096))
-                file.flush()
         except OSError:
             return
 
@@ -130,7 +129,7 @@ def test_a_cache_that_is_full_costs_no_result(full, toy, monkeypatch):
     fill(full)
     x = randn(1, 3, 16, 16) / 4
     with pytest.warns(UserWarning, match="not kept"):
-        attack("disk", lambda: al.invert(toy, x, steps=2, progress=False), "readable")
+        attack("disk", lambda: al.invert(toy, x, steps=2, progress=False), "small")
 
 
 def test_a_file_that_is_there_is_kept(toy, tmp_path):
