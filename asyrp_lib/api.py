@@ -41,6 +41,7 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
     Source: Asyrp Sec. 2, Eq. 2-4 with σ = 0, walked upwards.
     """
     x_0 = as_images(x_0, domain.resolution)
+    steps = check.whole("steps", steps, 1, len(domain.unet.schedule))
     x, unet = domain.codec.encode(x_0.to(domain.unet.device)), domain.unet
     compute = lambda: process.invert(unet, x, steps=steps, **how)
     use = cache and not how.get("callback")

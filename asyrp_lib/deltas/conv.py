@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import check
 from ..errors import WeightsError
 from ..store.files import atomic_write
 from ..store.weights import load_strictly
@@ -28,6 +29,9 @@ class _Conv(Delta):
     @classmethod
     def build(cls, h_shape: Sequence[int], temb_dim: int, **options) -> Self:
         """See `Delta.build`; one option, groups: of the normalisation, a divisor of C."""
+        options["groups"] = check.whole(
+            "groups", options.get("groups", 32), 1, h_shape[0], error=WeightsError
+        )
         return cls(h_shape[0], temb_dim, **options)
 
 

@@ -106,7 +106,7 @@ class NoiseSchedule:
             WeightsError: `factor` is not a positive number.
         Source: Hoogeboom et al. 2023, "simple diffusion", Sec. 3.1.
         """
-        if not 0 < check.number("factor", factor) < math.inf:
+        if not check.number("factor", factor, -1e9, 1e9) > 0:
             raise WeightsError(
                 f"The schedule was to be shifted by {factor}; expected a positive number, e.g. (256 / R)²."
             )

@@ -214,7 +214,12 @@ def _checked(value: Any, shape: tuple[int, ...], bound: float, what: str) -> Ten
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
             value = torch.from_numpy(np.array(value, np.float32))
-    if not torch.is_tensor(value) or not value.is_floating_point() or value.layout != torch.strided:
+    if (
+        not torch.is_tensor(value)
+        or not value.is_floating_point()
+        or value.layout != torch.strided
+        or value.is_meta
+    ):
         dtype = f" of {value.dtype}" if hasattr(value, "dtype") else ""
         raise ImageError(
             f"Got {_kind(value)}{dtype}; {want}; give a floating-point tensor or array, or a PIL image."

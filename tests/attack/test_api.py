@@ -136,7 +136,7 @@ TARGETS = {
         lambda w, v: al.write_image(
             v if not isinstance(v, str) else str(w.folder / "sub") + "/" + v, randn(3, 4, 4)
         ),
-        {"text": "path", "lines": "path"},
+        {"text": "path", "lines": "path", "path text": "path"},
     ),
     "train edit": (lambda w, v: al.train_delta(w.toy, v, w.settings, images=1, progress=False), {}),
     "train settings": (
@@ -202,14 +202,17 @@ TARGETS = {
         lambda w, v: al.Edit("a", "face", v),
         {"text": "name", "path text": "name", "long text": "name"},
     ),
-    "Edit sign": (lambda w, v: al.Edit("a", "face", "b", sign=v), {"-1": "small"}),
+    "Edit sign": (
+        lambda w, v: al.Edit("a", "face", "b", sign=v),
+        {"-1": "small", "True": "number", "numpy bool": "number"},
+    ),
     "Edit t_edit": (
         lambda w, v: al.Edit("a", "face", "b", t_edit=v),
         {"None": "default", "0": "small", "numpy int": "number"},
     ),
     "RunConfig images": (lambda w, v: RunConfig("toy", w.edit, images=v), {"numpy int": "number"}),
     "RunConfig edit": (lambda w, v: RunConfig("toy", v), {}),
-    "RunConfig training": (lambda w, v: RunConfig("toy", w.edit, training=v), {}),
+    "RunConfig training": (lambda w, v: RunConfig("toy", w.edit, training=v), {"dict": "default"}),
     "config_for edit": (lambda w, v: config_for(w.toy, v), {}),
     "config_for epochs": (
         lambda w, v: config_for(w.toy, w.edit, epochs=v),
@@ -253,7 +256,7 @@ def world(toy, tmp_path):
     png = tmp_path / "sound.png"
     Image.new("RGB", (4, 4), "red").save(png)
     edit = al.Edit("green", "face", "green face", t_edit=500)
-    delta = lambda: al.GlobalDelta(torch.zeros(3, 4, 4), name="green", t_edit=500)
+    delta = lambda: al.ConvDelta(3, 1, groups=3, name="green")
     return SimpleNamespace(
         toy=toy,
         x=randn(1, 3, 4, 4) / 3,
@@ -283,3 +286,60 @@ def test_odd_tensors(world, target, odd):
 @pytest.mark.parametrize("target", ("invert images", "generate x_T", "edit x_T", "mean x_T", "Panel x_T"))
 def test_tensors_of_other_kinds(world, target, kind):
     attack("api", partial(TARGETS[target][0], world, FINE[kind]), "image")
+
+
+PLAIN = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=80),
+    st.binary(max_size=4),
+)
+#: Deterministic, and nothing is kept.
+TRIES = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+
+
+@TRIES
+@given(value=PLAIN)
+def test_whole_numbers(value):
+    fits = type(value) is int and 1 <= value <= 9
+    attack("api", lambda: check.whole("x", value, 1, 9), "small" if fits else "")
+
+
+@TRIES
+@given(value=st.one_of(PLAIN, st.lists(st.floats(), max_size=3)))
+def test_strengths(value):
+    listed = value if isinstance(value, list) else [value]
+    number = all(type(v) in (int, float) and abs(v) <= check.STRONGEST for v in listed)
+    fits = number and (not isinstance(value, list) or len(value) == 2)
+    attack("api", lambda: check.strengths("x", value, 2), "small" if fits else "")
+
+
+@TRIES
+@given(name=st.text(max_size=70))
+def test_names_are_safe_as_files(name):
+    attack("api", lambda: check.edit_name(name), "name", either=True)
+    try:
+        kept = check.edit_name(name)
+    except al.AsyrpError:
+        return
+    assert "/" not in kept and "." not in kept and "\0" not in kept and len(kept) <= 60
+
+
+@TRIES
+@given(steps=PLAIN, t_edit=PLAIN)
+def test_settings_hold_their_ranges(steps, t_edit):
+    attack("api", lambda: al.TrainSettings(steps=steps, t_edit=t_edit), "convertible", either=True)
+    try:
+        made = al.TrainSettings(steps=steps, t_edit=t_edit)
+    except al.AsyrpError:
+        return
+    assert 1 <= made.steps <= 1000 and (made.t_edit is None or 0 <= made.t_edit <= 999)

@@ -2,6 +2,7 @@
 
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 
@@ -172,6 +173,7 @@ def place(toy, monkeypatch, tmp_path):
     from asyrp_lib import domains
     from asyrp_lib.domains import load
 
+    toy.distance = SimpleNamespace(calibrated=lambda *_: toy.distance, scale=1.0)
     toy.directions = tmp_path / "directions"
     real = load.load_domain
     fake = lambda name="synthfaces", device=None: (
