@@ -44,7 +44,7 @@ def settings(cls: type) -> Any:
 
 
 def _no_bool(value):
-    if isinstance(value, bool) or getattr(value, "dtype", None) == bool:
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool":
         raise ValueError("a number is expected, not True or False")
     return value
 

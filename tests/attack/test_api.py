@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 from toys import randn, tiny_model
 
@@ -247,6 +248,7 @@ TARGETS = {
         {},
     ),
 }
+UNET = tiny_model()
 IMAGES = ("invert images", "generate x_T", "edit x_T", "mean x_T", "train x_T", "Panel x_T")
 
 
@@ -265,7 +267,7 @@ def world(toy, tmp_path):
         edit=edit,
         delta=delta,
         settings=al.TrainSettings(steps=2, epochs=1, batch_size=1, t_edit=0),
-        unet=tiny_model(),
+        unet=UNET,
     )
 
 
