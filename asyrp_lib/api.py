@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from . import check
 from .deltas import Delta, PerTimeDelta, build_delta
 from .domains.domain import Domain, t_edit_of
 from .domains.edits import Edit
@@ -39,8 +40,9 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
         GridError: steps outside 1 … 1000.
     Source: Asyrp Sec. 2, Eq. 2-4 with σ = 0, walked upwards.
     """
-    unet = domain.unet
-    x = domain.codec.encode(as_images(x_0, domain.resolution).to(unet.device))
+    x_0 = as_images(x_0, domain.resolution)
+    steps = check.whole("steps", steps, 1, len(domain.unet.schedule))
+    x, unet = domain.codec.encode(x_0.to(domain.unet.device)), domain.unet
     compute = lambda: process.invert(unet, x, steps=steps, **how)
     use = cache and not how.get("callback")
     return cached("invert", x, unet, {"steps": steps, "unet": unet.digest()}, compute, use=use)
@@ -116,6 +118,7 @@ def edit_photo(
 
 def per_time_mean(domain: Domain, x_T: Tensor, delta: str | Delta, **how) -> PerTimeDelta:
     """Δh_t^mean of an f_t over images x_T; see `method.process.per_time_mean` (Asyrp Sec. 5.4, Fig. 10)."""
+    check.kind("edit", delta, (str, Delta), "its name or a Δh")
     (one,) = deltas(domain, {delta: 1.0})
     return process.per_time_mean(domain.unet, _noise(domain, x_T), one, **how)
 
@@ -154,7 +157,10 @@ def train_delta(
     Source: Asyrp Sec. 3.2-3.3.
     """
     edit = domain.edit_named(edit) if isinstance(edit, str) else edit
-    settings = settings or domain.training
+    settings = domain.training if settings is None else settings
+    check.kind("edit", edit, Edit, "its name or an Edit")
+    check.kind("settings", settings, TrainSettings, "TrainSettings(epochs=3)")
+    check.kind("delta", delta, (type(None), Mapping, Delta), '{"kind": "ConvDelta"}')
     open_ = {
         key: getattr(edit, key) for key in ("lambda_clip", "lambda_recon") if getattr(settings, key) is None
     }
@@ -165,6 +171,7 @@ def train_delta(
         x_0 = domain.images("train", domain.train_images if images is None else images)
         x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
     else:
+        x_T = _noise(domain, x_T)
         x_0 = generate(domain, x_T, steps=settings.steps, progress=progress)
     if not isinstance(delta, Delta):
         with torch.random.fork_rng(devices=[]):  # the same seed, the same f_t, whatever ran before
@@ -178,22 +185,21 @@ def train_delta(
     return delta, history
 
 
-def _noise(domain: Domain, x_T: Tensor) -> Tensor:
-    unet = domain.unet
-    return as_noise(x_T, (unet.channels, unet.resolution, unet.resolution)).to(unet.device)
+def _noise(domain: Domain, x_T) -> Tensor:
+    """x_T as it was given -> on the U-Net's device."""
+    shape = (domain.unet.channels, domain.unet.resolution, domain.unet.resolution)
+    return as_noise(x_T, shape).to(domain.unet.device)
 
 
 def deltas(domain: Domain, edits: Edits | Iterable[str | Delta]) -> dict[Delta, float | Tensor]:
     """Δh -> strength, with names looked up; a bare list has strength 1 each."""
-    table = (
-        edits
-        if isinstance(edits, Mapping)
-        else dict.fromkeys([edits] if isinstance(edits, str) else edits, 1.0)
-    )
-    for one in table:
+    check.kind("edits", edits, (str, Iterable), "{'smiling': 1.0}")
+    listed = edits if isinstance(edits, Mapping) else [edits] if isinstance(edits, str) else list(edits)
+    for one in listed:
         if not isinstance(one, (str, Delta)):
             raise AsyrpError(
                 f"An edit is given as {type(one).__name__}; expected its name or a Δh; e.g. "
                 f"{{'smiling': 1.0}}."
             )
+    table = listed if isinstance(listed, Mapping) else dict.fromkeys(listed, 1.0)
     return {domain.delta(one) if isinstance(one, str) else one: strength for one, strength in table.items()}

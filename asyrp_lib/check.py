@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -43,7 +44,7 @@ def settings(cls: type) -> Any:
 
 
 def _no_bool(value):
-    if isinstance(value, bool):
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool":
         raise ValueError("a number is expected, not True or False")
     return value
 
@@ -80,6 +81,8 @@ def number(what: str, value, low: float = -math.inf, high: float = math.inf) -> 
 def strengths(name: str, value, n: int) -> Tensor:
     """Strengths of an edit, one for all images or one each, as (n,) float64 on the CPU."""
     try:
+        if isinstance(value, bool) or getattr(value, "dtype", None) in (bool, torch.bool):
+            raise TypeError
         table = torch.as_tensor(value, dtype=torch.float64).cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise AsyrpError(
@@ -101,7 +104,10 @@ def strengths(name: str, value, n: int) -> Tensor:
 
 def seeds(value: Sequence[int] | None, n: int) -> list[int]:
     """One seed per image, 0 … n − 1 for None."""
-    listed = list(range(n)) if value is None else list(value)
+    try:
+        listed = list(range(n)) if value is None else list(value)
+    except TypeError as error:
+        raise ImageError(f"The seeds are {_shown(value)}; expected whole numbers, one per image.") from error
     if len(listed) != n:
         raise ImageError(f"{len(listed)} seeds for {n} images; expected one seed per image.")
     return [whole("A seed", seed, 0, 2**63 - 1, error=ImageError) for seed in listed]
@@ -111,6 +117,23 @@ def span(n: int, first: int) -> tuple[int, int]:
     """n images of a split from `first` on."""
     n = whole("The number of images n", n, 1, 1_000_000, error=ImageError)
     return n, whole("first", first, 0, 1_000_000, error=ImageError)
+
+
+def kind(what: str, value, expected: type | tuple[type, ...], example: str) -> None:
+    """Raise AsyrpError unless a value is of a type; `example` is one that is."""
+    if not isinstance(value, expected):
+        raise AsyrpError(f"The {what} is {_shown(value)}; expected e.g. {example}; give one.")
+
+
+def path(value, *, error: type[AsyrpError] = AsyrpError) -> Path:
+    """A path that the system can look up, whether something is there or not."""
+    try:
+        Path(value).is_file()
+        return Path(value)
+    except (OSError, TypeError, ValueError) as cause:
+        raise error(
+            f"{_shown(value)} is no usable path ({cause}); expected that of a file or folder."
+        ) from cause
 
 
 def edit_name(value: str) -> str:

@@ -2,7 +2,11 @@
 
 
 class AsyrpError(Exception):
-    """Base of everything the suite raises on purpose."""
+    """Base of everything the suite raises on purpose: one line, cut in the middle if it is long."""
+
+    def __init__(self, text: str = ""):
+        text = " ".join(str(text).split())
+        super().__init__(text if len(text) < 400 else f"{text[:240]} … {text[-140:]}")
 
 
 class GridError(AsyrpError, ValueError):

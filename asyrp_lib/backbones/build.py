@@ -76,6 +76,9 @@ def plan_unet(config: Any, most: int, source: str | os.PathLike) -> None:
         widths, layers = config.get("block_out_channels", ()), config.get("layers_per_block", 2)
         if not isinstance(widths, (list, tuple)) or len(widths) > 16 or not layers <= 64:
             raise ValueError("more than 16 levels or 64 layers in each")  # would take hours even on no device
+        heads = config.get("attention_head_dim", 8)
+        if heads is not None and not heads > 0:
+            raise ValueError(f"attention_head_dim is {heads}")
         with torch.device("meta"):
             size = sum(p.numel() for p in build_unet(config).parameters())
     except Exception as error:  # whatever diffusers and torch trip over

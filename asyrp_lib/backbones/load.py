@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from .. import check
 from ..errors import WeightsError
 from ..method.hspace import HSpaceUNet
 from ..method.schedule import NoiseSchedule
@@ -42,7 +43,7 @@ def load_backbone(
         OfflineError: a Hub id that is neither cached nor reachable.
         AsyrpError: a class label that the network does not know.
     """
-    path = Path(source)
+    path = check.path(source, error=WeightsError)
     if path.is_file() and path.suffix != ".safetensors":
         unet = load_official_unet(path, family, **settings)
         return HSpaceUNet(unet, NoiseSchedule.linear(), class_label=class_label)

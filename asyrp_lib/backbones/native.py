@@ -16,6 +16,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
+from .. import check
 from ..errors import WeightsError
 from ..store.weights import load_strictly, read_weights
 from .build import EXTRAS, build_unet, plan_unet
@@ -50,7 +51,8 @@ def read_network(path: str | os.PathLike) -> Network:
         WeightsError: missing, damaged, contradicting itself, or of another architecture; names the first
             tensor that does not fit.
     """
-    return _read_folder(Path(path)) if Path(path).is_dir() else _read_file(Path(path))
+    path = check.path(path, error=WeightsError)
+    return _read_folder(path) if path.is_dir() else _read_file(path)
 
 
 def _read_file(path: Path) -> Network:
@@ -62,6 +64,8 @@ def _read_file(path: Path) -> Network:
         )
     plan_unet(config["unet"], sum(tensor.numel() for tensor in state.values()), path)
     scheduler = _checked_scheduler({"trained_betas": config["betas"]}, path)
+    if config["betas"] is None:
+        raise WeightsError(f"{path} has no noise schedule; expected its betas; fetch it again.")
     label = config.get("class_label")
     if label is not None and type(label) is not int:
         raise WeightsError(

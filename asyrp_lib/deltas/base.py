@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
 from torch import Tensor, nn
 
+from .. import check
 from ..errors import OfflineError, UnknownNameError, WeightsError
 from ..store.weights import load_strictly, read_weights, save_weights
 
@@ -125,13 +126,14 @@ def build_delta(config: Mapping, h_shape: Sequence[int], temb_dim: int, **about)
     Raises:
         UnknownNameError: no such kind, or no such option of it.
     """
+    check.kind("configuration of Δh", config, Mapping, '{"kind": "ConvDelta"}')
     options = dict(config)
     kind = options.pop("kind", "ConvDelta")
-    if kind not in Delta.kinds:
+    if not isinstance(kind, str) or kind not in Delta.kinds:
         raise UnknownNameError(f"Unknown kind of Δh {kind!r}; known are {', '.join(Delta.kinds)}.")
     try:
         return Delta.kinds[kind].build(h_shape, temb_dim, **options, **about)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise UnknownNameError(
             f"A {kind} cannot be built from {options} ({error}); check its options."
         ) from error
@@ -186,7 +188,12 @@ def load_delta(path: str | os.PathLike) -> Delta:
     """
     state, meta = read_weights(path)
     kind, config, about = meta.get("delta"), meta.get("config"), meta.get("about", {})
-    if kind not in Delta.kinds or not isinstance(config, dict) or not isinstance(about, dict):
+    if (
+        not isinstance(kind, str)
+        or kind not in Delta.kinds
+        or not isinstance(config, dict)
+        or not isinstance(about, dict)
+    ):
         raise WeightsError(f"{path} holds no Δh; expected a file written by save_delta; check the path.")
     try:
         delta = Delta.kinds[kind].restore(config, state, path, **about)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import check
 from ..errors import WeightsError
 from ..store.files import atomic_write
 from ..store.weights import load_strictly
@@ -28,6 +29,9 @@ class _Conv(Delta):
     @classmethod
     def build(cls, h_shape: Sequence[int], temb_dim: int, **options) -> Self:
         """See `Delta.build`; one option, groups: of the normalisation, a divisor of C."""
+        options["groups"] = check.whole(
+            "groups", options.get("groups", 32), 1, h_shape[0], error=WeightsError
+        )
         return cls(h_shape[0], temb_dim, **options)
 
 
@@ -124,7 +128,7 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
     found = {kind: sum(name.startswith(parts) for name in state) for kind, parts in layouts.items()}
     kind = max(found, key=lambda kind: found[kind])
     channels = mode(sizes or [0])  # one wrong tensor does not decide
-    if not found[kind] or channels % OFFICIAL_GROUPS:
+    if not found[kind] or channels % OFFICIAL_GROUPS or channels > 8192:
         raise WeightsError(
             f"{path} has the tensors {', '.join(list(state)[:3])}, …; expected a delta block of the DDPM, "
             "iDDPM or ADM family; check the file."

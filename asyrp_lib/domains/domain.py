@@ -176,7 +176,7 @@ class Domain:
 
     def edit_named(self, name: str) -> Edit:
         """The edit of that name; UnknownNameError lists the known ones."""
-        if name not in self.edits:
+        if not isinstance(name, str) or name not in self.edits:
             raise UnknownNameError(
                 f"Unknown edit {name!r} in the domain {self.name!r}; known are {', '.join(self.edits)}."
             )

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from .. import check
 from ..backbones.load import is_hub_id
 from ..device import pick_device
 from ..errors import UnknownNameError
@@ -29,7 +30,8 @@ def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domai
         OfflineError: the network of one of the paper's domains is not fetched yet; says the command.
         WeightsError: its weights are missing or damaged.
     """
-    if name in DOMAINS:
+    check.path(name, error=UnknownNameError)
+    if isinstance(name, str) and name in DOMAINS:
         return DOMAINS[name](pick_device(device))
     if Path(name).is_dir() or is_hub_id(name):
         return load_own(name, pick_device(device))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from .. import check
 from ..errors import AsyrpError, UnknownNameError
 from ..store import results
 from ..store.cache import module_digest
@@ -50,6 +51,7 @@ def measure(domain, name: str, /, **settings) -> dict:
             f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are "
             f"{', '.join(known)}."
         )
+    check.kind("names", settings.get("names"), (type(None), list, tuple), '["smiling"]')
     return _module(name).measure(domain, **settings)
 
 

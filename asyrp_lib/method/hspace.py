@@ -62,7 +62,7 @@ class HSpaceUNet(nn.Module):
         class_label: int | None = None,
     ):
         super().__init__()
-        if prediction_type not in ("epsilon", "v_prediction"):
+        if not isinstance(prediction_type, str) or prediction_type not in ("epsilon", "v_prediction"):
             raise WeightsError(
                 f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it."
             )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import check
-from ..errors import GridError, WeightsError
+from ..errors import WeightsError
 
 #: Steps of the longest schedule; more are a damaged configuration, not a model.
 LONGEST = 100_000
@@ -30,6 +30,7 @@ class NoiseSchedule:
 
     def __post_init__(self):
         a = self.alphas_cumprod
+        check.kind("ᾱ", a, Tensor, "a tensor (T,)")
         if (
             a.ndim != 1
             or not 1 <= len(a) <= LONGEST
@@ -56,6 +57,7 @@ class NoiseSchedule:
         Raises:
             WeightsError: a β outside (0, 1); β = 1 would leave no signal at T, where ε could not give P_t.
         """
+        check.kind("β", betas, Tensor, "a tensor (T,)")
         if not bool(((betas > 0) & (betas < 1)).all()):
             raise WeightsError(
                 "The noise schedule has a β outside (0, 1); expected every step to leave some signal; "
@@ -104,7 +106,7 @@ class NoiseSchedule:
             WeightsError: `factor` is not a positive number.
         Source: Hoogeboom et al. 2023, "simple diffusion", Sec. 3.1.
         """
-        if not 0 < factor < math.inf:
+        if not check.number("factor", factor, -1e9, 1e9) > 0:
             raise WeightsError(
                 f"The schedule was to be shifted by {factor}; expected a positive number, e.g. (256 / R)²."
             )
@@ -120,8 +122,7 @@ class NoiseSchedule:
         Raises:
             GridError: t outside −1 … T − 1.
         """
-        if not -1 <= t < len(self):
-            raise GridError(f"t = {t} is outside the schedule; expected -1 … {len(self) - 1}.")
+        check.whole("t", t, -1, len(self) - 1)
         return 1.0 if t == -1 else float(self.alphas_cumprod[t])
 
     def alpha_bar_at(self, t: Tensor, like: Tensor) -> Tensor:

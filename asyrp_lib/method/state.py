@@ -9,6 +9,7 @@ import torch
 from ..deltas import Delta
 from ..errors import TrainingError
 from ..store.files import atomic_write
+from ..store.weights import load_strictly
 
 
 class State:
@@ -30,8 +31,13 @@ class State:
     def _load(self) -> None:
         try:
             kept = torch.load(self.file, map_location=next(self.delta.parameters()).device, weights_only=True)
-            other, rows = json.loads(kept["identity"]), kept["rows"].tolist()
-            done, names = int(kept["done"]), tuple(kept["names"])
+            if (other := dict(json.loads(kept["identity"]))) == self.identity:
+                self.done, self.names = int(kept["done"]), tuple(kept["names"])
+                self.rows = [(int(e), int(b), int(t), *parts) for e, b, t, *parts in kept["rows"].tolist()]
+                load_strictly(self.delta, kept["delta"], self.file)
+                self.optimiser.load_state_dict(kept["optimiser"])
+                if self.done < 1 or not all(p.isfinite().all() for p in self.delta.parameters()):
+                    raise ValueError
         except Exception as error:  # pickle, zip, key and OS errors alike mean: no state of ours
             raise TrainingError(
                 f"{self.file} is damaged ({type(error).__name__}); expected the state of a run; delete it "
@@ -43,10 +49,6 @@ class State:
                 f"{self.file} belongs to another run (other {', '.join(differs)}); expected the same "
                 "settings, texts, images and networks; give another folder or delete it."
             )
-        self.delta.load_state_dict(kept["delta"])
-        self.optimiser.load_state_dict(kept["optimiser"])
-        self.done, self.names = done, names
-        self.rows = [(int(e), int(b), int(t), *parts) for e, b, t, *parts in rows]
 
     def add(self, epoch: int, batch: int, t: int, parts: dict[str, float]) -> None:
         """One row of the history."""

@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
+from .. import check
 from ..api import edit
 from ..errors import GridError, ImageError
-from ..store.images import to_array
+from ..store.images import as_noise, to_array
 from . import figures
 
 #: Strengths that are precomputed for every edit.
@@ -108,8 +109,11 @@ class Panel:
         steps: int = 40,
         progress: bool = True,
     ):
+        check.kind("edits", edits, (str, Sequence, Mapping), '["smiling"]')
+        check.kind("strengths", strengths, (Sequence, range), "[-1, 0, 1]")
         names = [edits] if isinstance(edits, str) else list(edits)
-        self.strengths = tuple(map(float, strengths))
+        self.strengths = tuple(check.number("A strength", s) for s in strengths)
+        x_T = as_noise(x_T, (domain.unet.channels,) + (domain.unet.resolution,) * 2)
         _check(x_T, names, self.strengths)
         deltas = edits if isinstance(edits, Mapping) else {name: domain.delta(name) for name in names}
         self.grid = precompute(domain, x_T, deltas, self.strengths, steps=steps, progress=progress)

@@ -80,6 +80,7 @@ def config_for(domain: Domain, edit: str | Edit, *, epochs: int | None = None, *
         UnknownNameError: no such edit.  SettingsError: no such setting, or one outside its range.
     """
     edit = domain.edit_named(edit) if isinstance(edit, str) else edit
+    check.kind("edit", edit, Edit, "its name or an Edit")
     changes = {key: value for key, value in {"epochs": epochs, **changes}.items() if value is not None}
     own = {key: changes.pop(key) for key in ("delta", "images", "from_noise") if key in changes}
     own = {"delta": domain.delta_config, "images": domain.train_images} | own

@@ -5,7 +5,6 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .. import check
 from ..errors import ImageError
 from .files import atomic_write
 
@@ -33,13 +33,8 @@ def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False
     Raises:
         ImageError: the file is missing, no image, or of another size while `resize` is off.
     """
-    try:
-        there = Path(path).is_file()
-    except (OSError, TypeError, ValueError) as error:
-        raise ImageError(
-            f"{path!r:.200} is no usable path ({error}); expected that of an image file."
-        ) from error
-    if not there:
+    check.whole("resolution", resolution, 1, 8000, error=ImageError)
+    if not check.path(path, error=ImageError).is_file():
         raise ImageError(f"No file at {path}; expected an image; check the path.")
     image = open_image(path, str(path))
     if image.size == (resolution, resolution):
@@ -217,7 +212,12 @@ def _checked(value: Any, shape: tuple[int, ...], bound: float, what: str) -> Ten
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
             value = torch.from_numpy(np.array(value, np.float32))
-    if not torch.is_tensor(value) or not value.is_floating_point() or value.layout != torch.strided:
+    if (
+        not torch.is_tensor(value)
+        or not value.is_floating_point()
+        or value.layout != torch.strided
+        or value.is_meta
+    ):
         dtype = f" of {value.dtype}" if hasattr(value, "dtype") else ""
         raise ImageError(
             f"Got {_kind(value)}{dtype}; {want}; give a floating-point tensor or array, or a PIL image."

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .. import check
 from ..errors import WeightsError
 from .files import atomic_write, lock
 from .paths import data_dir
@@ -85,7 +86,7 @@ def read_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
 
 def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     """`read_weights` with the types as they are stored, and whatever the numbers."""
-    path = Path(path)
+    path = check.path(path, error=WeightsError)
     if not path.is_file():
         raise WeightsError(
             f"No weights at {path}; expected a safetensors file; check the path or make the file first."

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from .... import check
+from ....errors import SettingsError
 from .clip import pretrain_clip
 from .ddpm import pretrain_ddpm
 from .loop import Budget
@@ -51,10 +53,12 @@ def pretrain(
     from .. import weights_file
 
     train, budget, default_faces = RECIPES[network]
+    faces = check.whole("faces", default_faces if faces is None else faces, 1, 1_000_000, error=SettingsError)
     if images is not None:
+        check.whole("images", images, 1, 10**9, error=SettingsError)
         budget = replace(budget, images=images)
     folder = runs / f"{network}{resolution}"
     export = folder / f"{network}.safetensors"
     start = {"start": weights_file(f"{network}{resolution}")} if network == "ddpm" else {}
-    train(resolution, budget, folder, export, faces=faces or default_faces, device=device, **start)
+    train(resolution, budget, folder, export, faces=faces, device=device, **start)
     return export
