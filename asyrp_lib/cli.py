@@ -132,6 +132,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("bench", _bench, "Measure speed and memory and write the table.")
     sub.add_argument("--repeats", type=int, default=3, help="runs per figure; the median is reported")
+    text = "our steps beside the original's order of passes, on the domain's network"
+    sub.add_argument("--original", action="store_true", help=text)
+    text = "the same on a network of the paper's size with random weights, e.g. celeba_hq_ddpm"
+    sub.add_argument("--full-size", metavar="NAME", help=text)
+    sub.add_argument("--precision", choices=("fp32", "bf16"), help="of ours (default: by device)")
     _replaceable(sub)
 
     text = "Train a network of synthfaces beside the shipped one; a run that was stopped goes on."
@@ -354,9 +359,20 @@ def _setting(text: str) -> tuple[str, object]:
 
 
 def _bench(options) -> None:
-    from .measure.bench import run_benchmark
+    from .measure.bench import compare_with_original, run_benchmark
 
-    run_benchmark(_load(options), repeats=options.repeats, replace=options.replace)
+    how = {"repeats": options.repeats, "replace": options.replace}
+    if options.full_size:
+        from .backbones.fullsize import random_unet
+        from .device import pick_device
+
+        unet = random_unet(options.full_size).to(pick_device(options.device))
+        compare_with_original(unet, options.full_size, precision=options.precision, **how)
+    elif options.original:
+        domain = _load(options)
+        compare_with_original(domain.unet, domain.name, precision=options.precision, **how)
+    else:
+        run_benchmark(_load(options), **how)
 
 
 def _pretrain(options) -> None:

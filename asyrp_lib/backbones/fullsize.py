@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from ..device import peak_megabytes, pick_device
+from ..errors import UnknownNameError
 from ..method.hspace import HSpaceUNet
 from ..method.process import sample_noise
 from ..method.schedule import NoiseSchedule
@@ -55,6 +56,8 @@ FULL_SIZE = {
 
 def random_unet(name: str = "celeba_hq_ddpm", seed: int = 0) -> HSpaceUNet:
     """One of `FULL_SIZE` with the random weights it starts training from, on the CPU."""
+    if name not in FULL_SIZE:
+        raise UnknownNameError(f"Unknown network {name!r}; known are {', '.join(FULL_SIZE)}.")
     family, config = FULL_SIZE[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
