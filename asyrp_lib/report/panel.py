@@ -9,6 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
 from math import isfinite
+from numbers import Real
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -112,7 +113,9 @@ class Panel:
         check.kind("edits", edits, (str, Sequence, Mapping), '["smiling"]')
         check.kind("strengths", strengths, (Sequence, range), "[-1, 0, 1]")
         names = [edits] if isinstance(edits, str) else list(edits)
-        self.strengths = tuple(check.number("A strength", s) for s in strengths)
+        for strength in strengths:
+            check.kind("strength", strength, Real, "1.0")
+        self.strengths = tuple(map(float, strengths))
         x_T = as_noise(x_T, (domain.unet.channels,) + (domain.unet.resolution,) * 2)
         _check(x_T, names, self.strengths)
         deltas = edits if isinstance(edits, Mapping) else {name: domain.delta(name) for name in names}

@@ -36,7 +36,15 @@ KILLS = int(os.environ.get("ASYRP_KILLS", "3"))
 if "forkserver" not in multiprocessing.get_all_start_methods():
     pytest.skip("no fork server on this system", allow_module_level=True)
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload([__name__])  # imported once, not in every process
+# What takes long is imported once; by name, for this module is not on the server's path.
+FORKS.set_forkserver_preload(
+    [
+        "pytest",
+        "asyrp_lib.runs.run",
+        "asyrp_lib.domains.photos.fetch",
+        "asyrp_lib.domains.synthfaces.pretrain.loop",
+    ]
+)
 
 
 def train(folder: Path, epochs: int) -> Path:
@@ -56,7 +64,7 @@ def pretrain(folder: Path, epochs: int) -> Path:
     model = nn.Sequential(nn.Linear(8, 64), nn.SiLU(), nn.Linear(64, 1))
     data = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
     loss = lambda net, index, _: (net(data[index]) - data[index].sum(1, keepdim=True)).square().mean()
-    budget = Budget(800 * epochs, batch=8, warmup=3)
+    budget = Budget(600 * epochs, batch=8, warmup=3)
     made, _ = train_network(model, loss, 64, budget, folder, identity={"toy": 1}, save_every=0.02)
     save_weights(folder / "made.safetensors", made.state_dict(), {})
     return folder / "made.safetensors"
@@ -111,25 +119,25 @@ def weights(started: Started) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("work", [train, pretrain])
 def test_kills(work, tmp_path):
-    process = Started(work, tmp_path / "whole", 10)
+    process = Started(work, tmp_path / "whole", 6)
     began = time.monotonic()
     want = weights(process)
     spent, moments, killed = time.monotonic() - began, random.Random(7), 0
     for _ in range(KILLS):
-        process = Started(work, tmp_path / "killed", 10)
+        process = Started(work, tmp_path / "killed", 6)
         time.sleep(moments.uniform(0.02, 0.9) * spent / max(1, KILLS / 3))
         killed += process.kill()
         tally.COUNTS["processes", "accepted"] += 1
     assert killed, "each run was over before its kill"
-    got = weights(Started(work, tmp_path / "killed", 10))
+    got = weights(Started(work, tmp_path / "killed", 6))
     assert got.keys() == want.keys() and all(torch.equal(got[name], want[name]) for name in want)
 
 
 def test_two_trainings_in_one_folder(tmp_path):
-    first = Started(train, tmp_path, 10)
+    first = Started(train, tmp_path, 6)
     while not list(tmp_path.rglob(".*.lock")):
         time.sleep(0.005)
-    what, said = Started(train, tmp_path, 10).end()
+    what, said = Started(train, tmp_path, 6).end()
     assert what == "said" and "in use" in said, said
     assert first.end()[0] == "made"
     tally.COUNTS["processes", "sentence"] += 1
