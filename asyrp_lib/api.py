@@ -17,7 +17,7 @@ from .errors import AsyrpError
 from .method import process, train as training
 from .method.train import TrainSettings
 from .store.cache import cached
-from .store.images import check_images
+from .store.images import as_images, as_noise
 
 #: name of an edit of the domain, or a Δh -> strength
 Edits = Mapping[str | Delta, float | Tensor]
@@ -39,8 +39,8 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
         GridError: steps outside 1 … 1000.
     Source: Asyrp Sec. 2, Eq. 2-4 with σ = 0, walked upwards.
     """
-    check_images(x_0, domain.resolution)
-    x, unet = domain.codec.encode(x_0.to(domain.unet.device)), domain.unet
+    unet = domain.unet
+    x = domain.codec.encode(as_images(x_0, domain.resolution).to(unet.device))
     compute = lambda: process.invert(unet, x, steps=steps, **how)
     use = cache and not how.get("callback")
     return cached("invert", x, unet, {"steps": steps, "unet": unet.digest()}, compute, use=use)
@@ -49,7 +49,7 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
 def generate(domain: Domain, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:
     """Plain deterministic DDIM from x_T to images (B, 3, R, R); arguments as for `invert` (Asyrp Sec. 2.1,
     Eq. 3)."""
-    return domain.codec.decode(process.generate(domain.unet, x_T.to(domain.unet.device), steps=steps, **how))
+    return domain.codec.decode(process.generate(domain.unet, _noise(domain, x_T), steps=steps, **how))
 
 
 def edit(
@@ -87,7 +87,7 @@ def edit(
     """
     table = deltas(domain, edits)
     how = {"steps": steps, "t_edit": t_edit, "t_boost": t_boost, "seeds": seeds, **how}
-    return domain.codec.decode(process.edit(domain.unet, x_T.to(domain.unet.device), table, **how))
+    return domain.codec.decode(process.edit(domain.unet, _noise(domain, x_T), table, **how))
 
 
 def edit_photo(
@@ -117,7 +117,7 @@ def edit_photo(
 def per_time_mean(domain: Domain, x_T: Tensor, delta: str | Delta, **how) -> PerTimeDelta:
     """Δh_t^mean of an f_t over images x_T; see `method.process.per_time_mean` (Asyrp Sec. 5.4, Fig. 10)."""
     (one,) = deltas(domain, {delta: 1.0})
-    return process.per_time_mean(domain.unet, x_T.to(domain.unet.device), one, **how)
+    return process.per_time_mean(domain.unet, _noise(domain, x_T), one, **how)
 
 
 def train_delta(
@@ -176,6 +176,11 @@ def train_delta(
         domain.unet, domain.clip, delta, x_0, x_T, edit.source, edit.target, settings, **how
     )
     return delta, history
+
+
+def _noise(domain: Domain, x_T: Tensor) -> Tensor:
+    unet = domain.unet
+    return as_noise(x_T, (unet.channels, unet.resolution, unet.resolution)).to(unet.device)
 
 
 def deltas(domain: Domain, edits: Edits | Iterable[str | Delta]) -> dict[Delta, float | Tensor]:

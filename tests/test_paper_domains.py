@@ -20,9 +20,10 @@ from asyrp_lib.deltas import ConvDelta, save_delta
 from asyrp_lib.domains.photos import fetch, paper
 from asyrp_lib.domains.photos.published import FACES, published_curve
 from asyrp_lib.domains.photos.registry import ALEXNET, ROWS, Remote
-from asyrp_lib.errors import DomainError, GridError, OfflineError, WeightsError
+from asyrp_lib.errors import DomainError, OfflineError, WeightsError
 from asyrp_lib.measure import lpips
 from asyrp_lib.method.interval import t_edit_from_curve
+from asyrp_lib.store.results import provenance
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY = pytest.mark.parametrize("entry", ROWS.values(), ids=lambda entry: entry.name)
@@ -245,8 +246,9 @@ def test_t_edit_follows_from_the_published_curve_and_the_cosine(home, toy_clip):
 
 def test_a_domain_without_a_curve_says_how_to_get_one_and_takes_one_measured_here(home, monkeypatch):
     monkeypatch.setitem(ROWS, "celeba_hq", replace(ROWS["celeba_hq"], name="ffhq", curve="", t_boost=0))
-    with pytest.raises(GridError, match="python -m asyrp_lib curve --domain ffhq$"):
-        assert al.load_domain("celeba_hq", device="cpu").curve is None
+    domain = al.load_domain("celeba_hq", device="cpu")
+    with pytest.raises(DomainError, match="python -m asyrp_lib curve --domain ffhq$"):
+        al.t_edit_of(domain, replace(domain.edits["smiling"], t_edit=None))
     (home / "data" / "results").mkdir(parents=True)
     (home / "data" / "results" / "ffhq_curve.json").write_text(
         json.dumps(
@@ -255,7 +257,8 @@ def test_a_domain_without_a_curve_says_how_to_get_one_and_takes_one_measured_her
                     "curve": {"t": [0, 9], "x_t": [0.0, 1.5], "P_t": [0.0, 0.7]},
                     "t_boost": 9,
                     "scale": 2.5,
-                }
+                },
+                "provenance": provenance({}, 1.0),
             }
         )
     )
@@ -308,7 +311,7 @@ def test_any_folder_in_diffusers_format_is_a_domain_that_can_be_edited(tmp_path,
     for i in range(5):
         Image.new("RGB", (20, 16), (i, i, i)).save(tmp_path / "mine" / "images" / f"{i}.png")
     domain = al.load_domain(str(tmp_path / "mine"), device="cpu")
-    assert domain.name == "own_mine" and domain.images("train", 4).shape == (4, 3, 16, 16)
+    assert domain.name.startswith("own_mine_") and domain.images("train", 4).shape == (4, 3, 16, 16)
     assert not domain.edits
     with pytest.raises(DomainError, match="no f_t of smiling"):
         domain.trained_like(["smiling"])

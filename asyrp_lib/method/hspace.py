@@ -206,7 +206,7 @@ class HSpaceUNet(nn.Module):
         table = self.net.class_embedding
         if table is None:
             raise AsyrpError(
-                "A class label was given to a network that is not class-conditional; expected none."
+                "A class label was given to a network that knows no classes; expected none; leave it out."
             )
         if (
             labels.dtype not in (torch.int32, torch.int64)
@@ -278,6 +278,6 @@ class HSpaceUNet(nn.Module):
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike) -> "HSpaceUNet":
-        """What `save` wrote, or a folder in diffusers format, in fp32 on the CPU; see `read_network`."""
+        """A file that `save` wrote, or a diffusers folder, in fp32 on the CPU; see `read_network`."""
         net, scheduler, prediction_type, class_label = read_network(path)
         return cls(net, NoiseSchedule.from_config(dict(scheduler)), prediction_type, class_label)

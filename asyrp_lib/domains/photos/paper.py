@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ...backbones.load import load_backbone
+from ...backbones.load import load_backbone, own_name
 from ...deltas import Delta, load_official_delta
 from ...errors import OfflineError
 from ...measure.lpips import perceptual_distance
@@ -129,14 +129,14 @@ def load_own(source: str, device: torch.device) -> Domain:
     A folder's pictures are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where
     a domain's do.
     It knows the edits that were trained on it (train wink --source face --target "winking face").  It is
-    called own_<last name>.
+    called own_<last name>_<digits>, so that two folders of one name are told apart.
 
     Raises:
         WeightsError: there is no U-Net.
         OfflineError: a Hub id that is neither cached nor reachable.
     """
     unet = load_backbone(source)
-    folder, name = Path(source), f"own_{Path(source).resolve().name}"
+    folder, name = Path(source), own_name(source)
     entry = Row(
         name,
         title="a U-Net of your own",
