@@ -353,7 +353,7 @@ def test_without_a_label_one_sentence_says_what_to_do(conditional):
     ids=str,
 )
 def test_labels_that_the_network_does_not_know_are_refused(conditional, labels):
-    with pytest.raises(AsyrpError, match="do not fit 2 pictures; expected whole numbers from 0 to 4"):
+    with pytest.raises(AsyrpError, match="do not fit 2 images; expected whole numbers from 0 to 4"):
         conditional.encode(X, 500, labels)
 
 

@@ -206,7 +206,7 @@ class HSpaceUNet(nn.Module):
         table = self.net.class_embedding
         if table is None:
             raise AsyrpError(
-                "A class label was given to a network that knows no classes; expected none; leave it out."
+                "A class label was given to a network that is not class-conditional; expected none."
             )
         if (
             labels.dtype not in (torch.int32, torch.int64)
