@@ -63,7 +63,7 @@ def test_wrong_settings_end_with_one_sentence(face, tmp_path, capsys, extra, sen
 def test_a_file_that_is_no_picture_ends_with_one_sentence(tmp_path, capsys):
     text = tmp_path / "notes.png"
     text.write_text("not a picture")
-    assert "no picture" in fails(capsys, "edit", text, "--edit", "smiling", "--out", tmp_path / "out.png")
+    assert "no image" in fails(capsys, "edit", text, "--edit", "smiling", "--out", tmp_path / "out.png")
     assert "No file" in fails(
         capsys, "edit", tmp_path / "none.png", "--edit", "smiling", "--out", tmp_path / "out.png"
     )

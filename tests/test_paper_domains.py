@@ -125,6 +125,8 @@ def home(tmp_path, monkeypatch, golden):
     monkeypatch.setenv("ASYRP_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(paper, "data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr("asyrp_lib.store.results.data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr("asyrp_lib.store.results.runs_dir", lambda: tmp_path / "runs")
     monkeypatch.setattr(paper, "load_open_clip", lambda: pytest.fail("nobody asked for CLIP"))
     for name, family in (("celeba_hq", "ddpm"), ("afhq_dog", "iddpm")):
         g, network = golden(family), Remote("tiny.pt", pages=("https://example.org",))

@@ -15,7 +15,7 @@ from ...method.clip import load_open_clip
 from ...method.hspace import HSpaceUNet
 from ...method.train import TrainSettings
 from ...store.paths import data_dir
-from ...store.results import load_result
+from ...store.results import load_result, result_file
 from ..domain import Domain, Later, t_edit_of
 from .datasets import image_source
 from .fetch import verify
@@ -49,12 +49,8 @@ def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, di
     )
 
     def measured() -> dict | None:
-        file = data_dir() / "results" / f"{entry.name}_curve.json"
-        return (
-            load_result(file.stem, f"python -m asyrp_lib curve --domain {entry.name}")["data"]
-            if file.exists()
-            else None
-        )
+        name, command = f"{entry.name}_curve", f"python -m asyrp_lib curve --domain {entry.name}"
+        return load_result(name, command)["data"] if result_file(name).exists() else None
 
     def distance() -> nn.Module:
         """LPIPS if it is at hand, else our own; see `perceptual_distance`."""

@@ -13,7 +13,7 @@ from ...measure.perceptual import PerceptualDistance
 from ...method.clip import load_clip
 from ...method.hspace import HSpaceUNet
 from ...store.paths import data_dir
-from ...store.results import load_result
+from ...store.results import load_result, result_file
 from ...store.weights import read_weights
 from ..codec import Codec
 from ..domain import Domain, Later
@@ -53,8 +53,8 @@ def load_synthfaces(device: torch.device) -> Domain:
         return STYLES[UNSEEN[edit]](from_bytes(drawn.images), drawn.masks)
 
     def measured() -> dict:
-        file = data_dir() / "results" / "synthfaces_curve.json"
-        return load_result(file.stem, "python -m asyrp_lib curve")["data"] if file.exists() else {}
+        name = "synthfaces_curve"
+        return load_result(name, "python -m asyrp_lib curve")["data"] if result_file(name).exists() else {}
 
     segmenter = cache(lambda: load_segmenter(weights_file("segmenter")).to(device))
     return Domain(
