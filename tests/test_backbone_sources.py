@@ -359,7 +359,7 @@ def test_labels_that_the_network_does_not_know_are_refused(conditional, labels):
 
 def test_a_label_for_an_unconditional_network_is_refused(unet):
     for run in (lambda: unet.for_class(0), lambda: unet.encode(X, 500, torch.tensor([0, 0]))):
-        with pytest.raises(AsyrpError, match="knows no classes"):
+        with pytest.raises(AsyrpError, match="not class-conditional"):
             run()
 
 
