@@ -122,15 +122,27 @@ def test_kills(work, tmp_path):
     process = Started(work, tmp_path / "whole", 6)
     began = time.monotonic()
     want = weights(process)
-    spent, moments, killed = time.monotonic() - began, random.Random(7), 0
-    for _ in range(KILLS):
-        process = Started(work, tmp_path / "killed", 6)
-        time.sleep(moments.uniform(0.02, 0.9) * spent / max(1, KILLS / 3))
-        killed += process.kill()
-    assert killed, "each run was over before its kill"
-    tally.COUNTS["processes", "accepted"] += killed  # those that came too late are none
-    got = weights(Started(work, tmp_path / "killed", 6))
-    assert got.keys() == want.keys() and all(torch.equal(got[name], want[name]) for name in want)
+    spent, moments, kills, midway, k = time.monotonic() - began, random.Random(7), 0, 0, 0
+
+    def end(folder: Path) -> None:
+        got = weights(Started(work, folder, 6))
+        assert got.keys() == want.keys() and all(torch.equal(got[name], want[name]) for name in want)
+
+    for _ in range(20 * KILLS):
+        folder = tmp_path / f"killed{k}"
+        process = Started(work, folder, 6)
+        time.sleep(moments.uniform(0.05, 0.95) * spent)
+        if process.kill():
+            kills += 1
+            midway += any(folder.rglob("state.pt")) and not any(folder.rglob("*.safetensors"))
+        if any(folder.rglob("*.safetensors")):  # done: the next kills meet a new run
+            end(folder)
+            k += 1
+        if kills >= KILLS and midway:
+            break
+    end(folder)
+    assert kills >= KILLS and midway, f"{kills} kills met a run, {midway} of them one with a checkpoint"
+    tally.COUNTS["processes", "accepted"] += kills
 
 
 def test_two_trainings_in_one_folder(tmp_path):
