@@ -149,7 +149,11 @@ def test_two_trainings_in_one_folder(tmp_path):
     first = Started(train, tmp_path, 6)
     while not list(tmp_path.rglob(".*.lock")):
         time.sleep(0.005)
-    what, said = Started(train, tmp_path, 6).end()
+    os.kill(first.process.pid, signal.SIGSTOP)  # so that it holds the folder however fast it is
+    try:
+        what, said = Started(train, tmp_path, 6).end()
+    finally:
+        os.kill(first.process.pid, signal.SIGCONT)
     assert what == "said" and "in use" in said, said
     assert first.end()[0] == "made"
     tally.COUNTS["processes", "sentence"] += 1
