@@ -101,6 +101,12 @@ def test_two_kinds_of_f_t_with_equal_shapes_are_told_apart(unet, toy_clip, tmp_p
             train_delta(unet, toy_clip, delta, pictures(), noise(), "face", "smile", SETTINGS, **how)
 
 
+def test_words_that_clip_does_not_know_are_warned_of(unet, toy_clip, monkeypatch):
+    monkeypatch.setattr(type(toy_clip), "prompt_cosine", lambda self, source, target: 0.999)
+    with pytest.warns(UserWarning, match="hardly tells 'smile' from 'face'"):
+        run(unet, toy_clip, replace(SETTINGS, epochs=1))
+
+
 def test_fewer_epochs_than_are_done_are_refused(unet, toy_clip, tmp_path):
     run(unet, toy_clip, SETTINGS, tmp_path)
     with pytest.raises(TrainingError, match="holds 3 epochs, 1 were asked for"):

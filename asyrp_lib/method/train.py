@@ -5,6 +5,7 @@ Source: Asyrp Sec. 3.2-3.3 and Algorithm in the appendix.
 
 import json
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +28,10 @@ from .process import interval_pairs, walk
 from .reference import reference_trajectory
 from .state import State
 
+#: Cosine of two texts above which CLIP does not know their difference: the shipped edits have at most 0.973,
+#: words that
+#: the embedded CLIP never read ("winking", "pirate") 0.997 and more.
+UNKNOWN = 0.99
 #: Columns of the loss history of `ClipObjective`, one row per optimiser step.
 HISTORY = ("epoch", "batch", "t", "clip", "recon", "loss")
 
@@ -101,6 +106,12 @@ class ClipObjective:
         self.texts = check.text("source text", source), check.text("target text", target)
         self.direction, self.cosine = clip.text_direction(source, target), clip.prompt_cosine(source, target)
         self.weights = lambda_clip, lambda_recon
+        if self.cosine > UNKNOWN:
+            warnings.warn(
+                f"CLIP hardly tells {target!r} from {source!r} (cosine {self.cosine:.4f}): it may not know "
+                "the words, and f_t would be trained towards nothing; try others.",
+                stacklevel=2,
+            )
         with torch.no_grad():
             parts = [clip.encode_images(x.to(self.direction.device)) for x in x_0.split(64)]
         self.originals, self.x_0 = torch.cat(parts), x_0
