@@ -263,7 +263,7 @@ def by_batches(
     with tqdm(total=len(starts) * len(pairs), desc=title, unit="step", disable=not progress) as bar:
         for images in (slice(start, start + size) for start in starts):
             part = x[images].to(unet.device, torch.promote_types(x.dtype, torch.float32))
-            draw = lambda: _draw(streams[images], part.shape[1:]).to(part)  # noqa: B023, used before the next batch
+            draw = lambda: _draw(streams[images], part.shape[1:]).to(part)  # noqa: B023
             here = None if shift is None else lambda z, t: shift(z, t, images)  # noqa: B023
             with torch.inference_mode():
                 for now in walk(unet, part, pairs, here, t_boost=t_boost, noise=draw):
