@@ -37,8 +37,13 @@ def brighter(images: torch.Tensor, name: str, by: float = 0.5) -> torch.Tensor:
 
 @pytest.fixture
 def toy(monkeypatch, tmp_path) -> ToyDomain:
-    """One in-domain edit with a factor, green; two unseen ones; grey, without f_t; a colour oracle."""
+    """`build_toy` with a cache of its own."""
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    return build_toy()
+
+
+def build_toy() -> ToyDomain:
+    """One in-domain edit with a factor, green; two unseen ones; grey, without f_t; a colour oracle."""
     unet = IdealGaussian()
     unet.prediction_type = "epsilon"
 

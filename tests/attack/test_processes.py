@@ -15,9 +15,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
+from toy_domain import build_toy
 from toys import ToyClip, randn, tiny_model
 
 from asyrp_lib.domains.domain import Domain
@@ -26,8 +28,10 @@ from asyrp_lib.domains.photos.fetch import fetch_file
 from asyrp_lib.domains.photos.registry import Remote
 from asyrp_lib.domains.synthfaces.pretrain.loop import Budget, train_network
 from asyrp_lib.errors import AsyrpError
+from asyrp_lib.experiments import store, stored, stored_rows
 from asyrp_lib.method.train import TrainSettings
 from asyrp_lib.runs.run import RunConfig, train_run
+from asyrp_lib.store import results
 from asyrp_lib.store.weights import read_weights, save_weights
 
 from . import tally
@@ -68,6 +72,13 @@ def pretrain(folder: Path, epochs: int) -> Path:
     made, _ = train_network(model, loss, 64, budget, folder, identity={"toy": 1}, save_every=0.02)
     save_weights(folder / "made.safetensors", made.state_dict(), {})
     return folder / "made.safetensors"
+
+
+def experiment(folder: Path, n: int) -> Path:
+    """An experiment on a toy domain, whose result goes to `folder`."""
+    results.data_dir = results.runs_dir = lambda: folder
+    os.environ["ASYRP_CACHE"] = str(folder / "cache")
+    return store(build_toy(), "linearity", n=n, names=["green"], progress=False)
 
 
 def fetched(folder: Path, url: str) -> Path:
@@ -143,6 +154,32 @@ def test_kills(work, tmp_path):
     end(folder)
     assert kills >= KILLS and midway, f"{kills} kills met a run, {midway} of them one with a checkpoint"
     tally.COUNTS["processes", "accepted"] += kills
+
+
+def test_kills_of_an_experiment(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path / "whole")
+    toy, n, moments, midway = build_toy(), 2000, random.Random(7), 0
+    process = Started(experiment, tmp_path / "whole", n)
+    began = time.monotonic()
+    assert process.end()[0] == "made"
+    spent, want, rows = (
+        time.monotonic() - began,
+        stored(toy, "linearity")["data"],
+        stored_rows(toy, "linearity"),
+    )
+    for k in range(KILLS):
+        folder = tmp_path / f"killed{k}"
+        monkeypatch.setattr(results, "data_dir", lambda folder=folder: folder)
+        process = Started(experiment, folder, n)
+        time.sleep(moments.uniform(0.05, 1.0) * spent)
+        midway += process.kill()
+        if list(folder.rglob("toy_linearity.json")):  # a result is whole, with its rows, or not there
+            assert stored(toy, "linearity")["data"] == want
+            assert len(pd.read_csv(folder / "results" / "toy_linearity.csv")) == len(rows)
+        assert Started(experiment, folder, n).end()[0] == "made"
+        assert stored(toy, "linearity")["data"] == want
+    assert midway, "every kill came too late"
+    tally.COUNTS["processes", "accepted"] += midway
 
 
 def test_two_trainings_in_one_folder(tmp_path):
