@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m asyrp_lib",
         description=__doc__,
-        epilog="example: python -m asyrp_lib edit test:3 --edit smiling --sheet smile.png",
+        epilog="example: python -m asyrp_lib edit test:8 --edit smiling --sheet smile.png",
     )
     parser.add_argument("--device", help="cuda, mps or cpu (default: the best there is)")
     parser.add_argument("--version", action="version", version=f"asyrp_lib {__version__}")
