@@ -1,5 +1,7 @@
 """Claims: judged from rows, and README says what they say."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -20,6 +22,13 @@ def test_readme_prints_the_claims_that_the_stored_rows_give(judged):
 
 def test_every_experiment_has_its_claim(judged):
     assert len(judged) == 9 and judged.index.is_unique and judged["why"].str.len().all()
+
+
+def test_every_claim_is_printed_by_a_notebook_as_readme_prints_it(judged):
+    printed = "".join(file.read_text() for file in (repo_root() / "notebooks").glob("*.ipynb"))
+    for claim in judged.index:
+        line = claims.markdown(judged.loc[[claim]]).splitlines()[-1]
+        assert json.dumps(line, ensure_ascii=False)[1:-1] in printed, f"{claim}: execute its notebook again"
 
 
 @pytest.mark.parametrize(("shares", "verdict"), [((0.9, 0.8), "holds"), ((0.9, 0.3), "fails")])
