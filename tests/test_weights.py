@@ -13,6 +13,7 @@ import torch
 
 from asyrp_lib.deltas import load_delta
 from asyrp_lib.errors import FileError, WeightsError
+from asyrp_lib.method.hspace import HSpaceUNet
 from asyrp_lib.store import weights
 from asyrp_lib.store.files import lock
 from asyrp_lib.store.paths import data_dir
@@ -173,6 +174,13 @@ def test_every_shipped_weight_file_is_listed_and_is_what_the_list_says():
     files = [*(ROOT / "data" / "weights" / "synthfaces").glob("*.safetensors")]
     files += (ROOT / "data" / "directions" / "synthfaces").glob("*.safetensors")
     assert sorted(listing(ROOT / "data")) == sorted(f.relative_to(ROOT / "data").as_posix() for f in files)
+
+
+def test_every_shipped_f_t_is_bound_to_the_shipped_unet():
+    unet = HSpaceUNet.from_pretrained(ROOT / "data" / "weights" / "synthfaces" / "ddpm.safetensors")
+    files = [*(ROOT / "data" / "directions" / "synthfaces").glob("*.safetensors")]
+    assert files and {load_delta(file).unet_digest for file in files} == {unet.digest()}
+    assert unet.to_precision("bf16").digest() == unet.digest()
 
 
 @pytest.mark.parametrize(
