@@ -1,5 +1,4 @@
-"""One training run of f_t: `RunConfig` says everything about it, `train_run` makes it, and its folder bears
-its digest."""
+"""One training run of f_t: `RunConfig` says all about it, `train_run` makes it, a folder keeps it."""
 
 import hashlib
 import json
@@ -14,10 +13,10 @@ import pandas as pd
 from pydantic import Field
 
 from .. import check
-from ..api import train_delta
+from ..api import settled, train_delta
 from ..check import Whole
 from ..deltas import Delta, save_delta
-from ..domains import Domain, load_domain, t_edit_of
+from ..domains import Domain, load_domain
 from ..domains.edits import Edit
 from ..errors import FileError, TrainingError
 from ..method.train import TrainSettings
@@ -36,10 +35,9 @@ class RunConfig:
 
     Attributes:
         domain: its name, a folder or a Hub id.
-        edit: texts and weights.
         delta: kind and options of f_t, see `deltas.build_delta`.
-        training: settings; what they leave open is filled in by `resolved`.
-        images: training images.
+        training: settings; what they leave open is the edit's.
+        images: how many training images.
         from_noise: generate them instead of inverting real ones (Asyrp appendix).
     """
 
@@ -57,14 +55,7 @@ class RunConfig:
 
     def resolved(self, domain: Domain) -> "RunConfig":
         """The same with t_edit and λ of the edit where the settings left them open."""
-        own = {
-            key: getattr(self.edit, key)
-            for key in ("lambda_clip", "lambda_recon")
-            if getattr(self.training, key) is None
-        }
-        if self.training.t_edit is None:
-            own["t_edit"] = t_edit_of(domain, self.edit)
-        return replace(self, training=replace(self.training, **own))
+        return replace(self, training=settled(domain, self.edit, self.training))
 
     def digest(self, domain: Domain) -> str:
         """Of the configuration, but for the number of epochs, and of the U-Net it runs on."""
@@ -111,78 +102,50 @@ def train_run(
     The folder `root`/<domain>/<edit>/<digest> keeps run.json, state.pt, history.csv and delta.safetensors.
 
     Args:
-        config: what to train.
         domain: if it is loaded already.
         root: of all runs; None: `runs/`.
-        progress: show progress bars.
         on_epoch: see `method.train.train`.
     Raises:
-        TrainingError: the loss became NaN, or the folder is in use.
-        FileError: the folder cannot be written; said before the training starts.
+        TrainingError: the loss became NaN.
+        FileError: the folder cannot be written, or is in use; said before the training starts.
     """
     domain = domain or load_domain(config.domain)
     config = config.resolved(domain)
-    root = runs_dir() if root is None else Path(root)
-    folder = root / domain.name / config.name.replace(" ", "_") / config.digest(domain)
+    name = config.name.replace(" ", "_")
+    folder = Path(root or runs_dir()) / domain.name / name / config.digest(domain)
     started = time.monotonic()
     x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
     check_writable(folder / "run.json")
     with lock(folder):
         with atomic_write(folder / "run.json") as temporary:
             temporary.write_text(json.dumps(asdict(config), indent=1))
-        delta, history = train_delta(
-            domain,
-            config.edit,
-            config.training,
-            images=config.images,
-            x_T=x_T,
-            delta=config.delta,
-            folder=folder,
-            progress=progress,
-            on_epoch=on_epoch,
-        )
+        how = {"images": config.images, "x_T": x_T, "delta": config.delta, "folder": folder}
+        how |= {"progress": progress, "on_epoch": on_epoch}
+        delta, history = train_delta(domain, config.edit, config.training, **how)
         with atomic_write(folder / "history.csv") as temporary:
             history.to_csv(temporary, index=False)
+        made_by = {
+            "device": domain.unet.device,
+            "digests": {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)},
+        }
         card = {
             "source": config.edit.source,
             "target": config.edit.target,
             "first_clip_loss": round(float(history["clip"][:8].mean()), 4),
             "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
-            "provenance": provenance(
-                asdict(config),
-                time.monotonic() - started,
-                device=domain.unet.device,
-                digests={"unet": domain.unet.digest(), "clip": module_digest(domain.clip)},
-            ),
+            "provenance": provenance(asdict(config), time.monotonic() - started, **made_by),
         }
         save_delta(folder / "delta.safetensors", delta, card)
     return Run(delta, history, config, folder, folder / "delta.safetensors")
 
 
-def accept(run: Run) -> None:
-    """Whether an f_t may take its place among a domain's: it is better than nothing, which has a CLIP loss of
-    ln 2.
-
-    Raises:
-        TrainingError: it may not; says where it stays.
-    """
-    last = run.history["clip"][run.history["epoch"] == run.history["epoch"].max()].mean()
-    if not last < math.log(2):
-        raise TrainingError(
-            f"The f_t of {run.config.name!r} has a CLIP loss of {last:.3f} after its last epoch, and no "
-            f"edit at all has {math.log(2):.3f}; expected less; it stays in {run.folder}; train longer, or "
-            "with another rate."
-        )
-
-
-def keep(
+def place_for(
     domain: Domain, config: RunConfig, out: Path | None = None, *, replace: bool = False
-) -> "Keeper | None":
-    """Where a run's f_t goes when it is accepted, checked before the training: `out`, or the domain's own
-    place.
+) -> Path | None:
+    """Where a run's f_t is to be kept, checked before the training: `out`, or the domain's own place.
 
-    Returns:
-        A `Keeper`; None where the domain has an f_t already and `replace` does not say to write over it.
+    None where the domain has an f_t already and `replace` does not say to write over it.
+
     Raises:
         FileError: the file cannot be written, or `out` is there already.
     """
@@ -192,14 +155,21 @@ def keep(
             raise FileError(f"{out} is there already; expected a new file; choose another, or say --replace.")
         return None
     check_writable(file)
-    return Keeper(file)
+    return file
 
 
-class Keeper(NamedTuple):
-    """Writes the f_t of a run to `file`."""
+def keep(run: Run, file: Path | None) -> None:
+    """Copy the f_t of a run to `file`, if there is one, atomically.
 
-    file: Path
-
-    def __call__(self, run: Run) -> None:
-        """Copy run.file, atomically."""
-        save_delta(self.file, run.delta, read_weights(run.file)[1]["card"])
+    Raises:
+        TrainingError: it may not, being no better than no edit at all, which has a CLIP loss of ln 2.
+    """
+    last_epoch = run.history["epoch"] == run.history["epoch"].max()
+    loss = float(run.history["clip"][last_epoch].mean())
+    if not loss < math.log(2):
+        raise TrainingError(
+            f"The f_t of {run.config.name!r} has a CLIP loss of {loss:.3f} after its last epoch; expected "
+            f"less than {math.log(2):.3f}, that of no edit; it stays in {run.folder}; train longer."
+        )
+    if file:
+        save_delta(file, run.delta, read_weights(run.file)[1]["card"])

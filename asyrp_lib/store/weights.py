@@ -51,8 +51,7 @@ def save_weights(
         config: entries that JSON can express; each becomes one entry of the file's metadata.
         mode: permissions, less the umask.
     Raises:
-        WeightsError: a tensor is not finite, in `dtype` if not before.
-        FileError: the file can't be written.
+        WeightsError: a tensor is not finite, in `dtype` if not before.  FileError: it can't be written.
     """
     tensors = {
         name: (t.to(dtype) if dtype and t.is_floating_point() else t).detach().cpu().contiguous()
@@ -89,15 +88,13 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     path = check.path(path, error=WeightsError)
     if not path.is_file():
         raise WeightsError(
-            f"No weights at {path}; expected a safetensors file; check the path or make the file first."
+            f"No weights at {path}; expected a safetensors file; check the path or make it first."
         )
     try:
         shipped = _sums().get(_name_in_data(path))
         if shipped and _sha256(path) not in shipped:
-            raise WeightsError(
-                f"{path} is not what was shipped; expected the sha256 that {_list()} has; restore it from "
-                "the repository, or make it again with this suite, which keeps that list."
-            )
+            wanted = f"expected the sha256 in {_list()}; restore it, or make it again, which keeps that list"
+            raise WeightsError(f"{path} is not what was shipped; {wanted}.")
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             config = {key: json.loads(value) for key, value in metadata.items() if key != "format"}
@@ -109,10 +106,8 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
         TypeError,
         RuntimeError,
     ) as error:  # also too deep, too large
-        raise WeightsError(
-            f"{path} is damaged or no safetensors file of this suite ({' '.join(str(error).split())[:200]}); "
-            "expected a complete file; fetch or make it again."
-        ) from error
+        what = f"is damaged or no safetensors file of this suite ({' '.join(str(error).split())[:200]})"
+        raise WeightsError(f"{path} {what}; expected a complete file; fetch or make it again.") from error
 
 
 def record_shipped() -> Path:
@@ -147,9 +142,8 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str | os.
 def _check_finite(state: dict[str, Tensor], source: str | os.PathLike) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor.reshape(-1)).all():
-            raise WeightsError(
-                f"The tensor {name!r} of {source} has NaN or infinity; expected finite numbers; make it anew."
-            )
+            wanted = "expected finite numbers; make it anew"
+            raise WeightsError(f"The tensor {name!r} of {source} has NaN or infinity; {wanted}.")
 
 
 def _list() -> Path:
@@ -172,10 +166,9 @@ def _sums() -> dict[str | None, list[str]]:
 
 
 def _write_list(sums: dict[str | None, list[str]]) -> None:
+    lines = [f"{sha256}  {name}\n" for name in sorted(filter(None, sums)) for sha256 in sums[name]]
     with atomic_write(_list()) as temporary:
-        temporary.write_text(
-            "".join(f"{s}  {name}\n" for name in sorted(filter(None, sums)) for s in sums[name])
-        )
+        temporary.write_text("".join(lines))
 
 
 def _sha256(path: Path) -> str:
