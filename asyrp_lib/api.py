@@ -105,8 +105,7 @@ def edit_photo(
 
 def per_time_mean(domain: Domain, x_T: Tensor, delta: str | Delta, **how) -> PerTimeDelta:
     """Δh_t^mean of an f_t over images x_T; see `method.process.per_time_mean` (Asyrp Sec. 5.4, Fig. 10)."""
-    check.kind("edit", delta, (str, Delta), "its name or a Δh")
-    (one,) = deltas(domain, {delta: 1.0})
+    (one,) = deltas(domain, [delta])
     return process.per_time_mean(domain.unet, _noise(domain, x_T), one, **how)
 
 
@@ -157,9 +156,8 @@ def train_delta(
             delta = build_delta(delta or domain.delta_config, domain.unet.h_shape, domain.unet.temb_dim)
     delta.name = edit.name
     how = {"folder": folder, "progress": progress, "decode": domain.codec.decode, **how}
-    history = training.train_delta(
-        domain.unet, domain.clip, delta, x_0, x_T, edit.source, edit.target, settings, **how
-    )
+    texts = edit.source, edit.target
+    history = training.train_delta(domain.unet, domain.clip, delta, x_0, x_T, *texts, settings, **how)
     return delta, history
 
 

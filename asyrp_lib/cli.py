@@ -150,17 +150,17 @@ def _edit(options) -> None:
     from .store.files import atomic_write, check_writable
     from .store.images import write_image
 
-    values = options.strength or [1.0] * len(options.edit)
-    strengths = dict(zip(options.edit, values))
-    if not len(values) == len(options.edit) == len(strengths):
+    n, values = len(set(options.edit)), options.strength or [1.0] * len(options.edit)
+    if not len(values) == len(options.edit) == n:
         raise SettingsError(
-            f"Got {len(values)} strengths for {len(options.edit)} edits; expected one each; name none twice."
+            f"Got {len(values)} strengths for {n} edits; expected one each; repeat --strength."
         )
     if not options.out and not options.sheet:
         raise SettingsError("There is nowhere to write; expected a file; add --out FILE or --sheet FILE.")
     for file in filter(None, (options.out, options.sheet)):
         check_writable(file)
     domain = _load(options)
+    strengths = dict(zip(options.edit, values))
     edits = deltas(domain, strengths)
     x_0 = _image(options, domain)
     x_T = invert(domain, x_0, steps=options.steps)
@@ -211,9 +211,7 @@ def _train(options) -> None:
     from .runs.run import config_for, keep, place_for, train_run
 
     if (options.target or options.out) and (len(options.edit) > 1 or options.edit == ["all"]):
-        raise SettingsError(
-            f"--target and --out are for one edit, got {len(options.edit)} names; train them one by one."
-        )
+        raise SettingsError("--target and --out are for one edit, got several; train them one by one.")
     domain = _load(options)
     edits = options.edit if options.edit != ["all"] else list(domain.edits)
     if options.target:
@@ -260,16 +258,14 @@ def _experiment(options) -> None:
     if options.images is not None:
         settings["n"] = options.images
     missing = [name for name in EXPERIMENTS if not result_file(f"{domain.name}_{name}").exists()]
-    chosen = {"all": list(EXPERIMENTS), "missing": missing}.get(options.name[0])
-    names = options.name if chosen is None else chosen
+    names = {"all": list(EXPERIMENTS), "missing": missing}.get(options.name[0], options.name)
     trial, left_out = shared_trial(domain, names, settings.get("n")) if len(names) > 1 else None, []
     for name in names:
         try:
-            file = store(domain, name, trial=trial, replace=options.replace, **settings)
-            print(f"wrote {file}", flush=True)
+            print("wrote", store(domain, name, trial=trial, replace=options.replace, **settings), flush=True)
         except DomainError as error:  # not every domain can do everything: a bedroom has no unseen edit
             left_out.append(name)
-            if chosen is None or left_out == list(EXPERIMENTS):
+            if names is options.name or left_out == list(EXPERIMENTS):
                 raise
             print(f"left out {name}: {error}", file=sys.stderr, flush=True)
 

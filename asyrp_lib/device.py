@@ -14,10 +14,8 @@ def pick_device(name: str | None = None) -> torch.device:
     Raises:
         UnknownNameError: torch knows no such kind of device.  AsyrpError: this machine has none.
     """
-    asked = name or os.environ.get("ASYRP_DEVICE") or None
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked is None:
-        return torch.device(next(filter(there.get, there)))
+    asked = name or os.environ.get("ASYRP_DEVICE") or next(filter(there.get, there))
     kind = asked.partition(":")[0]
     if kind not in there:
         known = ", ".join(sorted(there))

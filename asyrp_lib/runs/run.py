@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -53,10 +52,6 @@ class RunConfig:
         """Of the f_t: the edit's, beside it if from noise."""
         return f"{self.edit.name} from noise" if self.from_noise else self.edit.name
 
-    def resolved(self, domain: Domain) -> "RunConfig":
-        """The same with t_edit and λ of the edit where the settings left them open."""
-        return replace(self, training=settled(domain, self.edit, self.training))
-
     def digest(self, domain: Domain) -> str:
         """Of the configuration, but for the number of epochs, and of the U-Net it runs on."""
         text = asdict(self) | {"unet": domain.unet.digest()}
@@ -64,7 +59,7 @@ class RunConfig:
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def config_for(domain: Domain, edit: str | Edit, *, epochs: int | None = None, **changes) -> RunConfig:
+def config_for(domain: Domain, edit: str | Edit, **changes) -> RunConfig:
     """The run that a domain would make of an edit; `changes` are fields of `RunConfig` or of `TrainSettings`.
 
     Raises:
@@ -72,11 +67,11 @@ def config_for(domain: Domain, edit: str | Edit, *, epochs: int | None = None, *
     """
     edit = domain.edit_named(edit) if isinstance(edit, str) else edit
     check.kind("edit", edit, Edit, "its name or an Edit")
-    changes = {key: value for key, value in {"epochs": epochs, **changes}.items() if value is not None}
+    changes = {key: value for key, value in changes.items() if value is not None}
     own = {key: changes.pop(key) for key in ("delta", "images", "from_noise") if key in changes}
     own = {"delta": domain.delta_config, "images": domain.train_images} | own
-    training = TrainSettings(**(asdict(domain.training) | changes))
-    return RunConfig(domain=domain.name, edit=edit, training=training, **own).resolved(domain)
+    training = settled(domain, edit, TrainSettings(**(asdict(domain.training) | changes)))
+    return RunConfig(domain=domain.name, edit=edit, training=training, **own)
 
 
 class Run(NamedTuple):
@@ -89,14 +84,7 @@ class Run(NamedTuple):
     file: Path
 
 
-def train_run(
-    config: RunConfig,
-    domain: Domain | None = None,
-    *,
-    root: Path | None = None,
-    progress: bool = True,
-    on_epoch: Callable[[int, pd.DataFrame], None] | None = None,
-) -> Run:
+def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | None = None, **how) -> Run:
     """Make a run, or go on with it where it was stopped; a finished one is read.
 
     The folder `root`/<domain>/<edit>/<digest> keeps run.json, state.pt, history.csv and delta.safetensors.
@@ -104,50 +92,46 @@ def train_run(
     Args:
         domain: if it is loaded already.
         root: of all runs; None: `runs/`.
-        on_epoch: see `method.train.train`.
+        how: progress, on_epoch, save_every; see `api.train_delta`.
     Raises:
         TrainingError: the loss became NaN.
         FileError: the folder cannot be written, or is in use; said before the training starts.
     """
     domain = domain or load_domain(config.domain)
-    config = config.resolved(domain)
+    config = replace(config, training=settled(domain, config.edit, config.training))
+    unet, started = domain.unet, time.monotonic()
     name = config.name.replace(" ", "_")
     folder = Path(root or runs_dir()) / domain.name / name / config.digest(domain)
-    started = time.monotonic()
+    file = folder / "delta.safetensors"
     x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
+    how |= {"images": config.images, "x_T": x_T, "delta": config.delta, "folder": folder}
     check_writable(folder / "run.json")
     with lock(folder):
         with atomic_write(folder / "run.json") as temporary:
             temporary.write_text(json.dumps(asdict(config), indent=1))
-        how = {"images": config.images, "x_T": x_T, "delta": config.delta, "folder": folder}
-        how |= {"progress": progress, "on_epoch": on_epoch}
         delta, history = train_delta(domain, config.edit, config.training, **how)
         with atomic_write(folder / "history.csv") as temporary:
             history.to_csv(temporary, index=False)
-        made_by = {
-            "device": domain.unet.device,
-            "digests": {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)},
-        }
+        digests, seconds = (
+            {"unet": unet.digest(), "clip": module_digest(domain.clip)},
+            time.monotonic() - started,
+        )
         card = {
             "source": config.edit.source,
             "target": config.edit.target,
             "first_clip_loss": round(float(history["clip"][:8].mean()), 4),
             "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
-            "provenance": provenance(asdict(config), time.monotonic() - started, **made_by),
+            "provenance": provenance(asdict(config), seconds, device=unet.device, digests=digests),
         }
-        save_delta(folder / "delta.safetensors", delta, card)
-    return Run(delta, history, config, folder, folder / "delta.safetensors")
+        save_delta(file, delta, card)
+    return Run(delta, history, config, folder, file)
 
 
-def place_for(
-    domain: Domain, config: RunConfig, out: Path | None = None, *, replace: bool = False
-) -> Path | None:
+def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, replace=False) -> Path | None:
     """Where a run's f_t is to be kept, checked before the training: `out`, or the domain's own place.
 
-    None where the domain has an f_t already and `replace` does not say to write over it.
-
-    Raises:
-        FileError: the file cannot be written, or `out` is there already.
+    None where the domain has an f_t already, and `replace` does not say to write over it.  Raises FileError
+    where the file cannot be written, or `out` is there already.
     """
     file = out or domain.direction_file(config.name)
     if file.exists() and not replace:
@@ -159,13 +143,11 @@ def place_for(
 
 
 def keep(run: Run, file: Path | None) -> None:
-    """Copy the f_t of a run to `file`, if there is one, atomically.
+    """Copy the f_t of a run to `file`, if one is given, atomically.
 
-    Raises:
-        TrainingError: it may not, being no better than no edit at all, which has a CLIP loss of ln 2.
+    Raises TrainingError where it is no better than no edit at all, which has a CLIP loss of ln 2.
     """
-    last_epoch = run.history["epoch"] == run.history["epoch"].max()
-    loss = float(run.history["clip"][last_epoch].mean())
+    loss = float(run.history.groupby("epoch")["clip"].mean().iloc[-1])
     if not loss < math.log(2):
         raise TrainingError(
             f"The f_t of {run.config.name!r} has a CLIP loss of {loss:.3f} after its last epoch; expected "

@@ -74,9 +74,8 @@ def cached(
 
 
 def _is_plain(module: nn.Module) -> bool:
-    if any(getattr(torch_module, f"_global{hooks}") for hooks in _HOOKS):
-        return False
-    return not any(
+    hooked = any(getattr(torch_module, f"_global{hooks}") for hooks in _HOOKS)
+    return not hooked and not any(
         any(getattr(part, hooks) for hooks in _HOOKS)
         or is_parametrized(part)
         or any(callable(getattr(type(part), attribute, None)) for attribute in vars(part))
@@ -113,11 +112,10 @@ def _write(path: Path, value: Tensor) -> None:
                 entries.append((stat.st_mtime_ns, stat.st_size, file))
             elif stat.st_mtime < time.time() - 3600:  # a killed write left it
                 file.unlink()
-    total = sum(size for _, size, _ in entries)
-    for _, size, file in sorted(entries):
-        if total > limit:
+    total = 0
+    for _, size, file in sorted(entries, reverse=True):  # the newest first
+        if (total := total + size) > limit:
             file.unlink(missing_ok=True)
-            total -= size
 
 
 def _limit() -> float:

@@ -39,9 +39,7 @@ def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False
         return to_tensor(image)[None]
     if not resize:
         sizes = f"{image.width} x {image.height}, the model expects {resolution} x {resolution}"
-        raise ImageError(
-            f"{path} is {sizes}; crop it, or have it cropped and resized (--resize, resize=True)."
-        )
+        raise ImageError(f"{path} is {sizes}; crop it, or ask for that (--resize, or resize=True).")
     warn_if_tiny(str(path), min(image.size), resolution)
     return to_tensor(crop_square(image, resolution))[None]
 
@@ -59,13 +57,10 @@ def warn_if_tiny(name: str, side: float, resolution: int) -> None:
 def open_image(source: str | os.PathLike | BinaryIO | Image.Image, name: str) -> Image.Image:
     """An RGB image, upright as its camera says; 16 bits become 8, CMYK RGB; transparency lies on white.
 
-    Raises:
-        ImageError: no image that Pillow can read, over `MAX_PIXELS`, or of numbers whose range is not known;
-            it calls it `name`.
+    Raises ImageError, where it is called `name`: no image that Pillow can read, over `MAX_PIXELS`, or of
+    numbers whose range is not known.
     """
-    too_large = (
-        f"{name} has too many pixels; expected at most {MAX_PIXELS // 10**6} million; reduce it first."
-    )
+    too_large = f"{name} has too many pixels; expected at most {MAX_PIXELS // 10**6} million; reduce it."
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
@@ -132,19 +127,19 @@ def to_array(image: Tensor) -> np.ndarray:
     return ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
-def as_images(value: Any, resolution: int, *, channels: int = 3) -> Tensor:
-    """What a caller gave as images -> (B, channels, R, R) float32, on its device.
+def as_images(value: Any, resolution: int) -> Tensor:
+    """What a caller gave as images -> (B, 3, R, R) float32, on its device.
 
     Args:
-        value: a floating-point tensor or array (B, channels, R, R), a PIL image, or a list of these.
+        value: a floating-point tensor or array (B, 3, R, R), a PIL image, or a list of these.
     Raises:
         ImageError: another type, shape or size, none at all, NaN, infinity, or values beyond ±10.
     """
     if isinstance(value, (list, tuple)) and value:
-        return torch.cat([as_images(one, resolution, channels=channels) for one in value])
+        return torch.cat([as_images(one, resolution) for one in value])
     if isinstance(value, Image.Image):
         value = to_tensor(open_image(value, "The image"))[None]
-    return _checked(value, (channels, resolution, resolution), _IMAGE_BOUND, "images in [-1, 1]")
+    return _checked(value, (3, resolution, resolution), _IMAGE_BOUND, "images in [-1, 1]")
 
 
 def as_noise(value: Any, shape: Sequence[int]) -> Tensor:
@@ -161,26 +156,25 @@ def _kind(value: Any) -> str:
     return f"a {type(value).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
 
 
-def _checked(value: Any, shape: tuple[int, ...], bound: float, what: str) -> Tensor:
+def _checked(x: Any, shape: tuple[int, ...], bound: float, what: str) -> Tensor:
     """A floating-point tensor or array (B, *shape) within ±bound as float32."""
     want = f"expected {what}, shape (B, {', '.join(map(str, shape))})"
-    got = f"Got {_kind(value)}"
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+    got = f"Got {_kind(x)}"
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
-            value = torch.from_numpy(np.array(value, np.float32))
-    plain = torch.is_tensor(value) and value.layout == torch.strided and not value.is_meta
-    if not plain or not value.is_floating_point():
-        dtype = f" of {value.dtype}" if hasattr(value, "dtype") else ""
+            x = torch.from_numpy(np.array(x, np.float32))
+    if not (torch.is_tensor(x) and x.is_floating_point() and x.layout == torch.strided) or x.is_meta:
+        dtype = f" of {x.dtype}" if hasattr(x, "dtype") else ""
         raise ImageError(f"{got}{dtype}; {want}; give a floating-point tensor or array, or a PIL image.")
-    if value.ndim != 1 + len(shape) or value.shape[1] != shape[0]:
+    if x.ndim != 1 + len(shape) or x.shape[1] != shape[0]:
         raise ImageError(f"{got}; {want}; add the batch dimension or reorder the axes.")
-    if tuple(value.shape[1:]) != shape:
+    if tuple(x.shape[1:]) != shape:
         raise ImageError(f"{got}; {want}; resize them, e.g. with torch.nn.functional.interpolate.")
-    if not len(value):
+    if not len(x):
         raise ImageError(f"Got no images (a batch of 0); {want}; give one at least.")
-    value = value.detach().float()
-    if not torch.isfinite(value).all():
+    x = x.detach().float()
+    if not torch.isfinite(x).all():
         raise ImageError(f"The values contain NaN or infinity; {want}; check how they were made.")
-    if (most := float(value.abs().max())) > bound:
+    if (most := float(x.abs().max())) > bound:
         raise ImageError(f"The values reach ±{most:.4g}; {want}; scale them, e.g. x / 127.5 - 1 for 0 … 255.")
-    return value
+    return x

@@ -47,16 +47,13 @@ def provenance(settings: dict, seconds: float, *, device=None, digests: dict[str
 def save_result(
     name: str, data: dict, settings: dict, *, started: float, device=None, digests=None, replace: bool = False
 ) -> Path:
-    """Write data/results/<name>.json atomically; if one is there already, runs/results/<name>.json instead.
+    """Write data/results/<name>.json atomically, or runs/results/<name>.json if the first is there already.
 
     Args:
         name: of the result; a slash makes a folder.
-        data: expressible in JSON.
         settings, device, digests: see `provenance`.
         started: `time.monotonic()` when the computation began.
         replace: write over the one in data/results.
-    Returns:
-        The file that was written.
     Raises:
         AsyrpError: NaN, infinity or what is no JSON (by its key), or a name that leads out of the folder.
     """
@@ -104,9 +101,10 @@ def _git(*command: str) -> str:
     """What git says of the repository; nothing without one, and nothing of one that lies around ours."""
     if not in_checkout():
         return ""
-    here = {"cwd": repo_root(), "env": {**os.environ, "GIT_CEILING_DIRECTORIES": str(repo_root().parent)}}
+    root = repo_root()
+    around = {**os.environ, "GIT_CEILING_DIRECTORIES": str(root.parent)}
     try:
-        done = subprocess.run(["git", *command], **here, capture_output=True, text=True)
+        done = subprocess.run(["git", *command], cwd=root, env=around, capture_output=True, text=True)
     except OSError:  # a downloaded archive on a machine without git: no reason to lose a long computation
         return ""
     return done.stdout.strip()

@@ -1,6 +1,7 @@
 """Weights on disk: safetensors with their configuration in the metadata, and strict, plainly worded loading.
 
-data/SHA256SUMS (for `sha256sum -c`) lists what is shipped; `read_weights` holds those files to it.
+data/SHA256SUMS lists what is shipped; `read_weights` holds those files to it.  To list a new file, in data/:
+`sha256sum {weights,directions}/synthfaces*/*.safetensors > SHA256SUMS`.
 """
 
 import hashlib
@@ -37,12 +38,7 @@ def module_digest(module: nn.Module) -> str:
 
 
 def save_weights(
-    path: str | os.PathLike,
-    state: dict[str, Tensor],
-    config: dict,
-    *,
-    dtype: torch.dtype | None = None,
-    mode: int = 0o666,
+    path: Path | str, state: dict[str, Tensor], config: dict, *, dtype: torch.dtype | None = None, mode=0o666
 ) -> None:
     """Write tensors and their configuration to one safetensors file, atomically; a listed file's sum follows.
 
@@ -87,9 +83,7 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     """`read_weights` with the types as they are stored, and whatever the numbers."""
     path = check.path(path, error=WeightsError)
     if not path.is_file():
-        raise WeightsError(
-            f"No weights at {path}; expected a safetensors file; check the path or make it first."
-        )
+        raise WeightsError(f"No weights at {path}; expected a safetensors file; make it or check the path.")
     try:
         shipped = _sums().get(_name_in_data(path))
         if shipped and _sha256(path) not in shipped:
@@ -99,24 +93,10 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
             metadata = file.metadata() or {}
             config = {key: json.loads(value) for key, value in metadata.items() if key != "format"}
             return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118 (no dict)
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-    ) as error:  # also too deep, too large
-        what = f"is damaged or no safetensors file of this suite ({' '.join(str(error).split())[:200]})"
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:200]  # also: too deep, too large
+        what = f"is damaged or no safetensors file of this suite ({why})"
         raise WeightsError(f"{path} {what}; expected a complete file; fetch or make it again.") from error
-
-
-def record_shipped() -> Path:
-    """Write data/SHA256SUMS anew from the files of synthfaces as they are now."""
-    files = [*data_dir().glob("weights/synthfaces*/*.safetensors")]
-    files += data_dir().glob("directions/synthfaces*/*.safetensors")
-    with lock(_list(), wait=60):
-        _write_list({_name_in_data(file): [_sha256(file)] for file in files})
-    return _list()
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str | os.PathLike) -> None:
@@ -127,14 +107,14 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str | os.
     """
     want, have = ({n: tuple(t.shape) for n, t in s.items()} for s in (module.state_dict(), state))
     for name in want | have:
-        if want.get(name) == have.get(name):
-            continue
         if name not in have:
             fault = f" lacks the tensor {name!r}; expected weights of {type(module).__name__}"
         elif name not in want:
             fault = f" has a tensor {name!r} that {type(module).__name__} does not have"
-        else:
+        elif have[name] != want[name]:
             fault = f": tensor {name!r} has shape {have[name]}, expected {want[name]}"
+        else:
+            continue
         raise WeightsError(f"{source}{fault}; load a checkpoint of this architecture.")
     module.load_state_dict(state)
 
