@@ -121,7 +121,7 @@ def train_delta(
     progress: bool = True,
     **how,
 ) -> tuple[Delta, pd.DataFrame]:
-    """Train f_t for an edit on the domain's training images.
+    """Train f_t for an edit on the domain's training images; gives f_t and the loss history.
 
     Args:
         edit: its name, or an `Edit`; `Edit("surprised", "face", "face with an open mouth")` is enough.
@@ -132,8 +132,6 @@ def train_delta(
         delta: configuration for `deltas.build_delta` or an f_t to go on from; None for the domain's kind.
         folder: run folder for resuming, None to keep nothing.
         how: on_epoch, save_every; see `method.train.train`.
-    Returns:
-        (f_t, loss history).
     Raises:
         TrainingError: the loss became NaN, or the folder holds another run.
     Source: Asyrp Sec. 3.2-3.3.

@@ -11,8 +11,7 @@ from .errors import AsyrpError, UnknownNameError
 def pick_device(name: str | None = None) -> torch.device:
     """The device to compute on: `name` ("cuda:1"), else $ASYRP_DEVICE, else CUDA, else MPS, else the CPU.
 
-    Raises:
-        UnknownNameError: torch knows no such kind of device.  AsyrpError: this machine has none.
+    Raises UnknownNameError where torch knows no such kind of device, AsyrpError where this machine has none.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     asked = name or os.environ.get("ASYRP_DEVICE") or next(filter(there.get, there))

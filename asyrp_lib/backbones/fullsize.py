@@ -95,7 +95,7 @@ def measure(path: Path, device: torch.device) -> dict:
     """Load an official file and run one picture through it, once, without a warm-up.
 
     Returns:
-        parameters, shape of h, seconds to load, encode and decode, peak memory before and after in MiB, digest.
+        parameters, digest, shape of h, seconds to load, encode and decode, peak MiB before and after.
     """
     before, clock = peak_megabytes(device), [time.perf_counter()]
 

@@ -62,8 +62,7 @@ class RunConfig:
 def config_for(domain: Domain, edit: str | Edit, **changes) -> RunConfig:
     """The run that a domain would make of an edit; `changes` are fields of `RunConfig` or of `TrainSettings`.
 
-    Raises:
-        UnknownNameError: no such edit.  SettingsError: no such setting, or one outside its range.
+    Raises UnknownNameError for another edit, SettingsError for another setting or one outside its range.
     """
     edit = domain.edit_named(edit) if isinstance(edit, str) else edit
     check.kind("edit", edit, Edit, "its name or an Edit")

@@ -47,11 +47,8 @@ def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False
 def warn_if_tiny(name: str, side: float, resolution: int) -> None:
     """Warn if a square of `side` pixels is reduced to R by more than four times."""
     if side > 4 * resolution:
-        warnings.warn(
-            f"{name} is reduced from {side:.0f} to {resolution} pixels a side and loses its detail; crop it "
-            "closely first, or choose a domain of larger images.",
-            stacklevel=3,
-        )
+        what = f"{name} is reduced from {side:.0f} to {resolution} pixels a side"
+        warnings.warn(f"{what}; crop it closely first, or choose a domain of larger images.", stacklevel=3)
 
 
 def open_image(source: str | os.PathLike | BinaryIO | Image.Image, name: str) -> Image.Image:
@@ -108,8 +105,7 @@ def to_tensor(image: Image.Image) -> Tensor:
 def write_image(path: str | os.PathLike, image: Tensor) -> None:
     """Write one image (3, H, W) in [-1, 1] as PNG, atomically; values outside are clipped.
 
-    Raises:
-        ImageError: another shape, or NaN or infinity in it.  FileError: the file cannot be written.
+    Raises ImageError for another shape, NaN or infinity, FileError where it cannot be written.
     """
     if not torch.is_tensor(image) or image.ndim != 3 or len(image) != 3 or not image.numel():
         raise ImageError(f"Got {_kind(image)}; expected one image (3, H, W); choose one of a batch with [0].")
@@ -145,8 +141,7 @@ def as_images(value: Any, resolution: int) -> Tensor:
 def as_noise(value: Any, shape: Sequence[int]) -> Tensor:
     """What a caller gave as x_T, a floating-point tensor or array (B, *shape) -> float32, on its device.
 
-    Raises:
-        ImageError: another type or shape, none at all, NaN, infinity, or values beyond ±1000.
+    Raises ImageError for another type or shape, none at all, NaN, infinity, or values beyond ±1000.
     """
     return _checked(value, tuple(shape), _NOISE_BOUND, "x_T of about unit variance")
 

@@ -54,8 +54,7 @@ def save_result(
         settings, device, digests: see `provenance`.
         started: `time.monotonic()` when the computation began.
         replace: write over the one in data/results.
-    Raises:
-        AsyrpError: NaN, infinity or what is no JSON (by its key), or a name that leads out of the folder.
+    Raises AsyrpError for NaN, infinity or what is no JSON (by its key), or a name that leads elsewhere.
     """
     shipped, own = _places(name)
     path = shipped if in_checkout() and (replace or not shipped.exists()) else own

@@ -70,8 +70,7 @@ def save_weights(
 def read_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     """Read what `save_weights` wrote: (names and tensors on the CPU, configuration), floats as float32.
 
-    Raises:
-        WeightsError: the file is missing, damaged, no safetensors file, not finite, or not what was shipped.
+    Raises WeightsError if it is missing, damaged, no safetensors file, not finite, or not what was shipped.
     """
     state, config = read_tensors(path)
     state = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
@@ -102,8 +101,7 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str | os.PathLike) -> None:
     """Load a state dict whose names and shapes must be exactly the module's.
 
-    Raises:
-        WeightsError: names the first missing, unexpected or misshapen tensor; the module stays as it was.
+    Raises WeightsError, which names the first that does not fit; the module then stays as it was.
     """
     want, have = ({n: tuple(t.shape) for n, t in s.items()} for s in (module.state_dict(), state))
     for name in want | have:
