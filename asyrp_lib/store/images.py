@@ -124,12 +124,9 @@ def to_array(image: Tensor) -> np.ndarray:
 
 
 def as_images(value: Any, resolution: int) -> Tensor:
-    """What a caller gave as images -> (B, 3, R, R) float32, on its device.
+    """Floating-point tensor or array (B, 3, R, R), PIL image, or list of these -> float32, on its device.
 
-    Args:
-        value: a floating-point tensor or array (B, 3, R, R), a PIL image, or a list of these.
-    Raises:
-        ImageError: another type, shape or size, none at all, NaN, infinity, or values beyond ±10.
+    Raises ImageError for another type, shape or size, none at all, NaN, infinity, or values beyond ±10.
     """
     if isinstance(value, (list, tuple)) and value:
         return torch.cat([as_images(one, resolution) for one in value])
