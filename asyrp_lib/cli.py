@@ -253,13 +253,15 @@ def _experiment(options) -> None:
     from .store.results import result_file
 
     domain = _load(options)
-    pairs, form = (text.partition("=") for text in options.set), """NAME=JSON, e.g. 'names=["happy"]'"""
+    form = """NAME=JSON, e.g. 'names=["happy"]'"""
+    pairs = (text.partition("=") for text in options.set)
     settings = {name: _json(value, form) for name, _, value in pairs}
     if options.images is not None:
         settings["n"] = options.images
     missing = [name for name in EXPERIMENTS if not result_file(f"{domain.name}_{name}").exists()]
     names = {"all": list(EXPERIMENTS), "missing": missing}.get(options.name[0], options.name)
-    trial, left_out = shared_trial(domain, names, settings.get("n")) if len(names) > 1 else None, []
+    trial = shared_trial(domain, names, settings.get("n")) if len(names) > 1 else None
+    left_out = []
     for name in names:
         try:
             print("wrote", store(domain, name, trial=trial, replace=options.replace, **settings), flush=True)

@@ -22,9 +22,7 @@ def pick_device(name: str | None = None) -> torch.device:
             f"No device is called {asked!r}; expected one of {known}; change it or $ASYRP_DEVICE."
         )
     if not there[kind]:
-        raise AsyrpError(
-            f"The device {asked!r} was asked for, but torch finds none; use 'cpu' or another torch."
-        )
+        raise AsyrpError(f"The device {asked!r} was asked for, and torch finds none; use 'cpu'.")
     return torch.device(asked)
 
 

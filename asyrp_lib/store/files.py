@@ -30,11 +30,10 @@ def os_errors(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        native = re.search(
-            r"os error (\d+)|inline_container", str(error)
-        )  # torch tells no code: ENOSPC mostly
+        native = re.search(r"os error (\d+)|inline_container", str(error))
         if native is None and not isinstance(error, OSError):
             raise
+        # torch tells no code; mostly the disk is full
         code = getattr(error, "errno", None) or (native and int(native[1] or errno.ENOSPC))
         name, why = str(path), os.strerror(code) if code else error
         cure = _CURES.get(code or 0, "choose a folder that is yours to write to")
