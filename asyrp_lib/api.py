@@ -1,5 +1,4 @@
-"""The caller's view: a domain in, images out.  Each function is a few lines over `method`, with names for
-edits."""
+"""The caller's view: a domain in, images out.  A few lines over `method` each, with names for edits."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,6 @@ from . import check
 from .deltas import Delta, PerTimeDelta, build_delta
 from .domains.domain import Domain, t_edit_of
 from .domains.edits import Edit
-from .errors import AsyrpError
 from .method import process, train as training
 from .method.train import TrainSettings
 from .store.cache import cached
@@ -28,16 +26,14 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
     """Bring images to noise by deterministic DDIM, cached by content.
 
     Args:
-        domain: a Domain.
         x_0: (B, 3, R, R) in [-1, 1].
-        steps: S, length of the time grid.
+        steps: S, length of the time grid, 1 … 1000.
         cache: whether an earlier result may answer; never with a callback.
         how: batch_size (None: what suits), progress, callback; see `method.process.by_batches`.
     Returns:
         x_T (B, C, R', R'), noise as the U-Net sees it: C = 3, R' = R where the codec is the identity.
     Raises:
-        ImageError: images of another size or with NaN.
-        GridError: steps outside 1 … 1000.
+        ImageError: images of another size or with NaN.  GridError: steps out of range.
     Source: Asyrp Sec. 2, Eq. 2-4 with σ = 0, walked upwards.
     """
     x_0 = as_images(x_0, domain.resolution)
@@ -49,8 +45,7 @@ def invert(domain: Domain, x_0: Tensor, *, steps: int = 40, cache: bool = True, 
 
 
 def generate(domain: Domain, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:
-    """Plain deterministic DDIM from x_T to images (B, 3, R, R); arguments as for `invert` (Asyrp Sec. 2.1,
-    Eq. 3)."""
+    """Plain deterministic DDIM from x_T to images (B, 3, R, R); see `invert` (Asyrp Sec. 2.1, Eq. 3)."""
     return domain.codec.decode(process.generate(domain.unet, _noise(domain, x_T), steps=steps, **how))
 
 
@@ -68,23 +63,19 @@ def edit(
     """Generate from x_T with the asymmetric reverse process; no edits, or strength 0, give plain generation.
 
     Args:
-        domain: a Domain.
         x_T: from `invert`.
-        edits: name of an edit, or a Δh -> strength, any sign, one number or one per image.  Several edits:
-            each times
-            1/√n, n = how many of an image's strengths are not 0.
-        steps: S; Δh is rescaled by S_train / S.
-        t_edit: start of the editing interval of all edits, None for each edit's own.
-        t_boost: quality boosting below it, e.g. `domain.t_boost`; 0 for none, which keeps small images
-            nearest to x_0.
+        edits: name of an edit, or a Δh -> strength, any sign, one number or one per image.  Of several, each
+            is multiplied by 1/√n, n = how many of an image's strengths are not 0.
+        steps: S, 1 … 1000; Δh is rescaled by S_train / S.
+        t_edit: start of the editing interval of all edits, 0 … 999; None: each edit's own.
+        t_boost: quality boosting below it, e.g. `domain.t_boost`; 0: none, which stays nearest to small x_0.
         seeds: one per image for the boosting noise, None for 0 … B − 1.
-        how: batch_size, progress, callback; see `method.process.by_batches`.  A callback sees h and Δh_t of
-            every step.
+        how: batch_size, progress, callback, which sees h and Δh_t; see `method.process.by_batches`.
     Returns:
         (B, 3, R, R), about in [-1, 1].
     Raises:
         UnknownNameError, WeightsError: an edit that is not known, not trained, or made for another U-Net.
-        GridError: steps outside 1 … 1000, t_edit or t_boost outside 0 … 999.
+        GridError: steps, t_edit or t_boost out of range.
     Source: Asyrp Sec. 3-4, Eq. 5-12.
     """
     table = deltas(domain, edits)
@@ -105,11 +96,7 @@ def edit_photo(
 ) -> Tensor:
     """Invert one's own image and generate it again, edited: `edit_photo(domain, "me.jpg", {"smiling": 1.0})`.
 
-    Args:
-        path, resize, align: see `Domain.photo`.
-        edits, steps, how: see `edit`.
-    Returns:
-        (1, 3, R, R), about in [-1, 1].
+    path, resize, align: see `Domain.photo`; edits, steps, how: see `edit`.  (1, 3, R, R), about in [-1, 1].
     """
     table = deltas(domain, edits)  # before the inversion: a wrong name should not cost one
     x_T = invert(domain, domain.photo(path, resize=resize, align=align), steps=steps, progress=progress)
@@ -118,8 +105,7 @@ def edit_photo(
 
 def per_time_mean(domain: Domain, x_T: Tensor, delta: str | Delta, **how) -> PerTimeDelta:
     """Δh_t^mean of an f_t over images x_T; see `method.process.per_time_mean` (Asyrp Sec. 5.4, Fig. 10)."""
-    check.kind("edit", delta, (str, Delta), "its name or a Δh")
-    (one,) = deltas(domain, {delta: 1.0})
+    (one,) = deltas(domain, [delta])
     return process.per_time_mean(domain.unet, _noise(domain, x_T), one, **how)
 
 
@@ -135,23 +121,17 @@ def train_delta(
     progress: bool = True,
     **how,
 ) -> tuple[Delta, pd.DataFrame]:
-    """Train f_t for an edit on the domain's training images.
+    """Train f_t for an edit on the domain's training images; gives f_t and the loss history.
 
     Args:
-        domain: a Domain.
-        edit: its name, or an `Edit`: `Edit("surprised", "face", "face with an open mouth")` is enough for a
-            new one.
-        settings: None for the domain's; where they leave t_edit or λ open, the edit's are taken.
+        edit: its name, or an `Edit`; `Edit("surprised", "face", "face with an open mouth")` is enough.
+        settings: None for the domain's; what they leave open is the edit's, see `settled`.
         images: number of training images, None for the domain's.
-        x_T: noise to start from, e.g. `domain.seeded_noise(32)`, with the images it generates in the place of
-            training
-            images (Asyrp appendix: training from random noise); None: the inverted training images.
+        x_T: noise (N, C, R', R') to start from, e.g. `domain.seeded_noise(32)`; what it generates takes the
+            place of the training images (Asyrp appendix).  None: the inverted training images.
         delta: configuration for `deltas.build_delta` or an f_t to go on from; None for the domain's kind.
         folder: run folder for resuming, None to keep nothing.
-        progress: show progress bars.
         how: on_epoch, save_every; see `method.train.train`.
-    Returns:
-        (f_t, loss history).
     Raises:
         TrainingError: the loss became NaN, or the folder holds another run.
     Source: Asyrp Sec. 3.2-3.3.
@@ -161,12 +141,7 @@ def train_delta(
     check.kind("edit", edit, Edit, "its name or an Edit")
     check.kind("settings", settings, TrainSettings, "TrainSettings(epochs=3)")
     check.kind("delta", delta, (type(None), Mapping, Delta), '{"kind": "ConvDelta"}')
-    open_ = {
-        key: getattr(edit, key) for key in ("lambda_clip", "lambda_recon") if getattr(settings, key) is None
-    }
-    if settings.t_edit is None:
-        open_["t_edit"] = t_edit_of(domain, edit)
-    settings = replace(settings, **open_)
+    settings = settled(domain, edit, settings)
     if x_T is None:
         x_0 = domain.images("train", domain.train_images if images is None else images)
         x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
@@ -179,27 +154,30 @@ def train_delta(
             delta = build_delta(delta or domain.delta_config, domain.unet.h_shape, domain.unet.temb_dim)
     delta.name = edit.name
     how = {"folder": folder, "progress": progress, "decode": domain.codec.decode, **how}
-    history = training.train_delta(
-        domain.unet, domain.clip, delta, x_0, x_T, edit.source, edit.target, settings, **how
-    )
+    texts = edit.source, edit.target
+    history = training.train_delta(domain.unet, domain.clip, delta, x_0, x_T, *texts, settings, **how)
     return delta, history
+
+
+def settled(domain: Domain, edit: Edit, settings: TrainSettings) -> TrainSettings:
+    """The settings with t_edit and λ of the edit where they leave them open."""
+    own = {"lambda_clip": edit.lambda_clip, "lambda_recon": edit.lambda_recon}
+    if settings.t_edit is None:
+        own["t_edit"] = t_edit_of(domain, edit)
+    return replace(settings, **{key: value for key, value in own.items() if getattr(settings, key) is None})
+
+
+def deltas(domain: Domain, edits: Edits | Iterable[str | Delta]) -> dict[Delta, float | Tensor]:
+    """Δh -> strength, with names looked up; a bare list has strength 1 each."""
+    check.kind("edits", edits, (str, Iterable), "{'smiling': 1.0}")
+    listed = [edits] if isinstance(edits, str) else list(edits)
+    for one in listed:
+        check.kind("edit", one, (str, Delta), "its name or a Δh")
+    table = edits if isinstance(edits, Mapping) else dict.fromkeys(listed, 1.0)
+    return {domain.delta(one) if isinstance(one, str) else one: strength for one, strength in table.items()}
 
 
 def _noise(domain: Domain, x_T) -> Tensor:
     """x_T as it was given -> on the U-Net's device."""
     shape = (domain.unet.channels, domain.unet.resolution, domain.unet.resolution)
     return as_noise(x_T, shape).to(domain.unet.device)
-
-
-def deltas(domain: Domain, edits: Edits | Iterable[str | Delta]) -> dict[Delta, float | Tensor]:
-    """Δh -> strength, with names looked up; a bare list has strength 1 each."""
-    check.kind("edits", edits, (str, Iterable), "{'smiling': 1.0}")
-    listed = edits if isinstance(edits, Mapping) else [edits] if isinstance(edits, str) else list(edits)
-    for one in listed:
-        if not isinstance(one, (str, Delta)):
-            raise AsyrpError(
-                f"An edit is given as {type(one).__name__}; expected its name or a Δh; e.g. "
-                f"{{'smiling': 1.0}}."
-            )
-    table = listed if isinstance(listed, Mapping) else dict.fromkeys(listed, 1.0)
-    return {domain.delta(one) if isinstance(one, str) else one: strength for one, strength in table.items()}

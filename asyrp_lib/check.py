@@ -1,7 +1,6 @@
-"""The border: every kind of plain input is checked here, once, with one sentence for API and command line
-alike.
+"""The border: every kind of plain input is checked here, once, with one sentence for API and command line.
 
-Images and noise are checked in `store.images`, settings by the types of `method.train` and `runs.config`.
+Images and noise are checked in `store.images`, settings by the types of `method.train` and `runs.run`.
 """
 
 import functools
@@ -23,8 +22,7 @@ from .errors import AsyrpError, GridError, ImageError, SettingsError, UnknownNam
 
 @dataclass_transform(frozen_default=True)
 def settings(cls: type) -> Any:
-    """A frozen dataclass whose fields are checked as they are annotated; what does not fit is one
-    sentence."""
+    """A frozen dataclass whose fields are checked as annotated; what does not fit is one sentence."""
     made = dataclass(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))(cls)
     plain = made.__init__
 
@@ -34,17 +32,16 @@ def settings(cls: type) -> Any:
             plain(self, *args, **kwargs)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            where, what = ".".join(map(str, first["loc"])), first["msg"][:1].lower() + first["msg"][1:]
-            raise SettingsError(
-                f"{cls.__name__}: {where} = {_shown(first['input'])} is not usable: {what}; change it."
-            ) from None
+            where, why = ".".join(map(str, first["loc"])), first["msg"][:1].lower() + first["msg"][1:]
+            what = f"{cls.__name__}: {where} = {_shown(first['input'])}"
+            raise SettingsError(f"{what} is not usable: {why}; change it.") from None
 
     made.__init__ = __init__
     return made
 
 
 def _no_bool(value):
-    if isinstance(value, bool) or str(getattr(value, "dtype", "")) == "bool":
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
         raise ValueError("a number is expected, not True or False")
     return value
 
@@ -56,49 +53,33 @@ STRONGEST = 100.0
 def whole(what: str, value, low: int, high: int, *, error: type[AsyrpError] = GridError) -> int:
     """A whole number low … high (int or numpy's; no bool, no float) as int."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
-        raise error(
-            f"{what} = {_shown(value)} is not usable; expected a whole number from {low} to {high}; change "
-            "it."
-        )
+        wanted = f"expected a whole number from {low} to {high}"
+        raise error(f"{what} = {_shown(value)} is not usable; {wanted}; change it.")
     return int(value)
 
 
 def number(what: str, value, low: float = -math.inf, high: float = math.inf) -> float:
     """A finite real number low … high as float."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Real)
-        or not math.isfinite(value)
-        or not low <= value <= high
-    ):
-        raise AsyrpError(
-            f"{what} = {_shown(value)} is not usable; expected a finite number from {low:g} to {high:g}; "
-            "change it."
-        )
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not (real and math.isfinite(value) and low <= value <= high):
+        wanted = f"expected a finite number from {low:g} to {high:g}"
+        raise AsyrpError(f"{what} = {_shown(value)} is not usable; {wanted}; change it.")
     return float(value)
 
 
 def strengths(name: str, value, n: int) -> Tensor:
     """Strengths of an edit, one for all images or one each, as (n,) float64 on the CPU."""
+    given = f"The strength of the edit {name!r} is {_shown(value)}"
     try:
-        if isinstance(value, bool) or getattr(value, "dtype", None) in (bool, torch.bool):
-            raise TypeError
-        table = torch.as_tensor(value, dtype=torch.float64).cpu()
+        table = torch.as_tensor(_no_bool(value), dtype=torch.float64).cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise AsyrpError(
-            f"The strength of the edit {name!r} is {_shown(value)}; expected a number such as 1.0, or one "
-            "per image."
-        ) from error
+        raise AsyrpError(f"{given}; expected a number such as 1.0, or one per image.") from error
     if table.ndim and table.shape != (n,):
-        raise ImageError(
-            f"The edit {name!r} has strengths of shape {tuple(table.shape)} for {n} images; expected one "
-            "number, or one per image."
-        )
+        has = f"The edit {name!r} has strengths of shape {tuple(table.shape)} for {n} images"
+        raise ImageError(f"{has}; expected one number, or one per image.")
     if not bool((table.abs() <= STRONGEST).all()):  # NaN compares false
-        raise AsyrpError(
-            f"The strength of the edit {name!r} is {_shown(value)}; expected finite numbers from "
-            f"{-STRONGEST:g} to {STRONGEST:g}, such as 1.0."
-        )
+        bounds = f"{-STRONGEST:g} to {STRONGEST:g}"
+        raise AsyrpError(f"{given}; expected finite numbers from {bounds}, such as 1.0.")
     return table.expand(n)
 
 
@@ -113,14 +94,16 @@ def seeds(value: Sequence[int] | None, n: int) -> list[int]:
     return [whole("A seed", seed, 0, 2**63 - 1, error=ImageError) for seed in listed]
 
 
-def span(n: int, first: int) -> tuple[int, int]:
-    """n images of a split from `first` on."""
+def span(n: int, first: int, split: str = "test") -> tuple[int, int]:
+    """(n, first) as ints, where a split can have images `first` … `first + n − 1`; else ImageError."""
+    if split not in ("train", "test"):
+        raise ImageError(f"There is no split {_shown(split)}; expected 'train' or 'test'; choose one.")
     n = whole("The number of images n", n, 1, 1_000_000, error=ImageError)
     return n, whole("first", first, 0, 1_000_000, error=ImageError)
 
 
 def kind(what: str, value, expected: type | tuple[type, ...], example: str) -> None:
-    """Raise AsyrpError unless a value is of a type; `example` is one that is."""
+    """Raise AsyrpError unless a value is of a type, as `example` is."""
     if not isinstance(value, expected):
         raise AsyrpError(f"The {what} is {_shown(value)}; expected e.g. {example}; give one.")
 
@@ -131,28 +114,24 @@ def path(value, *, error: type[AsyrpError] = AsyrpError) -> Path:
         Path(value).is_file()
         return Path(value)
     except (OSError, TypeError, ValueError) as cause:
-        raise error(
-            f"{_shown(value)} is no usable path ({cause}); expected that of a file or folder."
-        ) from cause
+        raise error(f"{_shown(value)} is no usable path ({cause}); expected a file's or folder's.") from cause
 
 
 def edit_name(value: str) -> str:
     """A name that can also be a file's: letters, digits, spaces, hyphens and underscores, at most 60."""
     if not isinstance(value, str) or not re.fullmatch(r"\w[\w \-]{0,59}", value) or value != value.strip():
-        raise UnknownNameError(
-            f"{_shown(value)} cannot be the name of an edit; expected at most 60 letters, digits, spaces, "
-            "hyphens and underscores, beginning with a letter or digit; choose another name."
+        wanted = (
+            "at most 60 letters, digits, spaces, hyphens and underscores, beginning with a letter or digit"
         )
+        raise UnknownNameError(f"{_shown(value)} cannot be the name of an edit; expected {wanted}.")
     return value
 
 
 def text(what: str, value: str) -> str:
     """A text for CLIP: something to read, at most 500 characters."""
     if not isinstance(value, str) or not value.strip() or len(value) > 500 or not value.isprintable():
-        raise AsyrpError(
-            f"The {what} is {_shown(value)}; expected a text of 1 to 500 printable characters, such as "
-            "'smiling face'."
-        )
+        wanted = "a text of 1 to 500 printable characters, such as 'smiling face'"
+        raise AsyrpError(f"The {what} is {_shown(value)}; expected {wanted}.")
     return value
 
 

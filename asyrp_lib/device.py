@@ -9,29 +9,20 @@ from .errors import AsyrpError, UnknownNameError
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device to compute on: `name`, else $ASYRP_DEVICE, else CUDA, else Apple's MPS, else the CPU.
+    """The device to compute on: `name` ("cuda:1"), else $ASYRP_DEVICE, else CUDA, else MPS, else the CPU.
 
-    Args:
-        name: "cpu", "cuda", "cuda:1", "mps", ...
-    Raises:
-        UnknownNameError: torch knows no such kind of device.
-        AsyrpError: the device is not there on this machine.
+    Raises UnknownNameError where torch knows no such kind of device, AsyrpError where this machine has none.
     """
-    asked = name or os.environ.get("ASYRP_DEVICE") or None
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if asked is None:
-        return torch.device(next(kind for kind, present in there.items() if present))
+    asked = name or os.environ.get("ASYRP_DEVICE") or next(filter(there.get, there))
     kind = asked.partition(":")[0]
     if kind not in there:
+        known = ", ".join(sorted(there))
         raise UnknownNameError(
-            f"No device is called {asked!r}; expected one of {', '.join(sorted(there))}; "
-            "change the argument or $ASYRP_DEVICE."
+            f"No device is called {asked!r}; expected one of {known}; change it or $ASYRP_DEVICE."
         )
     if not there[kind]:
-        raise AsyrpError(
-            f"The device {asked!r} was asked for, but torch finds none on this machine; "
-            "use 'cpu' or install a torch built for it."
-        )
+        raise AsyrpError(f"The device {asked!r} was asked for, and torch finds none; use 'cpu'.")
     return torch.device(asked)
 
 
@@ -48,10 +39,7 @@ def pick_precision(device: torch.device, parameters: int, name: str | None = Non
 
     bf16 for more than 50 million parameters where the device multiplies in it.  The paper's networks have 94
     million and more and gain; the embedded domain's has under 3 million, and its numbers are compared with
-    printed ones, so they must not depend on the machine.
-
-    Raises:
-        UnknownNameError: another name.
+    printed ones, so they must not depend on the machine.  Raises UnknownNameError for another name.
     """
     asked = name or os.environ.get("ASYRP_PRECISION") or None
     if asked not in (None, "fp32", "bf16"):

@@ -172,8 +172,8 @@ def test_an_empty_folder_a_broken_zip_and_too_many_pictures_are_one_sentence(tmp
     for n, first, says in (
         (2, 0, "there are 1 in"),
         (1, 1, "there are 1 in"),
-        (1, -1, "Asked"),
-        (0, 0, "Asked"),
+        (1, -1, "first = -1 is not usable"),
+        (0, 0, "images n = 0 is not usable"),
     ):
         with pytest.raises(ImageError, match=says):
             ImageFolder(tmp_path / "few").read("train", n, first, 4)

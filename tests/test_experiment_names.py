@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from asyrp_lib import cli
+from asyrp_lib import api, cli
 from asyrp_lib.errors import AsyrpError, DomainError, OfflineError, UnknownNameError, WeightsError
-from asyrp_lib.experiments import EXPERIMENTS, composition, measure, store
+from asyrp_lib.experiments import EXPERIMENTS, composition, measure, shared_trial, store
 from asyrp_lib.experiments.rows import COLUMNS, tidy
 from asyrp_lib.experiments.trial import Trial
 from asyrp_lib.measure.judge import all_trained
@@ -72,6 +72,19 @@ def test_a_trial_makes_everything_once_and_lends_it_to_smaller_ones(toy, monkeyp
     linear = [measure(toy, "linearity", n=2, names=["green"], trial=t, progress=False) for t in (trial, None)]
     assert linear[0] == linear[1] and asked == [("test", 4), ("test", 2)]
     assert trial.like(n=8).larger is None and trial.like(steps=20).larger is None
+
+
+def test_several_experiments_begin_with_one_inversion_of_the_largest(command, toy, monkeypatch, tmp_path):
+    inverted, invert = [], api.invert
+    monkeypatch.setattr(api, "invert", lambda *a, **k: inverted.append(len(a[1])) or invert(*a, **k))
+    assert command("linearity", "composition", "--images", "3") == 0 and inverted == [3]
+    assert {f.stem for f in (tmp_path / "results").glob("*.json")} == {"toy_linearity", "toy_composition"}
+    inverted.clear()
+    monkeypatch.setattr(
+        "asyrp_lib.experiments._defaults", lambda name: {"n": 2 if name == "linearity" else 4}
+    )
+    trial = shared_trial(toy, ["linearity", "composition"])
+    assert trial.n == 4 and len(trial.like(n=2).x_T) == 2 and inverted == [4]
 
 
 def test_a_setting_that_an_experiment_does_not_have_is_named(toy):
@@ -154,8 +167,8 @@ def test_all_leaves_out_what_the_domain_cannot_do_and_missing_takes_what_is_left
     said = capsys.readouterr().err
     assert "left out unseen: no unseen edit\nleft out reach: no true targets\n" in said
     monkeypatch.setattr(
-        "asyrp_lib.experiments.result_file",
-        lambda domain, name: Path("/" if name in rest[2:] else "/no such file"),
+        "asyrp_lib.store.results.result_file",
+        lambda name: Path("/" if name.removeprefix("toy_") in rest[2:] else "/no such file"),
     )
     ran.clear()
     assert command("missing") == 0 and ran == rest[:2]

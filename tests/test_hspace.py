@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from diffusers.configuration_utils import FrozenDict
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toys import FAMILIES, randn, randomised, relative_error, tiny_model, tiny_unet
@@ -287,6 +288,30 @@ def test_bf16_keeps_what_a_delta_is_bound_to_and_leaves_the_network_it_came_from
     assert torch.equal(exact(X, 500), before)
     with pytest.raises(AsyrpError, match="rounded to bf16"):
         model.to_precision("fp32")
+
+
+def test_a_weight_changed_in_place_after_a_bf16_pass_is_seen_by_the_next_and_by_the_digest():
+    model = tiny_model().to_precision("bf16")
+    before, digest = model(X, 500), model.digest()
+    weight = model.net.mid_block.resnets[0].conv1.weight
+    weight.mul_(0.5)
+    assert not torch.equal(model(X, 500), before) and model.digest() != digest
+    weight.mul_(2)
+    assert torch.equal(model(X, 500), before) and model.digest() == digest
+
+
+def test_a_digest_does_not_depend_on_which_defaults_a_version_of_diffusers_writes_down():
+    model = tiny_model()
+    digest, config = model.digest(), dict(model.net.config)
+    for changes, same in (
+        ({"dropout": 0.0}, True),
+        ({"a later option": None}, True),
+        ({"dropout": 0.1}, False),
+    ):
+        model.net._internal_dict = FrozenDict({k: v for k, v in config.items() if k != "dropout"} | changes)
+        assert (model.digest() == digest) == same
+    model.net._internal_dict = FrozenDict({k: v for k, v in config.items() if k != "dropout"})
+    assert model.digest() == digest
 
 
 def test_a_class_bound_in_bf16_stays_bound():

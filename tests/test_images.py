@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from asyrp_lib import check
 from asyrp_lib.errors import AsyrpError, ImageError
-from asyrp_lib.store.images import as_images, as_noise, check_images, check_span, read_image, write_image
+from asyrp_lib.store.images import as_images, as_noise, read_image, write_image
 
 GREYS = np.linspace(0, 1, 64).reshape(8, 8)  # what each of these files shows
 
@@ -186,10 +187,9 @@ def test_what_are_no_images_is_one_sentence(value, says):
 
 @pytest.mark.parametrize("value", [X + 1e30, X + torch.nan, X.int(), X[0], X[:, :, :4], X[:0], "x", None])
 def test_what_is_no_noise_is_one_sentence(value):
-    for check in (lambda: as_noise(value, (3, 8, 8)), lambda: check_images(value, 8)):
-        with pytest.raises(ImageError) as caught:
-            check()
-        assert sentence(caught)
+    with pytest.raises(ImageError) as caught:
+        as_noise(value, (3, 8, 8))
+    assert sentence(caught)
 
 
 def test_noise_may_have_any_shape_that_is_asked_for():
@@ -203,10 +203,10 @@ def test_noise_may_have_any_shape_that_is_asked_for():
 )
 def test_a_span_of_images_that_cannot_be_is_one_sentence(split, n, first):
     with pytest.raises(ImageError) as caught:
-        check_span(split, n, first)
+        check.span(n, first, split)
     assert sentence(caught)
 
 
 def test_a_span_of_images_is_given_back_as_ints():
-    assert check_span("train", np.int64(3), torch.tensor(4)) == (3, 4)
-    assert check_span("audit", 1, 0, ("train", "audit")) == (1, 0)
+    n, first = check.span(np.int64(3), 4, "train")
+    assert (n, first) == (3, 4) and type(n) is int

@@ -13,10 +13,11 @@ import torch
 
 from asyrp_lib.deltas import load_delta
 from asyrp_lib.errors import FileError, WeightsError
+from asyrp_lib.method.hspace import HSpaceUNet
 from asyrp_lib.store import weights
 from asyrp_lib.store.files import lock
 from asyrp_lib.store.paths import data_dir
-from asyrp_lib.store.weights import load_strictly, read_weights, record_shipped, save_weights
+from asyrp_lib.store.weights import load_strictly, read_weights, save_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -154,8 +155,15 @@ def data(tmp_path, monkeypatch):
     for kind, name in (("weights", "net"), ("directions", "smile")):
         path = tmp_path / "data" / kind / "synthfaces" / f"{name}.safetensors"
         save_weights(path, {"a": torch.arange(100.0)}, {})
-    assert record_shipped() == tmp_path / "data" / "SHA256SUMS"
+    list_shipped(tmp_path / "data")
     return tmp_path / "data"
+
+
+def list_shipped(data):
+    """As the docstring of `store.weights` says."""
+    command = "sha256sum {weights,directions}/synthfaces*/*.safetensors > SHA256SUMS"
+    assert f"`{command}`" in weights.__doc__
+    subprocess.run(["bash", "-c", command], cwd=data, check=True)
 
 
 def listing(data):
@@ -173,6 +181,13 @@ def test_every_shipped_weight_file_is_listed_and_is_what_the_list_says():
     files = [*(ROOT / "data" / "weights" / "synthfaces").glob("*.safetensors")]
     files += (ROOT / "data" / "directions" / "synthfaces").glob("*.safetensors")
     assert sorted(listing(ROOT / "data")) == sorted(f.relative_to(ROOT / "data").as_posix() for f in files)
+
+
+def test_every_shipped_f_t_is_bound_to_the_shipped_unet():
+    unet = HSpaceUNet.from_pretrained(ROOT / "data" / "weights" / "synthfaces" / "ddpm.safetensors")
+    files = [*(ROOT / "data" / "directions" / "synthfaces").glob("*.safetensors")]
+    assert files and {load_delta(file).unet_digest for file in files} == {unet.digest()}
+    assert unet.to_precision("bf16").digest() == unet.digest()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +224,7 @@ def test_saving_over_a_listed_file_keeps_the_list_and_other_files_stay_out_of_it
         save_weights(other, {"a": torch.ones(5)}, {})
         read_weights(other)
     assert listing(data) == after
-    record_shipped()
+    list_shipped(data)
     assert len(listing(data)) == 3
 
 

@@ -95,7 +95,7 @@ def measure(path: Path, device: torch.device) -> dict:
     """Load an official file and run one picture through it, once, without a warm-up.
 
     Returns:
-        parameters, shape of h, seconds to load, encode and decode, peak memory before and after in MiB.
+        parameters, digest, shape of h, seconds to load, encode and decode, peak MiB before and after.
     """
     before, clock = peak_megabytes(device), [time.perf_counter()]
 
@@ -123,6 +123,7 @@ def measure(path: Path, device: torch.device) -> dict:
         "finite": bool(eps.isfinite().all()),
         "peak_before_mib": round(before),
         "peak_mib": round(peak_megabytes(device)),
+        "digest": model.digest(),
     }
 
 
@@ -138,7 +139,7 @@ def main() -> None:
     if args.file:
         print(json.dumps(measure(Path(args.file), device)))
         return
-    started, rows = time.monotonic(), {}
+    started, rows, digests = time.monotonic(), {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for name in FULL_SIZE:
             file = Path(folder) / f"{name}.pt"
@@ -155,12 +156,14 @@ def main() -> None:
             rows[name] = json.loads(
                 subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
             )
+            digests[name] = rows[name].pop("digest")
             file.unlink()
             print(
                 f"{name:<18}" + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True
             )
     settings = {"batch": 1, "t": 500, "seed": 0}
-    print(f"wrote {save_result(f'fullsize_{device.type}', rows, settings, started=started)}")
+    made_by = {"started": started, "device": device, "digests": digests}
+    print(f"wrote {save_result(f'fullsize_{device.type}', rows, settings, **made_by)}")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def store(
         AsyrpError: the result to replace was measured on more images.
     """
     asked = {"domain": domain.name, **_defaults(name), **settings}
-    if replace and result_file(domain, name).exists():
+    if replace and results.result_file(f"{domain.name}_{name}").exists():
         before = stored(domain, name)["provenance"]["settings"].get("n", 0)
         if asked["n"] < before:
             raise AsyrpError(
@@ -90,13 +90,9 @@ def store(
 
 
 def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
-    """Images that several experiments begin with, as many as the largest needs."""
-    return Trial(domain, max(_defaults(name)["n"] for name in names) if n is None else n)
-
-
-def result_file(domain, name: str) -> Path:
-    """Where `stored` reads."""
-    return results.result_file(f"{domain.name}_{name}")
+    """What several experiments begin with, made when the first asks: n images, None: as many as one needs."""
+    most = max(_defaults(name)["n"] for name in names)  # here, since it names an experiment that is not known
+    return Trial(domain, most if n is None else n, progress=True)
 
 
 def stored(domain, name: str) -> dict:

@@ -19,6 +19,7 @@ from ..method.process import invert, predict_x0, sample_noise, step, walk
 from ..method.train import TrainSettings
 from ..report.panel import Panel
 from ..store.results import save_result
+from ..store.weights import module_digest
 
 
 def timed(runs: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
@@ -122,6 +123,8 @@ def compare_with_original(
         {"rows": table.to_dict("records"), "matrix_peak_gflops": peak / 1e9},
         {"precision": ours.precision, "memory_format": str(ours.memory_format), "t": t, "repeats": repeats},
         started=started,
+        device=device,
+        digests={"unet": unet.digest(), "f_t": module_digest(delta)},
         replace=replace,
     )
     print(f"wrote {path}")
@@ -185,6 +188,12 @@ def run_benchmark(
             **dict(steps=steps, batch=batch, repeats=repeats),
         },
         started=started,
+        device=device,
+        digests={
+            "unet": domain.unet.digest(),
+            "clip": module_digest(domain.clip),
+            "f_t": module_digest(delta),
+        },
         replace=replace,
     )
     print(f"wrote {path}")

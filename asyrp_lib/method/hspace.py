@@ -6,6 +6,7 @@ between backbones (learned variance, v-prediction, precision) ends here.  Source
 
 import copy
 import hashlib
+import inspect
 import json
 import os
 from typing import NamedTuple
@@ -71,7 +72,7 @@ class HSpaceUNet(nn.Module):
         self.schedule, self.prediction_type = schedule, prediction_type
         label = None if class_label is None else self._labels(torch.tensor(class_label), 1)
         self.register_buffer("class_label", label)  # part of the state: results of two classes must differ
-        self._weights: str | None = None  # digest of the weights before they were rounded
+        self._exact: dict[str, str] = {}  # digest of rounded weights -> of those they were rounded from
 
     @property
     def unet(self) -> UNet2DModel:
@@ -160,7 +161,7 @@ class HSpaceUNet(nn.Module):
         net = copy.deepcopy(net)
         for part in (net.down_blocks, net.mid_block, net.up_blocks):
             part.to(torch.bfloat16)
-        return self._twin(net, self.class_label, module_digest(self.net))
+        return self._twin(net, self.class_label, {module_digest(net): module_digest(self.net)})
 
     def encode(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Encoded:
         """Run the U-Net down to its bottleneck.
@@ -194,11 +195,11 @@ class HSpaceUNet(nn.Module):
         """The same network, weights shared, with every image of one class, 0 … number of classes − 1.
         Raises AsyrpError where there is no such class."""
         self._labels(torch.tensor(label), 1)
-        return self._twin(self.net, torch.tensor(label, device=self.device), self._weights)
+        return self._twin(self.net, torch.tensor(label, device=self.device), self._exact)
 
-    def _twin(self, net: UNet2DModel, label: Tensor | None, weights: str | None) -> "HSpaceUNet":
+    def _twin(self, net: UNet2DModel, label: Tensor | None, exact: dict[str, str]) -> "HSpaceUNet":
         twin = HSpaceUNet(net, self.schedule, self.prediction_type)
-        twin.class_label, twin._weights = label, weights
+        twin.class_label, twin._exact = label, exact
         return twin
 
     def _labels(self, labels: Tensor, n: int) -> Tensor:
@@ -259,8 +260,15 @@ class HSpaceUNet(nn.Module):
         """sha256 over weights, configuration, schedule, prediction type and class: what an f_t is bound to
         (in every precision the same)."""
         label = None if self.class_label is None else int(self.class_label)
-        about = json.dumps([self.unet_config, self.prediction_type, label], sort_keys=True, default=str)
-        parts = about, self._weights or module_digest(self.net), digest(self.schedule.alphas_cumprod)
+        usual = inspect.signature(UNet2DModel.__init__).parameters
+        config = {  # without the defaults: later versions of diffusers have more of them
+            k: v
+            for k, v in self.unet_config.items()
+            if (tuple(v) if isinstance(v, list) else v) != getattr(usual.get(k), "default", None)
+        }
+        about = json.dumps([config, self.prediction_type, label], sort_keys=True, default=str)
+        weights = module_digest(self.net)
+        parts = about, self._exact.get(weights, weights), digest(self.schedule.alphas_cumprod)
         return hashlib.sha256("".join(parts).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike, card: dict, *, dtype: torch.dtype | None = None) -> None:

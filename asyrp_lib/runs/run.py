@@ -1,11 +1,9 @@
-"""One training run of f_t: `RunConfig` says everything about it, `train_run` makes it, and its folder bears
-its digest."""
+"""One training run of f_t: `RunConfig` says all about it, `train_run` makes it, a folder keeps it."""
 
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -14,10 +12,10 @@ import pandas as pd
 from pydantic import Field
 
 from .. import check
-from ..api import train_delta
+from ..api import settled, train_delta
 from ..check import Whole
 from ..deltas import Delta, save_delta
-from ..domains import Domain, load_domain, t_edit_of
+from ..domains import Domain, load_domain
 from ..domains.edits import Edit
 from ..errors import FileError, TrainingError
 from ..method.train import TrainSettings
@@ -36,10 +34,9 @@ class RunConfig:
 
     Attributes:
         domain: its name, a folder or a Hub id.
-        edit: texts and weights.
         delta: kind and options of f_t, see `deltas.build_delta`.
-        training: settings; what they leave open is filled in by `resolved`.
-        images: training images.
+        training: settings; what they leave open is the edit's.
+        images: how many training images.
         from_noise: generate them instead of inverting real ones (Asyrp appendix).
     """
 
@@ -55,17 +52,6 @@ class RunConfig:
         """Of the f_t: the edit's, beside it if from noise."""
         return f"{self.edit.name} from noise" if self.from_noise else self.edit.name
 
-    def resolved(self, domain: Domain) -> "RunConfig":
-        """The same with t_edit and λ of the edit where the settings left them open."""
-        own = {
-            key: getattr(self.edit, key)
-            for key in ("lambda_clip", "lambda_recon")
-            if getattr(self.training, key) is None
-        }
-        if self.training.t_edit is None:
-            own["t_edit"] = t_edit_of(domain, self.edit)
-        return replace(self, training=replace(self.training, **own))
-
     def digest(self, domain: Domain) -> str:
         """Of the configuration, but for the number of epochs, and of the U-Net it runs on."""
         text = asdict(self) | {"unet": domain.unet.digest()}
@@ -73,19 +59,18 @@ class RunConfig:
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def config_for(domain: Domain, edit: str | Edit, *, epochs: int | None = None, **changes) -> RunConfig:
+def config_for(domain: Domain, edit: str | Edit, **changes) -> RunConfig:
     """The run that a domain would make of an edit; `changes` are fields of `RunConfig` or of `TrainSettings`.
 
-    Raises:
-        UnknownNameError: no such edit.  SettingsError: no such setting, or one outside its range.
+    Raises UnknownNameError for another edit, SettingsError for another setting or one outside its range.
     """
     edit = domain.edit_named(edit) if isinstance(edit, str) else edit
     check.kind("edit", edit, Edit, "its name or an Edit")
-    changes = {key: value for key, value in {"epochs": epochs, **changes}.items() if value is not None}
+    changes = {key: value for key, value in changes.items() if value is not None}
     own = {key: changes.pop(key) for key in ("delta", "images", "from_noise") if key in changes}
     own = {"delta": domain.delta_config, "images": domain.train_images} | own
-    training = TrainSettings(**(asdict(domain.training) | changes))
-    return RunConfig(domain=domain.name, edit=edit, training=training, **own).resolved(domain)
+    training = settled(domain, edit, TrainSettings(**(asdict(domain.training) | changes)))
+    return RunConfig(domain=domain.name, edit=edit, training=training, **own)
 
 
 class Run(NamedTuple):
@@ -98,93 +83,54 @@ class Run(NamedTuple):
     file: Path
 
 
-def train_run(
-    config: RunConfig,
-    domain: Domain | None = None,
-    *,
-    root: Path | None = None,
-    progress: bool = True,
-    on_epoch: Callable[[int, pd.DataFrame], None] | None = None,
-) -> Run:
+def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | None = None, **how) -> Run:
     """Make a run, or go on with it where it was stopped; a finished one is read.
 
     The folder `root`/<domain>/<edit>/<digest> keeps run.json, state.pt, history.csv and delta.safetensors.
 
     Args:
-        config: what to train.
         domain: if it is loaded already.
         root: of all runs; None: `runs/`.
-        progress: show progress bars.
-        on_epoch: see `method.train.train`.
+        how: progress, on_epoch, save_every; see `api.train_delta`.
     Raises:
-        TrainingError: the loss became NaN, or the folder is in use.
-        FileError: the folder cannot be written; said before the training starts.
+        TrainingError: the loss became NaN.
+        FileError: the folder cannot be written, or is in use; said before the training starts.
     """
     domain = domain or load_domain(config.domain)
-    config = config.resolved(domain)
-    root = runs_dir() if root is None else Path(root)
-    folder = root / domain.name / config.name.replace(" ", "_") / config.digest(domain)
-    started = time.monotonic()
+    config = replace(config, training=settled(domain, config.edit, config.training))
+    unet, started = domain.unet, time.monotonic()
+    name = config.name.replace(" ", "_")
+    folder = Path(root or runs_dir()) / domain.name / name / config.digest(domain)
+    file = folder / "delta.safetensors"
     x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
+    how |= {"images": config.images, "x_T": x_T, "delta": config.delta, "folder": folder}
     check_writable(folder / "run.json")
     with lock(folder):
         with atomic_write(folder / "run.json") as temporary:
             temporary.write_text(json.dumps(asdict(config), indent=1))
-        delta, history = train_delta(
-            domain,
-            config.edit,
-            config.training,
-            images=config.images,
-            x_T=x_T,
-            delta=config.delta,
-            folder=folder,
-            progress=progress,
-            on_epoch=on_epoch,
-        )
+        delta, history = train_delta(domain, config.edit, config.training, **how)
         with atomic_write(folder / "history.csv") as temporary:
             history.to_csv(temporary, index=False)
+        digests, seconds = (
+            {"unet": unet.digest(), "clip": module_digest(domain.clip)},
+            time.monotonic() - started,
+        )
         card = {
             "source": config.edit.source,
             "target": config.edit.target,
             "first_clip_loss": round(float(history["clip"][:8].mean()), 4),
             "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
-            "provenance": provenance(
-                asdict(config),
-                time.monotonic() - started,
-                device=domain.unet.device,
-                digests={"unet": domain.unet.digest(), "clip": module_digest(domain.clip)},
-            ),
+            "provenance": provenance(asdict(config), seconds, device=unet.device, digests=digests),
         }
-        save_delta(folder / "delta.safetensors", delta, card)
-    return Run(delta, history, config, folder, folder / "delta.safetensors")
+        save_delta(file, delta, card)
+    return Run(delta, history, config, folder, file)
 
 
-def accept(run: Run) -> None:
-    """Whether an f_t may take its place among a domain's: it is better than nothing, which has a CLIP loss of
-    ln 2.
+def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, replace=False) -> Path | None:
+    """Where a run's f_t is to be kept, checked before the training: `out`, or the domain's own place.
 
-    Raises:
-        TrainingError: it may not; says where it stays.
-    """
-    last = run.history["clip"][run.history["epoch"] == run.history["epoch"].max()].mean()
-    if not last < math.log(2):
-        raise TrainingError(
-            f"The f_t of {run.config.name!r} has a CLIP loss of {last:.3f} after its last epoch, and no "
-            f"edit at all has {math.log(2):.3f}; expected less; it stays in {run.folder}; train longer, or "
-            "with another rate."
-        )
-
-
-def keep(
-    domain: Domain, config: RunConfig, out: Path | None = None, *, replace: bool = False
-) -> "Keeper | None":
-    """Where a run's f_t goes when it is accepted, checked before the training: `out`, or the domain's own
-    place.
-
-    Returns:
-        A `Keeper`; None where the domain has an f_t already and `replace` does not say to write over it.
-    Raises:
-        FileError: the file cannot be written, or `out` is there already.
+    None where the domain has an f_t already, and `replace` does not say to write over it.  Raises FileError
+    where the file cannot be written, or `out` is there already.
     """
     file = out or domain.direction_file(config.name)
     if file.exists() and not replace:
@@ -192,14 +138,19 @@ def keep(
             raise FileError(f"{out} is there already; expected a new file; choose another, or say --replace.")
         return None
     check_writable(file)
-    return Keeper(file)
+    return file
 
 
-class Keeper(NamedTuple):
-    """Writes the f_t of a run to `file`."""
+def keep(run: Run, file: Path | None) -> None:
+    """Copy the f_t of a run to `file`, if one is given, atomically.
 
-    file: Path
-
-    def __call__(self, run: Run) -> None:
-        """Copy run.file, atomically."""
-        save_delta(self.file, run.delta, read_weights(run.file)[1]["card"])
+    Raises TrainingError where it is no better than no edit at all, which has a CLIP loss of ln 2.
+    """
+    loss = float(run.history.groupby("epoch")["clip"].mean().iloc[-1])
+    if not loss < math.log(2):
+        raise TrainingError(
+            f"The f_t of {run.config.name!r} has a CLIP loss of {loss:.3f} after its last epoch; expected "
+            f"less than {math.log(2):.3f}, that of no edit; it stays in {run.folder}; train longer."
+        )
+    if file:
+        save_delta(file, run.delta, read_weights(run.file)[1]["card"])

@@ -49,29 +49,18 @@ def cached(
 
     Args:
         name: of the function; begins the file's name.
-        inputs, module: what it is computed from, as they are now.
-        settings: everything else it depends on, expressible in JSON.
+        inputs, module, settings: all that it depends on, settings expressible in JSON.
         use: False to compute in any case and keep nothing.
     """
     root = cache_dir()
     if not use or root is None or not _is_plain(module) or _code_digest() != _CODE:  # edited after the import
         return compute()
     kind = inputs.device.type
-    key = json.dumps(
-        [
-            [
-                name,
-                settings,
-                kind,
-                torch.get_float32_matmul_precision(),
-                module_digest(module),
-                digest(inputs),
-            ],
-            str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None,
-            [str(module), [str(type(getattr(part, "processor", None))) for part in module.modules()]],
-            [_CODE, torch.__version__, diffusers.__version__],
-        ]
-    )
+    low = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None
+    run = [name, settings, kind, low, torch.get_float32_matmul_precision(), digest(inputs)]
+    net = [str(module), [str(type(getattr(part, "processor", None))) for part in module.modules()]]
+    code = [_CODE, torch.__version__, diffusers.__version__]
+    key = json.dumps([run, net, module_digest(module), code])
     path = root / "tensors" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
     value = _read(path)
     if value is None:
@@ -85,9 +74,8 @@ def cached(
 
 
 def _is_plain(module: nn.Module) -> bool:
-    if any(getattr(torch_module, f"_global{hooks}") for hooks in _HOOKS):
-        return False
-    return not any(
+    hooked = any(getattr(torch_module, f"_global{hooks}") for hooks in _HOOKS)
+    return not hooked and not any(
         any(getattr(part, hooks) for hooks in _HOOKS)
         or is_parametrized(part)
         or any(callable(getattr(type(part), attribute, None)) for attribute in vars(part))
@@ -124,11 +112,10 @@ def _write(path: Path, value: Tensor) -> None:
                 entries.append((stat.st_mtime_ns, stat.st_size, file))
             elif stat.st_mtime < time.time() - 3600:  # a killed write left it
                 file.unlink()
-    total = sum(size for _, size, _ in entries)
-    for _, size, file in sorted(entries):
-        if total > limit:
+    total = 0
+    for _, size, file in sorted(entries, reverse=True):  # the newest first
+        if (total := total + size) > limit:
             file.unlink(missing_ok=True)
-            total -= size
 
 
 def _limit() -> float:

@@ -30,19 +30,15 @@ def os_errors(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        code, native = (
-            getattr(error, "errno", None),
-            re.search(r"os error (\d+)|inline_container", str(error)),
-        )
-        if native and code is None:
-            code = int(native[1] or errno.ENOSPC)  # torch tells no code; mostly the disk is full
-        elif not isinstance(error, OSError):
+        native = re.search(r"os error (\d+)|inline_container", str(error))
+        if native is None and not isinstance(error, OSError):
             raise
-        name, cure = str(path), _CURES.get(code or 0, "choose a folder that is yours to write to")
-        raise FileError(
-            f"Cannot write {name[:120]}{'…' * (len(name) > 120)} ({os.strerror(code) if code else error}); "
-            f"expected a file in a folder that can be written to, with room for it; {cure}."
-        ) from error
+        # torch tells no code; mostly the disk is full
+        code = getattr(error, "errno", None) or (native and int(native[1] or errno.ENOSPC))
+        name, why = str(path), os.strerror(code) if code else error
+        cure = _CURES.get(code or 0, "choose a folder that is yours to write to")
+        wanted = f"expected a file in a folder that can be written to, with room for it; {cure}"
+        raise FileError(f"Cannot write {name[:120]}{'…' * (len(name) > 120)} ({why}); {wanted}.") from error
 
 
 @contextmanager
@@ -50,9 +46,7 @@ def atomic_write(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path
     """Give a temporary path beside `path`; a block without an error puts it in place in one step.
 
     Otherwise it is removed, and `path` stays as it was.  Folders are made; `mode` is less the umask.
-
-    Raises:
-        FileError: it can't be written.
+    Raises FileError where it can't be written.
     """
     with os_errors(path):
         temporary = _temporary(Path(path))
@@ -79,11 +73,7 @@ def lock(path: str | os.PathLike, *, wait: float = 0) -> Iterator[None]:
     """Be the only process or thread that writes `path`, a folder or a file that need not be there yet.
 
     The lock is a file beside it, `.<name>.lock`, and is released when its process ends, however it ends.
-
-    Args:
-        wait: seconds to wait for another one.
-    Raises:
-        FileError: another one holds it (says which), or the lock can't be written.
+    Raises FileError where another one holds it (says which) for `wait` seconds, or it can't be written.
     """
     path = Path(path).absolute()
     place = path.parent / f".{path.name}.lock"
@@ -96,13 +86,12 @@ def lock(path: str | os.PathLike, *, wait: float = 0) -> Iterator[None]:
         except Timeout as error:
             by = holder.read_text(errors="replace")[:200] if holder.is_file() else "another process"
             raise FileError(
-                f"{path} is in use by {by}; expected one writer at a time; wait until it is done, or end it."
+                f"{path} is in use by {by}; expected one writer; wait until it is done."
             ) from error
     try:
         with os_errors(holder):
-            holder.write_text(
-                f"process {os.getpid()} on {gethostname()} since {datetime.now():%d %b %H:%M:%S}"
-            )
+            who = f"process {os.getpid()} on {gethostname()}"
+            holder.write_text(f"{who} since {datetime.now():%d %b %H:%M:%S}")
         yield
     finally:
         with suppress(OSError):

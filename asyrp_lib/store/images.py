@@ -1,6 +1,5 @@
 """Images in and out: files and tensors, and one clear sentence for what is none."""
 
-import operator
 import os
 import warnings
 from collections.abc import Sequence
@@ -27,7 +26,6 @@ def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False
     """Read one image, (1, 3, R, R) float32 in [-1, 1]; see `open_image` for what is accepted.
 
     Args:
-        path: a file.
         resolution: R in pixels.
         resize: centre-crop to a square and resize (Lanczos); warns if the side shrinks below a quarter.
     Raises:
@@ -40,10 +38,8 @@ def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False
     if image.size == (resolution, resolution):
         return to_tensor(image)[None]
     if not resize:
-        raise ImageError(
-            f"{path} is {image.width} x {image.height}, the model expects {resolution} x {resolution}; "
-            "crop it yourself or ask for a centre crop and resize (--resize, or resize=True)."
-        )
+        sizes = f"{image.width} x {image.height}, the model expects {resolution} x {resolution}"
+        raise ImageError(f"{path} is {sizes}; crop it, or ask for that (--resize, or resize=True).")
     warn_if_tiny(str(path), min(image.size), resolution)
     return to_tensor(crop_square(image, resolution))[None]
 
@@ -51,51 +47,38 @@ def read_image(path: str | os.PathLike, resolution: int, *, resize: bool = False
 def warn_if_tiny(name: str, side: float, resolution: int) -> None:
     """Warn if a square of `side` pixels is reduced to R by more than four times."""
     if side > 4 * resolution:
-        warnings.warn(
-            f"{name} is reduced from {side:.0f} to {resolution} pixels a side and loses its detail; crop it "
-            "closely around its subject first, or choose a domain of larger images.",
-            stacklevel=3,
-        )
+        what = f"{name} is reduced from {side:.0f} to {resolution} pixels a side"
+        warnings.warn(f"{what}; crop it closely first, or choose a domain of larger images.", stacklevel=3)
 
 
 def open_image(source: str | os.PathLike | BinaryIO | Image.Image, name: str) -> Image.Image:
     """An RGB image, upright as its camera says; 16 bits become 8, CMYK RGB; transparency lies on white.
 
-    Args:
-        source: a path, an open binary file, or a PIL image.
-        name: what to call it in an error.
-    Raises:
-        ImageError: no image that Pillow can read, over `MAX_PIXELS`, or of numbers whose range is not known.
+    Raises ImageError, where it is called `name`: no image that Pillow can read, over `MAX_PIXELS`, or of
+    numbers whose range is not known.
     """
+    too_large = f"{name} has too many pixels; expected at most {MAX_PIXELS // 10**6} million; reduce it."
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
             image = nullcontext(source) if isinstance(source, Image.Image) else Image.open(source)
         with image as opened:
             if opened.width * opened.height > MAX_PIXELS:  # only the header has been read so far
-                raise ImageError(_too_large(name, f"{opened.width} x {opened.height} pixels"))
+                raise ImageError(too_large)
             return _to_rgb(ImageOps.exif_transpose(opened), name)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError(_too_large(name, "far more pixels")) from error
+        raise ImageError(too_large) from error
     except Exception as error:  # each of Pillow's decoders has its own kinds of error
-        raise ImageError(
-            f"{name} is no image that can be read ({type(error).__name__}); expected PNG, JPEG or another "
-            "common format; convert it or choose another file."
-        ) from error
-
-
-def _too_large(name: str, has: str) -> str:
-    return f"{name} has {has}; expected at most {MAX_PIXELS // 10**6} million; reduce it first."
+        what = f"{name} is no image that can be read ({type(error).__name__})"
+        raise ImageError(f"{what}; expected a common format such as PNG; convert it.") from error
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode in ("F", "I"):
-        raise ImageError(
-            f"{name} holds 32-bit numbers (mode {image.mode}) of unknown range; expected 8 or 16 bits "
-            "per channel; scale it to 0 … 255 and save it as PNG."
-        )
+        has = f"{name} holds 32-bit numbers (mode {image.mode}) of unknown range"
+        raise ImageError(f"{has}; expected 8 or 16 bits per channel; scale it to 0 … 255, save it as PNG.")
     if image.mode in _GREY_16:  # Pillow would clip at 255
         image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.has_transparency_data:
@@ -110,9 +93,8 @@ def crop_square(image: Image.Image, resolution: int) -> Image.Image:
         return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side)).resize(
-        (resolution,) * 2, Image.Resampling.LANCZOS
-    )
+    square = image.crop((left, top, left + side, top + side))
+    return square.resize((resolution, resolution), Image.Resampling.LANCZOS)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -123,23 +105,17 @@ def to_tensor(image: Image.Image) -> Tensor:
 def write_image(path: str | os.PathLike, image: Tensor) -> None:
     """Write one image (3, H, W) in [-1, 1] as PNG, atomically; values outside are clipped.
 
-    Raises:
-        ImageError: another shape, or NaN or infinity in it.
-        FileError: the file cannot be written.
+    Raises ImageError for another shape, NaN or infinity, FileError where it cannot be written.
     """
     if not torch.is_tensor(image) or image.ndim != 3 or len(image) != 3 or not image.numel():
         raise ImageError(f"Got {_kind(image)}; expected one image (3, H, W); choose one of a batch with [0].")
     if not torch.isfinite(image).all():
-        raise ImageError(
-            "The image contains NaN or infinity; expected values in [-1, 1]; lower the strength."
-        )
+        raise ImageError("The image has NaN or infinity; expected values in [-1, 1]; lower the strength.")
     try:
         with atomic_write(path) as temporary:
             Image.fromarray(to_array(image)).save(temporary, format="PNG")
     except (TypeError, ValueError) as error:
-        raise ImageError(
-            f"{path!r:.200} is no usable path ({error}); expected that of a PNG file."
-        ) from error
+        raise ImageError(f"{path!r:.200} is no usable path ({error}); expected a PNG file's.") from error
 
 
 def to_array(image: Tensor) -> np.ndarray:
@@ -147,58 +123,24 @@ def to_array(image: Tensor) -> np.ndarray:
     return ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
-def as_images(value: Any, resolution: int, *, channels: int = 3) -> Tensor:
-    """What a caller gave as images -> (B, channels, R, R) float32, on its device.
+def as_images(value: Any, resolution: int) -> Tensor:
+    """Floating-point tensor or array (B, 3, R, R), PIL image, or list of these -> float32, on its device.
 
-    Args:
-        value: a floating-point tensor or array (B, channels, R, R), a PIL image, or a list of these.
-        resolution: R.
-    Raises:
-        ImageError: another type, shape or size, none at all, NaN, infinity, or values beyond ±10.
+    Raises ImageError for another type, shape or size, none at all, NaN, infinity, or values beyond ±10.
     """
     if isinstance(value, (list, tuple)) and value:
-        return torch.cat([as_images(one, resolution, channels=channels) for one in value])
+        return torch.cat([as_images(one, resolution) for one in value])
     if isinstance(value, Image.Image):
         value = to_tensor(open_image(value, "The image"))[None]
-    return _checked(value, (channels, resolution, resolution), _IMAGE_BOUND, "images in [-1, 1]")
+    return _checked(value, (3, resolution, resolution), _IMAGE_BOUND, "images in [-1, 1]")
 
 
 def as_noise(value: Any, shape: Sequence[int]) -> Tensor:
-    """What a caller gave as x_T -> (B, *shape) float32, on its device.
+    """What a caller gave as x_T, a floating-point tensor or array (B, *shape) -> float32, on its device.
 
-    Args:
-        value: a floating-point tensor or array (B, *shape).
-        shape: (C, H, W) of one x_T.
-    Raises:
-        ImageError: another type or shape, none at all, NaN, infinity, or values beyond ±1000.
+    Raises ImageError for another type or shape, none at all, NaN, infinity, or values beyond ±1000.
     """
     return _checked(value, tuple(shape), _NOISE_BOUND, "x_T of about unit variance")
-
-
-def check_images(images: Tensor, resolution: int, channels: int = 3) -> None:
-    """Raise ImageError unless `as_noise` accepts the images (B, channels, resolution, resolution)."""
-    as_noise(images, (channels, resolution, resolution))
-
-
-def check_span(split: str, n: int, first: int, splits: Sequence[str] = ("train", "test")) -> tuple[int, int]:
-    """(n, first) as ints, if they ask for images `first` … `first + n − 1` of a known split.
-
-    Raises:
-        ImageError: an unknown split, n < 1, first < 0, or one of them no whole number.
-    """
-    if split not in splits:
-        raise ImageError(f"There is no split {split!r}; expected {' or '.join(map(repr, splits))}.")
-    try:
-        if isinstance(n, bool) or isinstance(first, bool):
-            raise TypeError
-        span = operator.index(n), operator.index(first)
-    except TypeError:
-        span = 0, 0
-    if span[0] < 1 or span[1] < 0:
-        raise ImageError(
-            f"Asked for {n!r} images from number {first!r} on; expected whole numbers, from 1 and from 0 on."
-        )
-    return span
 
 
 def _kind(value: Any) -> str:
@@ -206,35 +148,25 @@ def _kind(value: Any) -> str:
     return f"a {type(value).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
 
 
-def _checked(value: Any, shape: tuple[int, ...], bound: float, what: str) -> Tensor:
+def _checked(x: Any, shape: tuple[int, ...], bound: float, what: str) -> Tensor:
     """A floating-point tensor or array (B, *shape) within ±bound as float32."""
     want = f"expected {what}, shape (B, {', '.join(map(str, shape))})"
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+    got = f"Got {_kind(x)}"
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused below
-            value = torch.from_numpy(np.array(value, np.float32))
-    if (
-        not torch.is_tensor(value)
-        or not value.is_floating_point()
-        or value.layout != torch.strided
-        or value.is_meta
-    ):
-        dtype = f" of {value.dtype}" if hasattr(value, "dtype") else ""
-        raise ImageError(
-            f"Got {_kind(value)}{dtype}; {want}; give a floating-point tensor or array, or a PIL image."
-        )
-    if value.ndim != 1 + len(shape) or value.shape[1] != shape[0]:
-        raise ImageError(f"Got {_kind(value)}; {want}; add the batch dimension or reorder the axes.")
-    if tuple(value.shape[1:]) != shape:
-        raise ImageError(
-            f"Got {_kind(value)}; {want}; resize them, e.g. with torch.nn.functional.interpolate."
-        )
-    if not len(value):
+            x = torch.from_numpy(np.array(x, np.float32))
+    if not (torch.is_tensor(x) and x.is_floating_point() and x.layout == torch.strided) or x.is_meta:
+        dtype = f" of {x.dtype}" if hasattr(x, "dtype") else ""
+        raise ImageError(f"{got}{dtype}; {want}; give a floating-point tensor or array, or a PIL image.")
+    if x.ndim != 1 + len(shape) or x.shape[1] != shape[0]:
+        raise ImageError(f"{got}; {want}; add the batch dimension or reorder the axes.")
+    if tuple(x.shape[1:]) != shape:
+        raise ImageError(f"{got}; {want}; resize them, e.g. with torch.nn.functional.interpolate.")
+    if not len(x):
         raise ImageError(f"Got no images (a batch of 0); {want}; give one at least.")
-    value = value.detach().float()
-    if not torch.isfinite(value).all():
+    x = x.detach().float()
+    if not torch.isfinite(x).all():
         raise ImageError(f"The values contain NaN or infinity; {want}; check how they were made.")
-    if (largest := float(value.abs().max())) > bound:
-        raise ImageError(
-            f"The values reach ±{largest:.4g}; {want}; scale them, e.g. x / 127.5 - 1 for 0 … 255."
-        )
-    return value
+    if (most := float(x.abs().max())) > bound:
+        raise ImageError(f"The values reach ±{most:.4g}; {want}; scale them, e.g. x / 127.5 - 1 for 0 … 255.")
+    return x

@@ -22,7 +22,7 @@ def provenance(settings: dict, seconds: float, *, device=None, digests: dict[str
     """What made a result.
 
     Args:
-        settings: everything the result depends on, expressible in JSON; seeds among them.
+        settings: everything it depends on, expressible in JSON; seeds among them.
         seconds: wall-clock time of the computation.
         device: that it ran on; None for the one that is picked by itself.
         digests: name -> digest of each network, f_t or file that it was made with.
@@ -47,27 +47,22 @@ def provenance(settings: dict, seconds: float, *, device=None, digests: dict[str
 def save_result(
     name: str, data: dict, settings: dict, *, started: float, device=None, digests=None, replace: bool = False
 ) -> Path:
-    """Write data/results/<name>.json atomically; if one is there already, runs/results/<name>.json instead.
+    """Write data/results/<name>.json atomically, or runs/results/<name>.json if the first is there already.
 
     Args:
         name: of the result; a slash makes a folder.
-        data: expressible in JSON.
         settings, device, digests: see `provenance`.
         started: `time.monotonic()` when the computation began.
         replace: write over the one in data/results.
-    Returns:
-        The file that was written.
-    Raises:
-        AsyrpError: NaN, infinity or what is no JSON (by its key), or a name that leads out of the folder.
+    Raises AsyrpError for NaN, infinity or what is no JSON (by its key), or a name that leads elsewhere.
     """
     shipped, own = _places(name)
     path = shipped if in_checkout() and (replace or not shipped.exists()) else own
     made_by = provenance(settings, time.monotonic() - started, device=device, digests=digests)
     _check_json({"data": data, "provenance": made_by}, name)
+    text = json.dumps({"data": data, "provenance": made_by}, indent=1, allow_nan=False)
     with atomic_write(path) as temporary:
-        temporary.write_text(
-            json.dumps({"data": data, "provenance": made_by}, indent=1, allow_nan=False) + "\n"
-        )
+        temporary.write_text(text + "\n")
     return path
 
 
@@ -78,44 +73,37 @@ def result_file(name: str) -> Path:
 
 
 def load_result(name: str, command: str) -> dict:
-    """Read what `save_result` wrote: a dict with `data` and `provenance`; `command` makes it, says the error.
+    """Read what `save_result` wrote: a dict with `data` and `provenance`.
 
-    Raises:
-        WeightsError: it is missing or damaged.
+    Raises WeightsError, which names the `command` that makes it, where it is missing or damaged.
     """
     path = result_file(name)
     try:
-        result = json.loads(
-            path.read_text(), parse_constant={}.__getitem__
-        )  # a KeyError for NaN and infinity
+        result = json.loads(path.read_text(), parse_constant={}.__getitem__)  # KeyError: NaN or infinity
         origin({"data": result["data"], **result})
         return result
     except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
-        raise WeightsError(
-            f"The result {path.name} is missing or damaged; expected it in {path.parent.name}/; make it with "
-            f"`{command}`."
-        ) from error
+        where = f"expected it in {path.parent.name}/; make it with `{command}`"
+        raise WeightsError(f"The result {path.name} is missing or damaged; {where}.") from error
 
 
 def origin(result: dict) -> str:
     """One line that says where a cached result came from."""
     p = result["provenance"]
-    return (
-        f"computed in {p['seconds']:.0f} s on {p['device']} ({p['cpus']} cores), {p['date'][:10]}, "
-        f"commit {p['commit'][:8]}{' + uncommitted changes' if p['uncommitted_changes'] else ''}, "
-        f"torch {p['versions']['torch']}"
-    )
+    machine = f"{p['device']} ({p['cpus']} cores)"
+    commit = f"commit {p['commit'][:8]}{' + uncommitted changes' if p['uncommitted_changes'] else ''}"
+    day, torch_version = p["date"][:10], p["versions"]["torch"]
+    return f"computed in {p['seconds']:.0f} s on {machine}, {day}, {commit}, torch {torch_version}"
 
 
 def _git(*command: str) -> str:
     """What git says of the repository; nothing without one, and nothing of one that lies around ours."""
     if not in_checkout():
         return ""
-    environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(repo_root().parent)}
+    root = repo_root()
+    around = {**os.environ, "GIT_CEILING_DIRECTORIES": str(root.parent)}
     try:
-        done = subprocess.run(
-            ["git", *command], cwd=repo_root(), env=environment, capture_output=True, text=True
-        )
+        done = subprocess.run(["git", *command], cwd=root, env=around, capture_output=True, text=True)
     except OSError:  # a downloaded archive on a machine without git: no reason to lose a long computation
         return ""
     return done.stdout.strip()
@@ -136,7 +124,6 @@ def _check_json(value, key: str) -> None:
         for i, entry in enumerate(value):
             _check_json(entry, f"{key}[{i}]")
     elif not isinstance(value, str | int | float | None) or value in (math.inf, -math.inf) or value != value:
-        raise AsyrpError(
-            f"The result's {key} is {value if isinstance(value, float) else type(value).__name__}; expected "
-            "finite numbers, texts, lists and dicts; a spread, for one, needs two images or more."
-        )
+        what = value if isinstance(value, float) else type(value).__name__
+        wanted = "finite numbers, texts, lists and dicts; a spread, for one, needs two images or more"
+        raise AsyrpError(f"The result's {key} is {what}; expected {wanted}.")

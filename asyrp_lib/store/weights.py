@@ -1,6 +1,7 @@
 """Weights on disk: safetensors with their configuration in the metadata, and strict, plainly worded loading.
 
-data/SHA256SUMS (for `sha256sum -c`) lists what is shipped; `read_weights` holds those files to it.
+data/SHA256SUMS lists what is shipped; `read_weights` holds those files to it.  To list a new file, in data/:
+`sha256sum {weights,directions}/synthfaces*/*.safetensors > SHA256SUMS`.
 """
 
 import hashlib
@@ -37,12 +38,7 @@ def module_digest(module: nn.Module) -> str:
 
 
 def save_weights(
-    path: str | os.PathLike,
-    state: dict[str, Tensor],
-    config: dict,
-    *,
-    dtype: torch.dtype | None = None,
-    mode: int = 0o666,
+    path: Path | str, state: dict[str, Tensor], config: dict, *, dtype: torch.dtype | None = None, mode=0o666
 ) -> None:
     """Write tensors and their configuration to one safetensors file, atomically; a listed file's sum follows.
 
@@ -51,8 +47,7 @@ def save_weights(
         config: entries that JSON can express; each becomes one entry of the file's metadata.
         mode: permissions, less the umask.
     Raises:
-        WeightsError: a tensor is not finite, in `dtype` if not before.
-        FileError: the file can't be written.
+        WeightsError: a tensor is not finite, in `dtype` if not before.  FileError: it can't be written.
     """
     tensors = {
         name: (t.to(dtype) if dtype and t.is_floating_point() else t).detach().cpu().contiguous()
@@ -75,8 +70,7 @@ def save_weights(
 def read_weights(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     """Read what `save_weights` wrote: (names and tensors on the CPU, configuration), floats as float32.
 
-    Raises:
-        WeightsError: the file is missing, damaged, no safetensors file, not finite, or not what was shipped.
+    Raises WeightsError if it is missing, damaged, no safetensors file, not finite, or not what was shipped.
     """
     state, config = read_tensors(path)
     state = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
@@ -88,58 +82,37 @@ def read_tensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     """`read_weights` with the types as they are stored, and whatever the numbers."""
     path = check.path(path, error=WeightsError)
     if not path.is_file():
-        raise WeightsError(
-            f"No weights at {path}; expected a safetensors file; check the path or make the file first."
-        )
+        raise WeightsError(f"No weights at {path}; expected a safetensors file; make it or check the path.")
     try:
         shipped = _sums().get(_name_in_data(path))
         if shipped and _sha256(path) not in shipped:
-            raise WeightsError(
-                f"{path} is not what was shipped; expected the sha256 that {_list()} has; restore it from "
-                "the repository, or make it again with this suite, which keeps that list."
-            )
+            wanted = f"expected the sha256 in {_list()}; restore it, or make it again, which keeps that list"
+            raise WeightsError(f"{path} is not what was shipped; {wanted}.")
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             config = {key: json.loads(value) for key, value in metadata.items() if key != "format"}
             return {name: file.get_tensor(name) for name in file.keys()}, config  # noqa: SIM118 (no dict)
-    except (
-        SafetensorError,
-        OSError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-    ) as error:  # also too deep, too large
-        raise WeightsError(
-            f"{path} is damaged or no safetensors file of this suite ({' '.join(str(error).split())[:200]}); "
-            "expected a complete file; fetch or make it again."
-        ) from error
-
-
-def record_shipped() -> Path:
-    """Write data/SHA256SUMS anew from the files of synthfaces as they are now."""
-    files = [*data_dir().glob("weights/synthfaces*/*.safetensors")]
-    files += data_dir().glob("directions/synthfaces*/*.safetensors")
-    with lock(_list(), wait=60):
-        _write_list({_name_in_data(file): [_sha256(file)] for file in files})
-    return _list()
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:200]  # also: too deep, too large
+        what = f"is damaged or no safetensors file of this suite ({why})"
+        raise WeightsError(f"{path} {what}; expected a complete file; fetch or make it again.") from error
 
 
 def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str | os.PathLike) -> None:
     """Load a state dict whose names and shapes must be exactly the module's.
 
-    Raises:
-        WeightsError: names the first missing, unexpected or misshapen tensor; the module stays as it was.
+    Raises WeightsError, which names the first that does not fit; the module then stays as it was.
     """
     want, have = ({n: tuple(t.shape) for n, t in s.items()} for s in (module.state_dict(), state))
     for name in want | have:
-        if want.get(name) == have.get(name):
-            continue
         if name not in have:
             fault = f" lacks the tensor {name!r}; expected weights of {type(module).__name__}"
         elif name not in want:
             fault = f" has a tensor {name!r} that {type(module).__name__} does not have"
-        else:
+        elif have[name] != want[name]:
             fault = f": tensor {name!r} has shape {have[name]}, expected {want[name]}"
+        else:
+            continue
         raise WeightsError(f"{source}{fault}; load a checkpoint of this architecture.")
     module.load_state_dict(state)
 
@@ -147,9 +120,8 @@ def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str | os.
 def _check_finite(state: dict[str, Tensor], source: str | os.PathLike) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor.reshape(-1)).all():
-            raise WeightsError(
-                f"The tensor {name!r} of {source} has NaN or infinity; expected finite numbers; make it anew."
-            )
+            wanted = "expected finite numbers; make it anew"
+            raise WeightsError(f"The tensor {name!r} of {source} has NaN or infinity; {wanted}.")
 
 
 def _list() -> Path:
@@ -172,10 +144,9 @@ def _sums() -> dict[str | None, list[str]]:
 
 
 def _write_list(sums: dict[str | None, list[str]]) -> None:
+    lines = [f"{sha256}  {name}\n" for name in sorted(filter(None, sums)) for sha256 in sums[name]]
     with atomic_write(_list()) as temporary:
-        temporary.write_text(
-            "".join(f"{s}  {name}\n" for name in sorted(filter(None, sums)) for s in sums[name])
-        )
+        temporary.write_text("".join(lines))
 
 
 def _sha256(path: Path) -> str:

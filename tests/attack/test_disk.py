@@ -10,7 +10,7 @@ import torch
 from toys import ToyClip, randn, tiny_model
 
 import asyrp_lib as al
-from asyrp_lib.runs.run import RunConfig, config_for, keep, train_run
+from asyrp_lib.runs.run import RunConfig, config_for, place_for, train_run
 from asyrp_lib.store import results
 from asyrp_lib.store.weights import save_weights
 
@@ -136,5 +136,5 @@ def test_a_file_that_is_there_is_kept(toy, tmp_path):
     out = tmp_path / "f.safetensors"
     out.write_text("mine")
     config = config_for(toy, "green", t_edit=500)
-    attack("disk", lambda: keep(toy, config, out))
+    attack("disk", lambda: place_for(toy, config, out))
     assert out.read_text() == "mine"

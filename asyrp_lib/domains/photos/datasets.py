@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ... import check
 from ...errors import AsyrpError, ImageError, OfflineError
-from ...store.images import check_span, crop_square, open_image, to_tensor
+from ...store.images import crop_square, open_image, to_tensor
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 #: What a split is called elsewhere, best first: several sets have a validation split and no test split.
@@ -72,7 +73,7 @@ class ImageFolder:
         Raises:
             ImageError: another name, or a list whose images are not there.
         """
-        check_span(split, 1, 0)
+        check.span(1, 0, split)
         for called in _CALLED[split]:
             if below := [name for name in self.names if called in name.split("/")[:-1]]:
                 return below
@@ -105,7 +106,7 @@ class ImageFolder:
         Raises:
             ImageError: the split is shorter, or one of them is no image; the message names it.
         """
-        n, first = check_span(split, n, first)
+        n, first = check.span(n, first, split)
         names = self.split(split)
         _check_length(first + n, len(names), split, self.path)
         with self._opened() as source:
@@ -171,7 +172,7 @@ class LsunImages:
         Raises:
             ImageError: no such split or database, it is shorter, or an entry is no image.
         """
-        n, first = check_span(split, n, first)
+        n, first = check.span(n, first, split)
         folder = self.path / f"{self.category}_{'val' if split == 'test' else split}_lmdb"
         if not (folder / "data.mdb").is_file():
             raise ImageError(
@@ -251,7 +252,7 @@ def image_source(
     """
 
     def images(split: str, n: int, first: int) -> Tensor:
-        check_span(split, n, first)
+        check.span(n, first, split)
         try:
             if not path.exists():
                 raise OfflineError(
