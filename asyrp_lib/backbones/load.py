@@ -26,20 +26,18 @@ def load_backbone(
     revision: str | None = None,
     **settings: Any,
 ) -> HSpaceUNet:
-    """A frozen diffusion network, ready for the engine.
-
+    """A frozen diffusion network on the CPU, ready for the engine; official files get the linear schedule,
+    the paper's.
     Args:
-        source: an official `.pt`, `.ckpt` or `.pth` file; a `.safetensors` file that `HSpaceUNet.save`
-            wrote; a folder in diffusers format; or a Hub id such as "google/ddpm-celebahq-256", if there is
-            no such path.
+        source: an official `.pt`, `.ckpt` or `.pth` file; a `.safetensors` file that `HSpaceUNet.save` wrote;
+            a folder in diffusers format; or, if there is no such path, a Hub id such as
+            "google/ddpm-celebahq-256".
         family, settings: of an official file, see `load_official_unet`.
         class_label: of a class-conditional network (ImageNet), see `HSpaceUNet`; None: bind one later.
         revision: of a Hub repository.
-    Returns:
-        The network on the CPU; one of an official file has the linear schedule, the paper's for all of them.
     Raises:
-        WeightsError: missing, damaged, of latents or of an unknown architecture, or a tensor missing, extra
-            or misshapen (named).
+        WeightsError: missing, damaged, of latents or of an unknown architecture, or a tensor that does not
+            fit (named).
         OfflineError: a Hub id that is neither cached nor reachable.
         AsyrpError: a class label that the network does not know.
     """
@@ -53,8 +51,7 @@ def load_backbone(
             f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a "
             "Hub id such as google/ddpm-celebahq-256; check the path."
         )
-    told = [*(["family"] if family else []), *settings]
-    if told:
+    if told := [*(["family"] if family else []), *settings]:
         raise WeightsError(
             f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official "
             "checkpoint files only; leave them out."
@@ -68,11 +65,8 @@ def load_backbone(
 def is_hub_id(source: str | os.PathLike) -> bool:
     """Whether something is written like "owner/name" and is neither a path nor a checkpoint file's name."""
     path = Path(source)
-    return bool(
-        not path.exists()
-        and path.suffix not in SUFFIXES
-        and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source))
-    )
+    named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source))
+    return named is not None and path.suffix not in SUFFIXES and not path.exists()
 
 
 def own_name(source: str | os.PathLike) -> str:

@@ -37,14 +37,12 @@ _NAMES = [
 @dataclass(frozen=True)
 class DDPMConfig:
     """Settings of an official network, named as in the original's configuration files.
-
     Attributes:
-        image_size: side of the pictures in pixels.
-        ch: base width.
-        ch_mult: width of each level from the finest, as a multiple of `ch`.
+        image_size: side of the images in pixels.
+        ch: base width; ch_mult: width of each level from the finest, as a multiple of it.
         num_res_blocks: residual blocks per level.
         attn_resolutions: sides in pixels at which the network attends.
-        in_channels, out_ch: channels of the pictures and of ε.
+        in_channels, out_ch: channels of the images and of ε.
         norm_num_groups: groups of every GroupNorm; 32 in every published file.
     """
 
@@ -59,19 +57,13 @@ class DDPMConfig:
 
 
 def load_ddpm_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet2DModel:
-    """A network of the DDPM family.
-
-    Args:
-        state: official state dict.
-        config: fields of `DDPMConfig`.
-    Raises:
-        WeightsError: a missing, extra or misshapen tensor, by its official name; an unknown setting.
-    Source: Ho et al. 2020, appendix B.
+    """A network of the DDPM family from an official state dict and fields of `DDPMConfig`. (Ho et al. 2020,
+    appendix B)
+    Raises WeightsError: a missing, extra or misshapen tensor, by its official name; an unknown setting.
     """
     levels = len(read_config(DDPMConfig, config).ch_mult)
-    return fill(
-        ddpm_arguments(config), state, lambda name: ddpm_name(name, levels), lambda name, tensor: tensor
-    )
+    official = lambda name: ddpm_name(name, levels)
+    return fill(ddpm_arguments(config), state, official, take=lambda name, tensor: tensor)
 
 
 def ddpm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,8 +83,8 @@ def ddpm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
         norm_eps=1e-6,
         flip_sin_to_cos=False,
         freq_shift=1,
-        downsample_padding=0,
-    )  # the original pads right and bottom only
+        downsample_padding=0,  # the original pads right and bottom only
+    )
     if c.ch_mult[0] != 1:  # time and the first convolution keep the base width
         arguments.update(time_embedding_dim=4 * c.ch, sinusoid_channels=c.ch, entry_channels=c.ch)
     return arguments

@@ -27,20 +27,15 @@ FAMILIES = {
 
 
 def load_official_unet(path: str | os.PathLike, family: str | None = None, **settings: Any) -> UNet2DModel:
-    """The network of an official `.pt`, `.ckpt` or `.pth` file.
-
+    """The network of an official `.pt`, `.ckpt` or `.pth` file, float32, on the CPU; nothing in the file is
+    executed.
     Args:
-        path: a state dict as the authors published it; nothing in it is executed.
         family: "ddpm" (SDEdit's CelebA-HQ, LSUN church and bedroom) or "openai" (iDDPM, P2, ADM); None finds
             it.
         settings: fields of `DDPMConfig` or `OpenAIConfig`; they win over what the weights show.  The paper's
-            files need none.  Others must tell image_size, and in OpenAI's family num_head_channels or
-            num_heads.
-    Returns:
-        The network, float32, on the CPU.
-    Raises:
-        WeightsError: missing, damaged, no state dict of a known family, a tensor missing, extra or misshapen
-            (named), or a setting that only the caller can know.
+            files need none; others image_size, and in OpenAI's family num_head_channels or num_heads.
+    Raises WeightsError: missing, damaged, no state dict of a known family, a tensor that does not fit
+    (named), or a setting that only the caller can know.
     """
     return convert_state(official_state(path), family, **settings)
 
@@ -60,17 +55,13 @@ def convert_state(state: Mapping[str, Tensor], family: str | None = None, **sett
     try:
         return convert(state, infer(state, settings))
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # of settings of another kind
-        raise WeightsError(
-            f"The settings and the {family} checkpoint make no network ({error}); expected those of its "
-            "authors; check both."
-        ) from error
+        text = f"The settings and the {family} checkpoint make no network ({error}); "
+        raise WeightsError(text + "expected those of its authors; check both.") from error
 
 
 def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
     """The state dict in an official file.
-
-    Raises:
-        WeightsError: missing, damaged, or something other than names and tensors.
+    Raises WeightsError: missing, damaged, or something other than names and tensors.
     """
     if not Path(path).is_file():
         raise WeightsError(
@@ -83,16 +74,9 @@ def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
             f"{path} is damaged or no file of tensors ({type(error).__name__}); expected an official "
             "checkpoint; fetch it again."
         ) from error
-    if (
-        not isinstance(state, Mapping)
-        or not state
-        or not all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in state.items())
-    ):
-        inside = (
-            ", ".join(str(key) for key in list(state)[:3])
-            if isinstance(state, Mapping)
-            else type(state).__name__
-        )
+    named = state.items() if isinstance(state, Mapping) else ()
+    if not named or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in named):
+        inside = ", ".join(str(key) for key, _ in list(named)[:3]) or type(state).__name__
         raise WeightsError(
             f"{path} holds more or less than one state dict ({inside}); expected names and tensors only; "
             "save the network's own state dict with torch.save."
