@@ -42,7 +42,6 @@ UPWARD = {
 LONGER = {
     "method/process.py": 460,
     "cli.py": 400,
-    "domains/synthfaces/render.py": 480,
 }
 
 

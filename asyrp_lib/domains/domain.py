@@ -62,26 +62,22 @@ class _Part:
 @dataclass(repr=False)
 class Domain:
     """A frozen diffusion U-Net with its images, its judge, its measuring networks and its edits.
-
-    Attributes:
-        name: of the domain.
+    Attributes (those with a * may be a `Later`):
         unet: the frozen U-Net, cut at its bottleneck.
         image_source: (split, n, first) -> (n, 3, R, R) in [-1, 1].
-        clip: the judge of the directional loss (may be a `Later`, as all with a *).
-        edits: name -> Edit; those that were trained in `directions` join them.
+        clip: * the judge of the directional loss.
+        edits: name -> Edit; those that were trained in `directions`, the folder of the f_t, join them.
         distance: * perceptual distance behind t_edit and t_boost.
-        directions: folder of the trained f_t.
         t_boost: * quality boosting below this time.
         curve: * table of the perceptual distances along inversion behind t_edit: t, x_t, P_t.
         codec: between images and what the U-Net sees.
         delta_config: kind of f_t that is trained here, see `deltas.build_delta`.
         training: settings of its training; train_images: how many images it takes.
         oracle: * reads factors from images, where the truth is known.
-        segmenter: * (B, 3, R, R) -> class numbers (B, R, R), where there is one.
-        classes: names of the segmenter's classes.
+        segmenter: * (B, 3, R, R) -> class numbers (B, R, R), where there is one; classes: their names.
         factor_source: (split, n, first) -> table of true factors, where they are known.
-        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same images, where
-            known.
+        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same images, or
+            None.
         official: name of an edit -> its published f_t, or None.
         crops_photos: whether own images of another size are cropped and resized without asking.
     """
@@ -123,15 +119,12 @@ class Domain:
         return self.image_source(split, *check.span(n, first)).to(self.unet.device)
 
     def photo(self, path: str | os.PathLike, *, resize: bool | None = None, align: bool = False) -> Tensor:
-        """One's own image as the model expects it, (1, 3, R, R) in [-1, 1].
-
+        """One's own image file as the model expects it, (1, 3, R, R) in [-1, 1].
         Args:
-            path: a file that Pillow can read.
             resize: centre-crop and resize an image of another size; None: as `crops_photos` says.
             align: find the face and crop around it as CelebA-HQ did; wants the optional packages of `align`.
-        Raises:
-            ImageError: no image, of another size while `resize` is off, or no face in it.
-            AsyrpError: the packages for `align` are not installed.
+        Raises ImageError: no image, of another size while `resize` is off, or no face in it; AsyrpError: the
+        packages for `align` are not installed.
         """
         if align:
             from .photos.align import align_face
@@ -149,10 +142,7 @@ class Domain:
 
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
         """The same images as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's
-        device.
-
-        Raises:
-            DomainError: the domain cannot draw them.
+        device; DomainError: the domain cannot draw them.
         """
         if self.target_source is None:
             raise DomainError(
@@ -162,11 +152,7 @@ class Domain:
         return self.target_source(edit, split, *check.span(n, first)).to(self.unet.device)
 
     def factors(self, split: str = "test", n: int = 8, *, first: int = 0) -> pd.DataFrame:
-        """The true factors of the same images.
-
-        Raises:
-            DomainError: the domain's truth is not known.
-        """
+        """The true factors of the same images; DomainError: the domain's truth is not known."""
         if self.factor_source is None:
             raise DomainError(
                 f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
@@ -183,13 +169,10 @@ class Domain:
         return self.edits[name]
 
     def delta(self, name: str) -> Delta:
-        """The f_t of an edit: the one trained here if there is one, else the published one, on the domain's
-        device.
-
-        Raises:
-            UnknownNameError: no such edit.
-            OfflineError: the published one is not fetched yet.
-            WeightsError: there is none, it is damaged, or it is not the published one.
+        """The f_t of an edit on the domain's device: the one trained here if there is one, else the published
+        one.
+        Raises UnknownNameError: no such edit; OfflineError: the published one is not fetched yet;
+        WeightsError: there is none, it is damaged, or it is not the published one.
         """
         if self.direction_file(name).exists():  # also of an edit that is in no table
             return load_delta(self.direction_file(name)).to(self.unet.device)
@@ -203,21 +186,14 @@ class Domain:
         return delta.to(self.unet.device)
 
     def trained(self, names: Iterable[str]) -> dict[str, Delta]:
-        """The f_t of all these edits: name -> f_t; raises where one is unknown, missing or damaged, see
-        `delta`."""
+        """name -> f_t of all these edits; raises where one is unknown, missing or damaged, see `delta`."""
         return {name: self.delta(name) for name in names}
 
     def trained_like(self, wished: Sequence[str]) -> dict[str, Delta]:
-        """As many f_t as wished, in any domain: those wished, and for those that it lacks the next of its
-        table.
-
-        Args:
-            wished: names of edits; a church does not smile, but it can turn gothic.  In-domain edits come
-                first.
-        Returns:
-            name -> f_t, fewer if the domain has no more.  A damaged file raises: it is not the same as none.
-        Raises:
-            DomainError: the domain has none at all; names the command that trains one.
+        """As many f_t as wished, name -> f_t: those wished, and for those that the domain lacks the next of
+        its table (a church does not smile, but it can turn gothic), in-domain edits first; fewer if it has no
+        more.
+        Raises DomainError: it has none at all.  A damaged file raises, too: it is not the same as none.
         """
         table = sorted(self.edits, key=lambda name: not self.edits[name].in_domain)
         deltas: dict[str, Delta] = {}
@@ -249,10 +225,8 @@ class Domain:
 
 def edits_trained_in(folder: Path) -> dict[str, Edit]:
     """The edits whose f_t lie in a folder, by the texts that training wrote into their files.
-
-    A file without texts is passed over, and one under another name than its edit's: "smiling from noise" is
-    no edit of
-    its own.  A damaged one is passed over, too: it is named when it is asked for.
+    Passed over are a file without texts, one under another name than its edit's ("smiling from noise" is no
+    edit of its own), and a damaged one: it is named when it is asked for.
     """
     edits = {}
     for file in sorted(Path(folder).glob("*.safetensors")):
@@ -266,10 +240,9 @@ def edits_trained_in(folder: Path) -> dict[str, Edit]:
 
 
 def t_edit_of(domain: Domain, edit: Edit) -> int:
-    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the texts'
+    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and its texts'
     cosine.
-
-    Source: Asyrp Sec. 4: smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
+    Asyrp Sec. 4: the smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
     """
     if edit.t_edit is not None:
         return edit.t_edit

@@ -11,10 +11,8 @@ from ..check import Name, Real64, Text, Whole
 @check.settings
 class Edit:
     """One row of a domain's table of edits.
-
     Attributes:
-        name: how the edit is called; a file's name, too.
-        source, target: the two texts of the directional loss.
+        name: how the edit is called, its file, too; source, target: the two texts of the directional loss.
         in_domain: False if the frozen model never saw the target.
         factor: the factor that tells whether it worked, None where there is no oracle.
         sign: +1 if the factor should rise, −1 if it should fall.

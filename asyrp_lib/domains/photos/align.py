@@ -18,10 +18,7 @@ _SEARCH_SIDE = 1200
 
 def align_face(path: str | os.PathLike, resolution: int) -> Image.Image:
     """The largest face of an image file, upright and cropped as in CelebA-HQ, RGB, R x R.
-
-    Raises:
-        AsyrpError: the optional packages are not installed.
-        ImageError: no image, or no face in it.
+    Raises AsyrpError: the optional packages are not installed; ImageError: no image, or no face in it.
     """
     image = open_image(path, str(path))
     eyes, mouth = find_face(image, str(path))
@@ -30,16 +27,10 @@ def align_face(path: str | os.PathLike, resolution: int) -> Image.Image:
 
 
 def find_face(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where eyes and mouth of the largest face are.
-
-    Args:
-        image: an RGB image.
-        name: what to call it in an error.
-    Returns:
-        (eyes (2, 2), corners of the mouth (2, 2)) in pixels, left and right in the image, each as (x, y).
-    Raises:
-        AsyrpError: the optional packages are not installed.
-        ImageError: no face.
+    """Eyes (2, 2) and corners of the mouth (2, 2) of the largest face of an RGB image, called `name` in
+    errors.
+    They are in pixels, left and right in the image, each as (x, y).
+    Raises AsyrpError: the optional packages are not installed; ImageError: no face.
     """
     try:
         import dlib  # pyright: ignore[reportMissingImports]
@@ -69,15 +60,9 @@ def find_face(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def crop_face(image: Image.Image, eyes: np.ndarray, mouth: np.ndarray, resolution: int) -> Image.Image:
-    """The oriented square that CelebA-HQ cuts around a face; what lies outside the image repeats its edge.
-
-    Args:
-        image: an RGB image.
-        eyes, mouth: see `find_face`.
-        resolution: side R of the result.
-    Returns:
-        An RGB image of R x R.
-    Source: Karras et al. 2018 (arXiv 1710.10196), appendix C.
+    """The oriented square that CelebA-HQ cuts around a face, RGB, R x R; outside the image its edge is
+    repeated.
+    `eyes` and `mouth` as `find_face` answers them. (Karras et al. 2018, arXiv 1710.10196, appendix C)
     """
     centre, x, side = _square(eyes, mouth)
     y = np.array([-x[1], x[0]])

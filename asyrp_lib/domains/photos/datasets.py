@@ -28,13 +28,10 @@ _LARGEST = 200_000_000
 
 class ImageFolder:
     """The images of a folder (sub-folders included) or of one zip, in natural order of their paths.
-
     Args:
-        path: the folder or the zip.
         only: part of the path below `path` that an image must contain.
         held_out: see `split`.
-    Raises:
-        ImageError: no folder or readable zip, or no image in it.
+    Raises ImageError: no folder or readable zip, or no image in it.
     """
 
     def __init__(self, path: Path, *, only: str = "", held_out: int = 500):
@@ -64,13 +61,10 @@ class ImageFolder:
 
     def split(self, split: str) -> list[str]:
         """The names of the split "train" or "test".
-
-        Parts of the paths called train, test or val decide; else an attribute list of the original beside
-        the images (`train_attr_list.txt`, `val_…`, `test_…`: a file name first in each line), in its order;
-        else the last `held_out` images are for the test, or the last fifth if that left less for training.
-
-        Raises:
-            ImageError: another name, or a list whose images are not there.
+        Parts of the paths called train, test or val decide; else an attribute list of the original beside the
+        images (`train_attr_list.txt`, `val_…`, `test_…`: a file name first in each line), in its order; else
+        the last `held_out` images are for the test, or the last fifth if that left less for training.
+        Raises ImageError: another name, or a list whose images are not there.
         """
         check_span(split, 1, 0)
         for called in _CALLED[split]:
@@ -101,9 +95,7 @@ class ImageFolder:
 
     def read(self, split: str, n: int, first: int, resolution: int) -> Tensor:
         """Images `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1].
-
-        Raises:
-            ImageError: the split is shorter, or one of them is no image; the message names it.
+        Raises ImageError: the split is shorter, or one of them is no image (named).
         """
         n, first = check_span(split, n, first)
         names = self.split(split)
@@ -146,13 +138,9 @@ class ImageFolder:
 
 
 class LsunImages:
-    """LSUN's databases, `<category>_train_lmdb` and `<category>_val_lmdb`, in the order of their keys.
-
-    Args:
-        path: the folder that holds the two.
-        category: e.g. church_outdoor.
-    Raises:
-        AsyrpError: the optional package lmdb is not installed.
+    """LSUN's databases `<category>_train_lmdb` and `<category>_val_lmdb` in a folder, in the order of their
+    keys.
+    Raises AsyrpError: the optional package lmdb is not installed.
     """
 
     def __init__(self, path: Path, category: str):
@@ -167,9 +155,7 @@ class LsunImages:
 
     def read(self, split: str, n: int, first: int, resolution: int) -> Tensor:
         """Images `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1]; the test split is LSUN's val.
-
-        Raises:
-            ImageError: no such split or database, it is shorter, or an entry is no image.
+        Raises ImageError: no such split or database, it is shorter, or an entry is no image.
         """
         n, first = check_span(split, n, first)
         folder = self.path / f"{self.category}_{'val' if split == 'test' else split}_lmdb"
@@ -208,9 +194,7 @@ class LsunImages:
 @cache
 def open_images(path: Path, only: str = "", held_out: int = 500) -> ImageFolder | LsunImages:
     """The images at a path, listed once: a zip, a folder (or the one zip in it), or LSUN's databases.
-
-    Raises:
-        ImageError: there is nothing of the kind.
+    Raises ImageError: there is nothing of the kind.
     """
     if path.is_dir():
         categories = sorted(
@@ -238,16 +222,9 @@ def image_source(
     path: Path, resolution: int, *, only: str = "", held_out: int = 500, cure: str = ""
 ) -> Callable[[str, int, int], Tensor]:
     """A Domain's `image_source` that looks for its images when the first are asked for.
-
     Args:
         path, only, held_out: see `open_images` and `ImageFolder`.
-        resolution: R.
         cure: what to do if there is nothing at `path`.
-    Returns:
-        (split, n, first) -> (n, 3, R, R) in [-1, 1].
-    Raises:
-        OfflineError: when images are asked for and nothing is at `path`.
-        ImageError: then, too: an impossible split or span, or unreadable images.
     """
 
     def images(split: str, n: int, first: int) -> Tensor:

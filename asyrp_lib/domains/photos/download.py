@@ -25,10 +25,8 @@ _STRONG = r'"[!#-~]*"'
 
 def download(file: Remote, path: Path, progress: bool) -> Path:
     """Bring `<path>.part` to its full length, from where it is, and answer its path.
-
-    Raises:
-        OfflineError: out of reach, cut off too often, or nothing would tell the whole from a part.
-        OSError: the disk refuses.
+    Raises OfflineError: out of reach, cut off too often, or nothing would tell the whole from a part;
+    OSError: the disk refuses.
     """
     part, tag = (path.with_name(path.name + ending) for ending in (".part", ".part.etag"))
     trouble = "the connection closed early"
@@ -131,10 +129,8 @@ def _block(response: http.client.HTTPResponse) -> bytes:
 
 
 def _extent(file: Remote, response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Where the answer begins in the file, and its length (None: marked by its end, or proved by its hash).
-
-    Raises:
-        OfflineError: nothing would tell a whole file from one that was cut off.
+    """Where the answer begins in the file, and its length (None: marked by its end, or proved by its hash);
+    OfflineError: nothing would tell a whole file from one that was cut off.
     """
     length = response.headers.get("Content-Length")
     if length is not None and not re.fullmatch(r"\d{1,15}", length.strip()):

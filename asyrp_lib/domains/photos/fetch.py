@@ -27,13 +27,10 @@ _WAIT = 3600
 
 def fetch(name: str, *, progress: bool = True) -> Iterator[str]:
     """Get the files of a domain (network and official f_t), or of "lpips"; what is there is only verified.
-
-    Yields:
-        A line per file, as soon as it is done with: what was done; "by hand …" asks for a browser.
+    Yields a line per file, as soon as it is done with: what was done; "by hand …" asks for a browser.
     Raises:
         UnknownNameError: no such domain.
-        OfflineError: no network, HF_HUB_OFFLINE, or a download that was cut off; what came is kept and
-            resumed.
+        OfflineError: no network, HF_HUB_OFFLINE, or cut off; what came is kept and resumed.
         WeightsError: a file is not the one that was published or recorded.
         AsyrpError: the folder cannot be read or written.
     """
@@ -84,11 +81,8 @@ def _bring(file: Remote, path: Path, progress: bool) -> None:
 
 def verify(file: Remote, folder: Path, domain: str) -> Path:
     """The path of a file that is there and is the published or the recorded one; a new one is recorded.
-
-    Raises:
-        OfflineError: it is not there; the sentence ends with the command that gets it.
-        WeightsError: it is another file than the published or the recorded one.
-        AsyrpError: it cannot be read.
+    Raises OfflineError: it is not there (says the command that gets it); WeightsError: it is another file;
+    AsyrpError: it cannot be read.
     """
     path = folder / file.name
     with _usable(folder):

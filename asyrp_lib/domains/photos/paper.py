@@ -1,5 +1,4 @@
-"""The paper's own domains, and any folder in diffusers format, as Domains: each part is loaded when it is
-first used."""
+"""The paper's own domains, and any folder in diffusers format: each part is loaded when it is first used."""
 
 from pathlib import Path
 
@@ -29,18 +28,11 @@ PAPER_IMAGES = 1000
 
 
 def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, directions: Path) -> Domain:
-    """A Domain around a frozen U-Net of others, so that editing one's own photo needs nothing but the U-Net
-    and an f_t.
-
-    CLIP, the perceptual distance and the curve are looked for when they are first asked for, and say then
-    what is missing.
-
+    """A Domain around a frozen U-Net of others; editing one's own photo needs nothing but the U-Net and an
+    f_t.
+    CLIP, the perceptual distance and the curve say what is missing when they are first asked for.
     Args:
-        entry: its row.
-        unet: the frozen U-Net, on its device.
-        weights: the folder of its files.
-        pictures: the folder or zip of its images.
-        directions: the folder of the f_t trained here.
+        weights: the folder of its files; pictures: the folder or zip of its images; directions: of its f_t.
     """
     cure = (
         f"where to get them says: python -m asyrp_lib fetch {entry.name}"
@@ -97,11 +89,8 @@ def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, di
 
 def load_paper_domain(name: str, device: torch.device) -> Domain:
     """One of the paper's domains, from its fetched files.
-
-    Raises:
-        UnknownNameError: no such domain.
-        OfflineError: the network is not here; the sentence ends with the command that gets it.
-        WeightsError: a file is damaged, or not the one that was published or recorded.
+    Raises UnknownNameError: no such domain; OfflineError: the network is not here (says the command that gets
+    it); WeightsError: a file is damaged, or not the one that was published or recorded.
     """
     entry = row(name)
     weights = weights_dir(name)
@@ -121,15 +110,10 @@ def load_paper_domain(name: str, device: torch.device) -> Domain:
 
 def load_own(source: str, device: torch.device) -> Domain:
     """Any U-Net in diffusers format as a domain: a folder, or a Hub id such as google/ddpm-celebahq-256.
-
-    A folder's pictures are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where
-    a domain's do.
-    It knows the edits that were trained on it (train wink --source face --target "winking face").  It is
-    called own_<last name>_<digits>, so that two folders of one name are told apart.
-
-    Raises:
-        WeightsError: there is no U-Net.
-        OfflineError: a Hub id that is neither cached nor reachable.
+    A folder's images are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where a
+    domain's do.  It knows the edits that were trained on it (train wink --source face --target "winking
+    face"), and is called own_<last name>_<digits>, so that two folders of one name are told apart.
+    Raises WeightsError: there is no U-Net; OfflineError: a Hub id that is neither cached nor reachable.
     """
     unet = load_backbone(source)
     folder, name = Path(source), own_name(source)

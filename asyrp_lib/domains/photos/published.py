@@ -135,14 +135,11 @@ _FIRST_T = {
 
 
 def published_curve(name: str) -> pd.DataFrame:
-    """The published perceptual curve of a data set, thinned to where it matters.
-
-    Args:
-        name: celeba, afhq, church, bedroom or metface.
-    Returns:
-        DataFrame (601 rows): t and P_t, the mean LPIPS between x_0 and P_t, for cosines from 0.400 to 1.000.
-        For a cosine of two decimals `t_edit_from_curve` answers what the full curve gives; between them a
-        straight line, rounded up; below 0.40 as for 0.40.
+    """The published perceptual curve of celeba, afhq, church, bedroom or metface, thinned to where it
+    matters.
+    Returns a DataFrame of 601 rows: t and P_t, the mean LPIPS between x_0 and P_t, for cosines from 0.400 to
+    1.000.  For a cosine of two decimals `t_edit_from_curve` answers what the full curve gives; between them a
+    straight line, rounded up; below 0.40 as for 0.40.
     Source: Asyrp appendix; LPIPS with AlexNet over 100 training images along a 1000-step inversion.
     """
     cosines = [k / 1000 for k in range(400, 1001)]

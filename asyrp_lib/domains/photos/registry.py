@@ -20,11 +20,9 @@ from . import published
 @dataclass(frozen=True)
 class Remote:
     """One file that somebody else publishes.
-
     Attributes:
         name: of the file here, in the folder of its domain.
-        url: a plain public link; empty if a browser is needed.
-        pages: where a browser finds it, best first.
+        url: a plain public link; empty if a browser is needed; pages: where that finds it, best first.
         sha256: of the file, or the beginning of it that is known; empty: recorded at the first arrival.
         megabytes: about how large it is; a file of less than half of that is refused.
         picks: what to choose on the page, where the page shows more than this file.
@@ -41,11 +39,9 @@ class Remote:
 @dataclass(frozen=True)
 class PictureSet:
     """A set of images: where it is had, its licence, and how its splits are told apart.
-
     Attributes:
         name: its folder under `datasets_dir()`.
-        licence: of the images.
-        files: what to fetch.
+        licence: of the images; files: what to fetch.
         only: part of an image's path that it must contain, e.g. "dog" in a set of all animals.
         held_out: the last so many images are the test split, where neither folders nor lists say it.
     """
@@ -60,18 +56,11 @@ class PictureSet:
 @dataclass(frozen=True)
 class Row:
     """One domain of the paper.
-
     Attributes:
-        name: of the domain.
-        title: what its images show, and by which network.
-        paper: who trained the network.
-        licence: of the network's weights.
-        network: its file, or files of one folder in diffusers format.
-        family: "ddpm", "openai" (iDDPM, P2, ADM) or "diffusers".
-        config: of the family's converter, see `convert`.
-        parameters: number of the network's weights.
+        title: what its images show, and by which network; paper: who trained it; licence: of its weights.
+        network: its file, or files of one folder in diffusers format; parameters: number of its weights.
+        family: "ddpm", "openai" (iDDPM, P2, ADM) or "diffusers"; config: of its converter, see `convert`.
         pictures: its set of images.
-        edits: name -> Edit.
         directions: name of an edit -> official f_t.
         curve: name of the published perceptual curve, "" if there is none.
         t_boost: where quality boosting starts by that curve.

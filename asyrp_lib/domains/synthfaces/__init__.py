@@ -17,10 +17,10 @@ from ...store.results import load_result, result_file
 from ...store.weights import read_weights
 from ..codec import Codec
 from ..domain import Domain, Later
+from .canvas import CLASSES
 from .edits import EDITS, UNSEEN
 from .faces import Faces, from_bytes, render_split, split_factors
 from .networks import load_oracle, load_segmenter
-from .render import CLASSES
 from .styles import STYLES
 
 #: Files of the shipped networks under `data/weights/synthfaces/`.
@@ -34,9 +34,7 @@ def weights_file(network: str) -> Path:
 
 def load_synthfaces(device: torch.device) -> Domain:
     """The embedded domain; its judges are loaded when they are first asked for.
-
-    Raises:
-        WeightsError: a shipped file is missing or damaged.
+    Raises WeightsError: a shipped file is missing or damaged.
     """
     file = weights_file("ddpm")
     unet, card = HSpaceUNet.from_pretrained(file).to(device).to_precision(), read_weights(file)[1]["card"]

@@ -12,9 +12,10 @@ from torch import Tensor
 from ...errors import UnknownNameError
 from ...progress import tqdm
 from ...store.files import atomic_write
-from . import factors as _factors, render as _render
+from . import canvas, factors as _factors, parts, render as _render
+from .canvas import LOOKS
 from .factors import SPLITS, sample_factors
-from .render import LOOKS, render
+from .render import render
 
 #: Faces drawn at once: few enough for the processor's cache, which makes them come three times as fast as 64
 #: do.
@@ -39,18 +40,12 @@ def render_split(
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> Faces:
-    """Render `n` faces of a split; face i is the same whatever `first` and `n` are.
-
+    """Render faces `first` … `first + n − 1` of a split; each is the same whatever `first` and `n` are.
     Args:
-        split: one of `SPLITS`.
-        n: number of faces.
-        resolution: side in pixels.
-        first: number of the first one.
+        split: one of `SPLITS`; UnknownNameError for another.
         edition: of the world, one of `LOOKS`.
-        device: where to render and keep the pictures.
+        device: where to render and keep the images.
         progress: show a progress bar when more than a thousand faces are drawn.
-    Raises:
-        UnknownNameError: no such split.
     """
     factors = split_factors(split, n, first)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8, device=device)
@@ -77,11 +72,9 @@ def kept_images(
 ) -> Tensor:
     """The images of `render_split`, drawn once and kept in `folder` under the digest of the code that drew
     them.
-
-    Returns:
-        (n, 3, R, R) uint8: mapped from the disk, so that only what is looked at takes memory.
+    (n, 3, R, R) uint8, mapped from the disk, so that only what is looked at takes memory.
     """
-    code = b"".join(Path(module.__file__).read_bytes() for module in (_factors, _render))
+    code = b"".join(Path(module.__file__).read_bytes() for module in (_factors, canvas, parts, _render))
     digest = hashlib.sha256(code + repr(LOOKS[edition]).encode()).hexdigest()[:12]
     file = Path(folder) / f"{split}_{n}x{resolution}_{digest}.npy"
     if not file.exists():
@@ -93,10 +86,10 @@ def kept_images(
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Pictures in [-1, 1] as uint8 0 … 255, rounded, any shape."""
+    """Images in [-1, 1] as uint8 0 … 255, rounded, any shape."""
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def from_bytes(images: Tensor) -> Tensor:
-    """uint8 pictures 0 … 255 as float32 in [-1, 1], any shape."""
+    """uint8 images 0 … 255 as float32 in [-1, 1], any shape."""
     return images.float() / 127.5 - 1
