@@ -134,9 +134,8 @@ class Domain:
 
     def edit_photo(self, path: str | os.PathLike, edits, **settings) -> Tensor:
         """Deprecated: use `asyrp_lib.edit_photo(domain, path, edits)`."""
-        warnings.warn(
-            "domain.edit_photo is now asyrp_lib.edit_photo(domain, ...)", DeprecationWarning, stacklevel=2
-        )
+        text = "domain.edit_photo is now asyrp_lib.edit_photo(domain, ...)"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
         api = import_module("asyrp_lib.api")  # by name: the house has no arrow upwards
         return api.edit_photo(self, path, edits, **settings)
 
@@ -145,19 +144,15 @@ class Domain:
         device; DomainError: the domain cannot draw them.
         """
         if self.target_source is None:
-            raise DomainError(
-                f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text "
-                "means; use synthfaces."
-            )
+            text = f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text "
+            raise DomainError(text + "means; use synthfaces.")
         return self.target_source(edit, split, *check.span(n, first)).to(self.unet.device)
 
     def factors(self, split: str = "test", n: int = 8, *, first: int = 0) -> pd.DataFrame:
         """The true factors of the same images; DomainError: the domain's truth is not known."""
         if self.factor_source is None:
-            raise DomainError(
-                f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
-                "use synthfaces."
-            )
+            text = f"The domain {self.name!r} has no table of factors; only rendered domains know their "
+            raise DomainError(text + "truth; use synthfaces.")
         return self.factor_source(split, *check.span(n, first))
 
     def edit_named(self, name: str) -> Edit:
@@ -200,16 +195,13 @@ class Domain:
         for name in dict.fromkeys([*wished, *table]):
             if len(deltas) == len(wished):
                 break
-            if name in self.edits and self.direction_file(name).exists():
+            here = name in self.edits and self.direction_file(name).exists()
+            with suppress(*(() if here else (UnknownNameError, WeightsError, OfflineError))):
                 deltas[name] = self.delta(name)
-            else:
-                with suppress(UnknownNameError, WeightsError, OfflineError):
-                    deltas[name] = self.delta(name)
         if not deltas:
-            raise DomainError(
-                f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected "
-                f"at least one; train it: python -m asyrp_lib train <edit> --domain {self.name}"
-            )
+            text = f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected "
+            text += "at least one; train it: python -m asyrp_lib train <edit> --domain "
+            raise DomainError(text + self.name)
         return deltas
 
     def direction_file(self, name: str) -> Path:
@@ -232,10 +224,9 @@ def edits_trained_in(folder: Path) -> dict[str, Edit]:
     for file in sorted(Path(folder).glob("*.safetensors")):
         with suppress(WeightsError, UnknownNameError, TypeError, KeyError, AttributeError):
             card, about = (read_weights(file)[1][key] for key in ("card", "about"))
-            if file.stem == about["name"].replace(" ", "_"):
-                edits[about["name"]] = Edit(
-                    about["name"], card["source"], card["target"], t_edit=about["t_edit"]
-                )
+            name, texts = about["name"], (card["source"], card["target"])
+            if file.stem == name.replace(" ", "_"):
+                edits[name] = Edit(name, *texts, t_edit=about["t_edit"])
     return edits
 
 

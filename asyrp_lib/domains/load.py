@@ -32,7 +32,5 @@ def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domai
         return DOMAINS[name](pick_device(device))
     if Path(name).is_dir() or is_hub_id(name):
         return load_own(name, pick_device(device))
-    raise UnknownNameError(
-        f"Unknown domain {name!r}; known are {', '.join(DOMAINS)}, and any folder or Hub id in diffusers "
-        "format."
-    )
+    known = f"{', '.join(DOMAINS)}, and any folder or Hub id in diffusers format"
+    raise UnknownNameError(f"Unknown domain {name!r}; known are {known}.")

@@ -19,6 +19,7 @@ from .registry import Remote
 ATTEMPTS = 5
 _BLOCK = 1 << 20
 _TIMEOUT = 60
+_FAILURES = (OSError, http.client.HTTPException, ValueError)  # URLError is an OSError
 #: What may stand for a file's content when a half is resumed (RFC 9110, 8.8.1): weak ETags may not.
 _STRONG = r'"[!#-~]*"'
 
@@ -49,9 +50,8 @@ def download(file: Remote, path: Path, progress: bool) -> Path:
     elif part.exists():
         part.unlink()
         kept = "nothing was kept, since the server does not say which version of the file it sends"
-    also = (
-        f", or get it with a browser from {' or '.join(file.pages)} into {path.parent}" if file.pages else ""
-    )
+    pages = " or ".join(file.pages)
+    also = f", or get it with a browser from {pages} into {path.parent}" if pages else ""
     raise OfflineError(
         f"{file.name} could not be fetched from {file.url} ({trouble}); {kept}; run again with a "
         f"network{also}."
@@ -72,11 +72,8 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
     """One request, from the end of `part` on; whether the file is whole after it."""
     etag = _resumable(file, tag)
     here = part.stat().st_size if part.exists() and etag is not None else 0
-    headers = {"User-Agent": "asyrp-lib"}
-    if here:
-        headers["Range"] = f"bytes={here}-"
-        if etag:
-            headers["If-Range"] = etag
+    headers = {"User-Agent": "asyrp-lib"} | ({"Range": f"bytes={here}-"} if here else {})
+    headers |= {"If-Range": etag} if here and etag else {}
     try:
         response = urllib.request.urlopen(urllib.request.Request(file.url, headers=headers), timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -87,7 +84,7 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
             return True
         part.unlink()
         return False
-    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
+    except _FAILURES as error:
         raise _Trouble(getattr(error, "reason", None) or error or type(error).__name__) from error
     with response:
         start, total = _extent(file, response)
@@ -98,18 +95,9 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
         if not start:
             part.unlink(missing_ok=True)  # before its tag: a kill must not leave an old half with a new tag
             tag.write_text(present, encoding="latin-1")
-        with (
-            open(part, "ab" if start else "wb") as out,
-            tqdm(
-                total=total,
-                initial=start,
-                desc=file.name,
-                unit="B",
-                unit_scale=True,
-                file=sys.stderr,
-                disable=not progress,
-            ) as bar,
-        ):
+        how = {"unit": "B", "unit_scale": True, "file": sys.stderr, "disable": not progress}
+        bar = tqdm(total=total, initial=start, desc=file.name, **how)
+        with bar, open(part, "ab" if start else "wb") as out:
             while block := _block(response):
                 out.write(block)
                 bar.update(len(block))
@@ -124,7 +112,7 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
 def _block(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read(_BLOCK)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except _FAILURES as error:
         raise _Trouble(error or type(error).__name__) from error
 
 

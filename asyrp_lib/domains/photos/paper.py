@@ -34,11 +34,6 @@ def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, di
     Args:
         weights: the folder of its files; pictures: the folder or zip of its images; directions: of its f_t.
     """
-    cure = (
-        f"where to get them says: python -m asyrp_lib fetch {entry.name}"
-        if entry.network
-        else "put some there"
-    )
 
     def measured() -> dict | None:
         name, command = f"{entry.name}_curve", f"python -m asyrp_lib curve --domain {entry.name}"
@@ -66,12 +61,12 @@ def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, di
             t_edit = None
         return load_official_delta(path, name=name, t_edit=t_edit, train_steps=40)
 
+    cure = f"where to get them says: python -m asyrp_lib fetch {entry.name}"
+    how = {"only": entry.pictures.only, "held_out": entry.pictures.held_out}
     domain = Domain(
         entry.name,
         unet,
-        image_source(
-            pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out, cure=cure
-        ),
+        image_source(pictures, unet.resolution, cure=cure if entry.network else "put some there", **how),
         clip=Later(lambda: load_open_clip().to(unet.device)),
         edits=entry.edits,
         distance=Later(distance),
@@ -95,17 +90,12 @@ def load_paper_domain(name: str, device: torch.device) -> Domain:
     entry = row(name)
     weights = weights_dir(name)
     paths = [verify(file, weights, name) for file in entry.network]
-    official = entry.family != "diffusers"
-    unet = (
-        load_backbone(paths[0], family=entry.family, **entry.config) if official else load_backbone(weights)
-    )
-    return photo_domain(
-        entry,
-        unet.to(device).to_precision(),
-        weights,
-        datasets_dir(entry.pictures.name),
-        data_dir() / "directions" / name,
-    )
+    if entry.family == "diffusers":
+        unet = load_backbone(weights)
+    else:
+        unet = load_backbone(paths[0], family=entry.family, **entry.config)
+    places = weights, datasets_dir(entry.pictures.name), data_dir() / "directions" / name
+    return photo_domain(entry, unet.to(device).to_precision(), *places)
 
 
 def load_own(source: str, device: torch.device) -> Domain:
@@ -117,26 +107,10 @@ def load_own(source: str, device: torch.device) -> Domain:
     """
     unet = load_backbone(source)
     folder, name = Path(source), own_name(source)
-    entry = Row(
-        name,
-        title="a U-Net of your own",
-        paper="",
-        licence="yours",
-        network=(),
-        family="diffusers",
-        config={},
-        parameters=sum(p.numel() for p in unet.parameters()),
-        pictures=PictureSet("images", "yours", ()),
-        edits={},
-    )
+    about = {"title": "a U-Net of your own", "paper": "", "licence": "yours", "family": "diffusers"}
+    about |= {"network": (), "config": {}, "edits": {}, "pictures": PictureSet("images", "yours", ())}
+    entry = Row(name, parameters=sum(p.numel() for p in unet.parameters()), **about)
+    places = weights_dir(name), datasets_dir(name), data_dir() / "directions" / name
     if folder.is_dir():
-        return photo_domain(
-            entry, unet.to(device).to_precision(), folder, folder / "images", folder / "directions"
-        )
-    return photo_domain(
-        entry,
-        unet.to(device).to_precision(),
-        weights_dir(name),
-        datasets_dir(name),
-        data_dir() / "directions" / name,
-    )
+        places = folder, folder / "images", folder / "directions"
+    return photo_domain(entry, unet.to(device).to_precision(), *places)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UnknownNameError
-from ...store.paths import data_dir
+from ...store.paths import fetched_dir
 from ..edits import Edit
 from . import published
 
@@ -84,13 +84,13 @@ class Row:
 
 
 def weights_dir(name: str) -> Path:
-    """Where a domain's files are kept: $ASYRP_WEIGHTS/<name>, or `data/weights/<name>` (git ignores it)."""
-    return Path(os.environ.get("ASYRP_WEIGHTS") or data_dir() / "weights") / name
+    """Where a domain's files are kept: $ASYRP_WEIGHTS/<name>, or see `fetched_dir`."""
+    return Path(os.environ.get("ASYRP_WEIGHTS") or fetched_dir("weights")) / name
 
 
 def datasets_dir(name: str) -> Path:
-    """Where a set of images is kept: $ASYRP_DATASETS/<name>, or `data/datasets/<name>` (git ignores it)."""
-    return Path(os.environ.get("ASYRP_DATASETS") or data_dir() / "datasets") / name
+    """Where a set of images is kept: $ASYRP_DATASETS/<name>, or see `fetched_dir`."""
+    return Path(os.environ.get("ASYRP_DATASETS") or fetched_dir("datasets")) / name
 
 
 def row(name: str) -> Row:
@@ -122,19 +122,12 @@ _P2 = dict(image_size=256, num_channels=128, channel_mult=_MULT, num_res_blocks=
 _P2 |= dict(num_head_channels=64, out_channels=6)
 _ADM = _P2 | dict(num_channels=256, num_res_blocks=2, attention_ds=(8, 16, 32))
 #: (family, config, parameters)
-_AS_DDPM, _AS_P2, _AS_ADM = (
-    ("ddpm", _DDPM, 113_673_219),
-    ("openai", _P2, 93_563_910),
-    ("openai", _ADM, 552_814_086),
-)
+_AS_DDPM, _AS_P2 = ("ddpm", _DDPM, 113_673_219), ("openai", _P2, 93_563_910)
+_AS_ADM = "openai", _ADM, 552_814_086
 
+_ALEXNET = "alexnet-owt-7be5be79.pth"
 #: AlexNet under LPIPS; torchvision writes the first eight digits of the hash into the name.
-ALEXNET = Remote(
-    "alexnet-owt-7be5be79.pth",
-    "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-    sha256="7be5be79",
-    megabytes=244,
-)
+ALEXNET = Remote(_ALEXNET, f"https://download.pytorch.org/models/{_ALEXNET}", (), "7be5be79", megabytes=244)
 
 
 def _drive(*ids: str) -> tuple[str, ...]:
@@ -160,15 +153,9 @@ def _f_t(category: str, prefix: str, names: str, **known: str) -> dict[str, Remo
 
 
 def _lsun(category: str) -> PictureSet:
-    files = [f"{category}_{split}_lmdb.zip" for split in ("train", "val")]
-    return PictureSet(
-        f"lsun_{category}",
-        "research only (LSUN states no licence)",
-        tuple(
-            Remote(file, pages=(f"http://dl.yf.io/lsun/scenes/{file}",), picks=f"{file}, unzipped,")
-            for file in files
-        ),
-    )
+    zips = [f"{category}_{split}_lmdb.zip" for split in ("train", "val")]
+    files = (_folder(name, f"http://dl.yf.io/lsun/scenes/{name}", f"{name}, unzipped,")[0] for name in zips)
+    return PictureSet(f"lsun_{category}", "research only (LSUN states no licence)", tuple(files))
 
 
 def _folder(name: str, page: str, picks: str) -> tuple[Remote]:
