@@ -62,46 +62,29 @@ class _Part:
 @dataclass(repr=False)
 class Domain:
     """A frozen diffusion U-Net with its images, its judge, its measuring networks and its edits.
-    Attributes (those with a * may be a `Later`):
-        unet: the frozen U-Net, cut at its bottleneck.
-        image_source: (split, n, first) -> (n, 3, R, R) in [-1, 1].
-        clip: * the judge of the directional loss.
-        edits: name -> Edit; those that were trained in `directions`, the folder of the f_t, join them.
-        distance: * perceptual distance behind t_edit and t_boost.
-        t_boost: * quality boosting below this time.
-        curve: * table of the perceptual distances along inversion behind t_edit: t, x_t, P_t.
-        codec: between images and what the U-Net sees.
-        delta_config: kind of f_t that is trained here, see `deltas.build_delta`.
-        training: settings of its training; train_images: how many images it takes.
-        oracle: * reads factors from images, where the truth is known.
-        segmenter: * (B, 3, R, R) -> class numbers (B, R, R), where there is one; classes: their names.
-        factor_source: (split, n, first) -> table of true factors, where they are known.
-        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same images, or
-            None.
-        official: name of an edit -> its published f_t, or None.
-        crops_photos: whether own images of another size are cropped and resized without asking.
+    What is marked * may be a `Later`; `target_source` takes (unseen edit, split, n, first).
     """
 
     name: str
-    unet: HSpaceUNet
-    image_source: Callable[[str, int, int], Tensor]
-    clip: Clip = _Part()
-    edits: dict[str, Edit] = field()
-    distance: PerceptualDistance = _Part()
-    directions: Path = field()
-    t_boost: int = _Part(0)
-    curve: pd.DataFrame | None = _Part(None)
-    codec: Codec = Codec()
-    delta_config: dict = field(default_factory=lambda: {"kind": "ConvDelta"})
+    unet: HSpaceUNet  # the frozen U-Net, cut at its bottleneck
+    image_source: Callable[[str, int, int], Tensor]  # (split, n, first) -> (n, 3, R, R) in [-1, 1]
+    clip: Clip = _Part()  # * the judge of the directional loss
+    edits: dict[str, Edit] = field()  # by name; those that were trained in `directions` join them
+    distance: PerceptualDistance = _Part()  # * perceptual distance behind t_edit and t_boost
+    directions: Path = field()  # folder of the trained f_t
+    t_boost: int = _Part(0)  # * quality boosting below this time
+    curve: pd.DataFrame | None = _Part(None)  # * the distances along inversion behind t_edit: t, x_t, P_t
+    codec: Codec = Codec()  # between images and what the U-Net sees
+    delta_config: dict = field(default_factory=lambda: {"kind": "ConvDelta"})  # see `deltas.build_delta`
     training: TrainSettings = TrainSettings()
-    train_images: int = 32
-    oracle: nn.Module | None = _Part(None)
-    segmenter: Callable[[Tensor], Tensor] | None = _Part(None)
-    classes: tuple[str, ...] = ()
-    factor_source: Callable[[str, int, int], pd.DataFrame] | None = None
-    target_source: Callable[[str, str, int, int], Tensor] | None = None
-    official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731
-    crops_photos: bool = False
+    train_images: int = 32  # how many a training takes
+    oracle: nn.Module | None = _Part(None)  # * reads factors from images, where the truth is known
+    segmenter: Callable[[Tensor], Tensor] | None = _Part(None)  # * (B, 3, R, R) -> class numbers (B, R, R)
+    classes: tuple[str, ...] = ()  # names of the segmenter's
+    factor_source: Callable[[str, int, int], pd.DataFrame] | None = None  # table of true factors, where known
+    target_source: Callable[[str, str, int, int], Tensor] | None = None  # an unseen edit's text, drawn
+    official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731  # published f_t by name
+    crops_photos: bool = False  # whether own images of another size are cropped and resized without asking
 
     def __post_init__(self):
         self.edits = edits_trained_in(self.directions) | self.edits

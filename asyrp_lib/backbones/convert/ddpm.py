@@ -36,24 +36,16 @@ _NAMES = [
 
 @dataclass(frozen=True)
 class DDPMConfig:
-    """Settings of an official network, named as in the original's configuration files.
-    Attributes:
-        image_size: side of the images in pixels.
-        ch: base width; ch_mult: width of each level from the finest, as a multiple of it.
-        num_res_blocks: residual blocks per level.
-        attn_resolutions: sides in pixels at which the network attends.
-        in_channels, out_ch: channels of the images and of ε.
-        norm_num_groups: groups of every GroupNorm; 32 in every published file.
-    """
+    """Settings of an official network, named as in the original's configuration files."""
 
-    image_size: int
-    ch: int
-    ch_mult: tuple[int, ...]
-    num_res_blocks: int
-    attn_resolutions: tuple[int, ...]
-    in_channels: int = 3
-    out_ch: int = 3
-    norm_num_groups: int = 32
+    image_size: int  # side of the images in pixels
+    ch: int  # base width
+    ch_mult: tuple[int, ...]  # width of each level from the finest, as a multiple of `ch`
+    num_res_blocks: int  # per level
+    attn_resolutions: tuple[int, ...]  # sides in pixels at which the network attends
+    in_channels: int = 3  # of the images
+    out_ch: int = 3  # of ε
+    norm_num_groups: int = 32  # of every GroupNorm; 32 in every published file
 
 
 def load_ddpm_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet2DModel:

@@ -41,37 +41,22 @@ _NAMES = [
 
 @dataclass(frozen=True)
 class OpenAIConfig:
-    """Settings of an official network; the defaults are those of every file the paper uses.
-    Attributes:
-        image_size: side of the images in pixels.
-        num_channels: base width; channel_mult: width of each level from the finest, as a multiple (or
-            fraction) of it.
-        num_res_blocks: residual blocks per level.
-        attention_ds: downsampling factors at which the network attends, e.g. (8, 16, 32).
-        num_head_channels: width of an attention head; None or -1: `num_heads` counts, at every level.
-        use_new_attention_order: q, k, v are split before the heads, not after.
-        resblock_updown: levels are joined by residual blocks, not by convolutions.
-        use_scale_shift_norm: time scales and shifts the normalised activations, instead of being added
-            before.
-        in_channels: of the images; out_channels: as many for ε alone, twice as many with a learned variance.
-        num_classes: of a class-conditional network.
-        norm_num_groups: groups of every GroupNorm; 32 in every published file.
-    """
+    """Settings of an official network; the defaults are those of every file the paper uses."""
 
-    image_size: int
-    num_channels: int
-    channel_mult: tuple[float, ...]
-    num_res_blocks: int
-    attention_ds: tuple[int, ...]
-    num_head_channels: int | None = None
+    image_size: int  # side of the images in pixels
+    num_channels: int  # base width
+    channel_mult: tuple[float, ...]  # width of each level from the finest, as a multiple or fraction of it
+    num_res_blocks: int  # per level
+    attention_ds: tuple[int, ...]  # downsampling factors at which it attends, e.g. (8, 16, 32)
+    num_head_channels: int | None = None  # width of a head; None or -1: `num_heads` counts, at every level
     num_heads: int = 1
-    use_new_attention_order: bool = False
-    resblock_updown: bool = True
-    use_scale_shift_norm: bool = True
-    in_channels: int = 3
-    out_channels: int = 6
-    num_classes: int | None = None
-    norm_num_groups: int = 32
+    use_new_attention_order: bool = False  # q, k, v are split before the heads, not after
+    resblock_updown: bool = True  # levels are joined by residual blocks, not by convolutions
+    use_scale_shift_norm: bool = True  # time scales and shifts the normalised activations, not added before
+    in_channels: int = 3  # of the images
+    out_channels: int = 6  # as many for ε alone, twice as many with a learned variance
+    num_classes: int | None = None  # of a class-conditional network
+    norm_num_groups: int = 32  # of every GroupNorm; 32 in every published file
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -21,24 +21,16 @@ from ..networks import ORACLE_FACTORS
 
 @dataclass(frozen=True)
 class Budget:
-    """How long and how fast to train.
-    Attributes:
-        images: to be seen over all sessions; a larger number carries a finished run further.
-        batch: images per step.
-        lr: peak rate of AdamW; betas, weight_decay: of AdamW.
-        ema: decay of the weights' moving average, 0 for none.
-        warmup: steps of linear warm-up; over the last third of the images the rate falls linearly to zero.
-        seed: of the batches and of all noise.
-    """
+    """How long and how fast to train."""
 
-    images: int
-    batch: int = 64
-    lr: float = 4e-4
+    images: int  # to be seen over all sessions; a larger number carries a finished run further
+    batch: int = 64  # images per step
+    lr: float = 4e-4  # peak rate of AdamW
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
-    ema: float = 0.999
-    warmup: int = 200
-    seed: int = 0
+    ema: float = 0.999  # decay of the weights' moving average, 0 for none
+    warmup: int = 200  # steps of linear warm-up; over the last third the rate falls linearly to zero
+    seed: int = 0  # of the batches and of all noise
 
 
 @dataclass(frozen=True)
