@@ -53,11 +53,9 @@ def build_unet(config: Mapping[str, Any]) -> UNet2DModel:
 
 
 def plan_unet(config: Any, most: int, source: str | os.PathLike) -> None:
-    """Build a network on no device, so that only what its file can fill is ever allocated.
-    Args:
-        config: of `build_unet`, from somebody's file; most: numbers that the file holds; source: its name in
-            errors.
-    Raises WeightsError: the settings make no network, or one over twice as large as the file.
+    """Build a network on no device, so that only what its file, of `most` numbers, can fill is ever
+    allocated.
+    Raises WeightsError: the `config` of `source` makes no network, or one over twice as large as the file.
     """
     try:
         if not isinstance(config, Mapping):

@@ -11,10 +11,8 @@ from ..errors import OfflineError, WeightsError
 def hub_folder(repo: str, revision: str | None = None) -> Path:
     """U-Net and scheduler of a Hub repository "owner/name" in diffusers format, as a folder of the Hub's
     cache.
-    Args:
-        revision: a commit, tag or branch; None: the main branch.
-    Raises WeightsError: no such repository or revision, or no U-Net in it; OfflineError: not cached, and the
-    Hub is out of reach.
+    Raises WeightsError: no such repository or `revision` (commit, tag or branch; None: main), or no U-Net in
+    it; OfflineError: not cached, and the Hub is out of reach.
     """
     for suffix in ("safetensors", "bin"):  # pickles only where there is nothing else
         files = ["config.json", "scheduler_config.json", f"diffusion_pytorch_model*.{suffix}*"]

@@ -23,15 +23,11 @@ from .build import EXTRAS, build_unet, plan_unet
 
 #: Longest noise schedule; published ones have 1000 steps, some 4000.
 _LONGEST = 100_000
-_NO_FOLDER = (
-    "is no folder with a diffusers UNet2DModel{}; expected config.json and its weights; check the path."
-)
+_NO_FOLDER = "is no folder with a diffusers UNet2DModel{}; expected config.json and its weights; check it."
 
 
 class Network(NamedTuple):
-    """A U-Net on the CPU and what belongs to it: a diffusers scheduler configuration ({} for the linear
-    schedule), what its output means, and the class label bound to it, or None.
-    """
+    """A U-Net on the CPU, its noise schedule as diffusers has it ({}: linear), what it means, its class."""
 
     unet: UNet2DModel
     scheduler: Mapping[str, Any]
@@ -54,7 +50,7 @@ def _read_file(path: Path) -> Network:
     state, config = read_weights(path)
     if not {"unet", "betas", "prediction_type"} <= config.keys():
         raise WeightsError(
-            f"{path} holds no U-Net configuration; expected a file written by HSpaceUNet.save; check it."
+            f"{path} holds no U-Net configuration; expected a file of HSpaceUNet.save; check it."
         )
     plan_unet(config["unet"], sum(tensor.numel() for tensor in state.values()), path)
     scheduler = _checked_scheduler({"trained_betas": config["betas"]}, path)
@@ -62,9 +58,8 @@ def _read_file(path: Path) -> Network:
         raise WeightsError(f"{path} has no noise schedule; expected its betas; fetch it again.")
     label = config.get("class_label")
     if label is not None and type(label) is not int:
-        raise WeightsError(
-            f"{path} has the class label {str(label):.40}; expected a whole number or none; mend it."
-        )
+        text = f"{path} has the class label {str(label):.40}"
+        raise WeightsError(f"{text}; expected a whole number or none; mend it.")
     unet = build_unet(config["unet"])
     load_strictly(unet, state, path)
     return Network(unet, scheduler, str(config["prediction_type"]), label)
@@ -98,10 +93,8 @@ def _read_folder(path: Path) -> Network:
         raise WeightsError(f"{root} {_NO_FOLDER.format(reason)}") from error
     for kind in ("missing", "unexpected", "mismatched"):  # diffusers only warns of some of these
         if report[f"{kind}_keys"]:
-            raise WeightsError(
-                f"The weights in {root} have the {kind} tensor {str(list(report[f'{kind}_keys'])[0])!r}; "
-                "expected exactly those of config.json; fetch the folder again."
-            )
+            text = f"The weights in {root} have the {kind} tensor {str(list(report[f'{kind}_keys'])[0])!r}"
+            raise WeightsError(f"{text}; expected exactly those of config.json; fetch the folder again.")
     check_tensors(unet.state_dict(), root)
     return Network(unet, scheduler, str(scheduler.get("prediction_type", "epsilon")), None)
 
@@ -121,14 +114,13 @@ def read_json(path: Path) -> dict:
 def check_tensors(state: Mapping[str, Tensor], source: str | os.PathLike) -> None:
     """Raise WeightsError for the first tensor that is larger than the bytes behind it, or not finite."""
     for name, tensor in state.items():
-        whole = tensor.layout == torch.strided and (
-            tensor.is_meta or tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-        )
+        size = tensor.numel() * tensor.element_size()
+        whole = tensor.layout == torch.strided
+        whole = whole and (tensor.is_meta or size <= tensor.untyped_storage().nbytes())
         if not whole or not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(
-                f"{source}: the tensor {name!r} is {'not finite' if whole else 'larger than its data'}; "
-                "expected plain numbers; fetch it again."
-            )
+            fault = "not finite" if whole else "larger than its data"
+            text = f"{source}: the tensor {name!r} is {fault}; expected plain numbers; fetch it again."
+            raise WeightsError(text)
 
 
 def _checked_scheduler(config: dict, source: Path) -> dict:

@@ -123,9 +123,7 @@ class Domain:
         return api.edit_photo(self, path, edits, **settings)
 
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
-        """The same images as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's
-        device; DomainError: the domain cannot draw them.
-        """
+        """The same images as an unseen edit's text would have them; DomainError: it cannot draw them."""
         if self.target_source is None:
             text = f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text "
             raise DomainError(text + "means; use synthfaces.")
@@ -141,16 +139,15 @@ class Domain:
     def edit_named(self, name: str) -> Edit:
         """The edit of that name; UnknownNameError lists the known ones."""
         if not isinstance(name, str) or name not in self.edits:
-            raise UnknownNameError(
-                f"Unknown edit {name!r} in the domain {self.name!r}; known are {', '.join(self.edits)}."
-            )
+            text = f"Unknown edit {name!r} in the domain {self.name!r}"
+            raise UnknownNameError(f"{text}; known are {', '.join(self.edits)}.")
         return self.edits[name]
 
     def delta(self, name: str) -> Delta:
         """The f_t of an edit on the domain's device: the one trained here if there is one, else the published
         one.
         Raises UnknownNameError: no such edit; OfflineError: the published one is not fetched yet;
-        WeightsError: there is none, it is damaged, or it is not the published one.
+        WeightsError: there is none, or it is damaged or another.
         """
         if self.direction_file(name).exists():  # also of an edit that is in no table
             return load_delta(self.direction_file(name)).to(self.unet.device)
@@ -169,7 +166,7 @@ class Domain:
 
     def trained_like(self, wished: Sequence[str]) -> dict[str, Delta]:
         """As many f_t as wished, name -> f_t: those wished, and for those that the domain lacks the next of
-        its table (a church does not smile, but it can turn gothic), in-domain edits first; fewer if it has no
+        its table, in-domain edits first (a church does not smile, but it can turn gothic); fewer if it has no
         more.
         Raises DomainError: it has none at all.  A damaged file raises, too: it is not the same as none.
         """
@@ -214,8 +211,7 @@ def edits_trained_in(folder: Path) -> dict[str, Edit]:
 
 
 def t_edit_of(domain: Domain, edit: Edit) -> int:
-    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and its texts'
-    cosine.
+    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and its texts.
     Asyrp Sec. 4: the smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
     """
     if edit.t_edit is not None:

@@ -49,9 +49,9 @@ class DDPMConfig:
 
 
 def load_ddpm_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet2DModel:
-    """A network of the DDPM family from an official state dict and fields of `DDPMConfig`. (Ho et al. 2020,
-    appendix B)
-    Raises WeightsError: a missing, extra or misshapen tensor, by its official name; an unknown setting.
+    """A network of the DDPM family from an official state dict; settings as in `DDPMConfig`, errors as in
+    `fill`.
+    (Ho et al. 2020, appendix B)
     """
     levels = len(read_config(DDPMConfig, config).ch_mult)
     official = lambda name: ddpm_name(name, levels)

@@ -21,9 +21,7 @@ _OPENAI_OF_THE_PAPER = {(128, 1, (4,)), (256, 2, (3, 4, 5))}
 
 
 def infer_ddpm(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `DDPMConfig`: those told, and the others from the weights.
-    Raises WeightsError: the resolution is neither told nor known.
-    """
+    """Fields of `DDPMConfig`, told or from the weights; WeightsError: the resolution is neither."""
     ch = _base_width(state, "temb.dense.0", "temb.dense.1")
     levels = _count(state, r"down\.(\d+)\..*")
     blocks = mode([_count(state, rf"down\.{i}\.block\.(\d+)\..*") for i in range(levels)] or [0])
@@ -32,10 +30,8 @@ def infer_ddpm(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str
     attention = tuple(i for i in range(levels) if len(_names(state, rf"down\.{i}\.attn\..*")) > 1)
     image_size = told.get("image_size") or _DDPM_OF_THE_PAPER.get((ch, mult, blocks, attention))
     if image_size is None:
-        raise WeightsError(
-            "The weights do not say their resolution, and their architecture is none of the paper's; "
-            "expected it to be told; pass image_size=."
-        )
+        text = "The weights do not say their resolution, and their architecture is none of the paper's; "
+        raise WeightsError(text + "expected it to be told; pass image_size=.")
     return {
         "image_size": image_size,
         "ch": ch,
@@ -47,19 +43,14 @@ def infer_ddpm(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str
 
 
 def infer_openai(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `OpenAIConfig`: those told, and the others from the weights.
-    Raises WeightsError: resolution or attention heads are neither told nor known.
-    """
+    """Fields of `OpenAIConfig`, told or from the weights; WeightsError: resolution or heads are neither."""
     ch = _base_width(state, "time_embed.0", "time_embed.2")
     blocks = _count(state, r"output_blocks\.(\d+)\..*")
     upsampling = _names(state, r"output_blocks\.\d+\.[12]\.(in_layers|conv)\..*")
     ups = {int(name.split(".")[1]) for name in upsampling}
     # levels of equal depth, each but the last ending in an upsampler
-    levels = min(
-        (n for n in range(1, blocks + 1) if blocks % n == 0),
-        default=1,
-        key=lambda n: len(ups ^ {blocks // n * k - 1 for k in range(1, n)}),
-    )
+    misses = lambda n: len(ups ^ {blocks // n * k - 1 for k in range(1, n)})
+    levels = min((n for n in range(1, blocks + 1) if blocks % n == 0), default=1, key=misses)
     depth = blocks // levels - 1
     firsts = [1 + i * (depth + 1) for i in range(levels)]
     inside = [rf"input_blocks\.({'|'.join(map(str, range(first, first + depth)))})" for first in firsts]

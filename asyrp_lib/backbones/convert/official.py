@@ -15,14 +15,11 @@ from .ddpm import load_ddpm_checkpoint
 from .infer import infer_ddpm, infer_openai
 from .openai import load_openai_checkpoint
 
+_OPENAI = ("time_embed.", "input_blocks.", "middle_block.", "output_blocks.")
 #: family -> (beginnings of its tensors' names, settings from weights, converter)
 FAMILIES = {
     "ddpm": (("temb.", "down.", "mid.", "up."), infer_ddpm, load_ddpm_checkpoint),
-    "openai": (
-        ("time_embed.", "input_blocks.", "middle_block.", "output_blocks."),
-        infer_openai,
-        load_openai_checkpoint,
-    ),
+    "openai": (_OPENAI, infer_openai, load_openai_checkpoint),
 }
 
 
@@ -60,20 +57,15 @@ def convert_state(state: Mapping[str, Tensor], family: str | None = None, **sett
 
 
 def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The state dict in an official file.
-    Raises WeightsError: missing, damaged, or something other than names and tensors.
-    """
+    """The state dict in an official file; WeightsError: missing, damaged, or not only names and tensors."""
     if not Path(path).is_file():
-        raise WeightsError(
-            f"No weights at {path}; expected an official .pt, .ckpt or .pth file; check the path or fetch it."
-        )
+        text = f"No weights at {path}; expected an official .pt, .ckpt or .pth file"
+        raise WeightsError(f"{text}; check the path or fetch it.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and OS errors alike mean: not such a file
-        raise WeightsError(
-            f"{path} is damaged or no file of tensors ({type(error).__name__}); expected an official "
-            "checkpoint; fetch it again."
-        ) from error
+        text = f"{path} is damaged or no file of tensors ({type(error).__name__}); "
+        raise WeightsError(text + "expected an official checkpoint; fetch it again.") from error
     named = state.items() if isinstance(state, Mapping) else ()
     if not named or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in named):
         inside = ", ".join(str(key) for key, _ in list(named)[:3]) or type(state).__name__

@@ -69,24 +69,20 @@ class OpenAIConfig:
         return [2**i in self.attention_ds for i in range(len(self.channel_mult))]
 
     def heads(self, width: int) -> int:
-        """Attention heads of a layer `width` channels wide; raises WeightsError: the width is no multiple of
-        them.
-        """
+        """Attention heads of a layer `width` channels wide; WeightsError: it is no multiple of them."""
         by_width = self.num_head_channels not in (None, -1)
         unit = self.num_head_channels if by_width else self.num_heads
         what = "channels per head" if by_width else "heads"
         if width % unit:
-            raise WeightsError(
-                f"Attention {width} channels wide has no whole number of {what} with {unit};"
-                " expected a divisor; check num_head_channels and num_heads."
-            )
+            text = f"Attention {width} channels wide has no whole number of {what} with {unit}"
+            raise WeightsError(f"{text}; expected a divisor; check num_head_channels and num_heads.")
         return width // unit if by_width else unit
 
 
 def load_openai_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet2DModel:
-    """A network of iDDPM, P2 or ADM from an official state dict and fields of `OpenAIConfig`.
-    Raises WeightsError: a missing, extra or misshapen tensor, by its official name; an unknown setting.
-    Source: Dhariwal & Nichol 2021, appendix; Choi et al. 2022 (P2).
+    """A network of iDDPM, P2 or ADM from an official state dict; settings as in `OpenAIConfig`, errors as in
+    `fill`.
+    (Dhariwal & Nichol 2021, appendix; Choi et al. 2022 for P2)
     """
     c = read_config(OpenAIConfig, config)
 
@@ -138,8 +134,7 @@ def openai_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def openai_name(name: str, layers: int, attention: list[bool]) -> str:
     """Official name of a `UNet2DModel` parameter; the original numbers blocks straight through.
-    Args:
-        layers: num_res_blocks; attention: whether each level, from the finest, has attention.
+    `layers`: num_res_blocks; `attention`: whether each level, from the finest, has attention.
     """
 
     def number(match: re.Match) -> str:

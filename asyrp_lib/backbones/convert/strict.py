@@ -18,9 +18,7 @@ from ..build import build_unet
 
 
 def read_config(kind: type, config: Mapping[str, Any]) -> Any:
-    """Settings as a dataclass of `kind`, lists as tuples; raises WeightsError: names an unknown or lacking
-    setting.
-    """
+    """Settings as a dataclass of `kind`, lists as tuples; WeightsError names an unknown or lacking one."""
     known = {field.name: field for field in fields(kind)}
     unknown = sorted(set(config) - set(known))
     lacking = [name for name, field in known.items() if field.default is MISSING and config.get(name) is None]
@@ -58,9 +56,8 @@ def fill(
         with torch.device("meta"):  # half a billion random weights would take longer than reading them
             unet = build_unet(arguments)
     except Exception as error:  # whatever diffusers and torch trip over
-        raise WeightsError(
-            f"These settings make no network ({error}); expected those of an official checkpoint; check them."
-        ) from error
+        text = f"These settings make no network ({error}); expected those of an official checkpoint"
+        raise WeightsError(f"{text}; check them.") from error
     want = unet.state_dict()
     names = {name: official(name) for name in want}
     for fault, tensors in (
@@ -68,10 +65,8 @@ def fill(
         ("has a tensor {!r} that this configuration does not have", sorted({*state} - {*names.values()})),
     ):
         if tensors:
-            raise WeightsError(
-                f"The checkpoint {fault.format(tensors[0])}; expected an official checkpoint of this "
-                "configuration; check both."
-            )
+            text = f"The checkpoint {fault.format(tensors[0])}; expected an official checkpoint of this "
+            raise WeightsError(text + "configuration; check both.")
     filled = {}
     for name, source in names.items():
         tensor, shape = state[source], want[name].shape

@@ -28,9 +28,7 @@ _LARGEST = 200_000_000
 
 class ImageFolder:
     """The images of a folder (sub-folders included) or of one zip, in natural order of their paths.
-    Args:
-        only: part of the path below `path` that an image must contain.
-        held_out: see `split`.
+    `only`: part of the path that an image must contain; `held_out`: see `split`.
     Raises ImageError: no folder or readable zip, or no image in it.
     """
 
@@ -42,10 +40,8 @@ class ImageFolder:
             with _zip(path) as archive:
                 listed = archive.namelist()
         # files that a Mac adds begin with a dot or lie in __MACOSX
-        images = [
-            n for n in listed if n.lower().endswith(_SUFFIXES) and not re.search(r"(^|/)(\.|__MACOSX)", n)
-        ]
-        self.names = sorted((name for name in images if only in name), key=_natural)
+        listed = [name for name in listed if only in name and not re.search(r"(^|/)(\.|__MACOSX)", name)]
+        self.names = sorted((n for n in listed if n.lower().endswith(_SUFFIXES)), key=_natural)
         if not self.names:
             which = f"There is no image{f' with {only!r} in its path' if only else ''} in {path}"
             raise ImageError(f"{which}; expected {', '.join(_SUFFIXES[:4])} or alike; check the path.")
@@ -77,10 +73,8 @@ class ImageFolder:
         wanted = [line.split()[0] for line in lines if line.strip()]
         there = [by_file[file] for file in wanted if file in by_file]
         if not there:
-            raise ImageError(
-                f"None of the {len(wanted)} images that {listing} lists is in {self.path}; expected the list "
-                "of these images; remove it or bring the images."
-            )
+            text = f"None of the {len(wanted)} images that {listing} lists is in {self.path}; "
+            raise ImageError(text + "expected the list of these images; remove it or bring the images.")
         return there
 
     def read(self, split: str, n: int, first: int, resolution: int) -> Tensor:
@@ -121,10 +115,7 @@ class ImageFolder:
 
 
 class LsunImages:
-    """LSUN's databases `<category>_train_lmdb` and `<category>_val_lmdb` in a folder, in the order of their
-    keys.
-    Raises AsyrpError: the optional package lmdb is not installed.
-    """
+    """LSUN's databases in a folder, in the order of their keys; AsyrpError: the package lmdb is not there."""
 
     def __init__(self, path: Path, category: str):
         try:
@@ -141,10 +132,8 @@ class LsunImages:
         n, first = check_span(split, n, first)
         folder = self.path / f"{self.category}_{'val' if split == 'test' else split}_lmdb"
         if not (folder / "data.mdb").is_file():
-            raise ImageError(
-                f"There is no database for the split {split!r} at {folder}; expected data.mdb in it; get "
-                f"{folder.name}.zip and unzip it there."
-            )
+            text = f"There is no database for the split {split!r} at {folder}; expected data.mdb in it"
+            raise ImageError(f"{text}; get {folder.name}.zip and unzip it there.")
         how = {"readonly": True, "lock": False, "readahead": False, "max_readers": 1}
         try:
             with self._lmdb.open(str(folder), **how) as env, env.begin() as entries:
@@ -160,18 +149,14 @@ class LsunImages:
 
 @cache
 def open_images(path: Path, only: str = "", held_out: int = 500) -> ImageFolder | LsunImages:
-    """The images at a path, listed once: a zip, a folder (or the one zip in it), or LSUN's databases.
-    Raises ImageError: there is nothing of the kind.
-    """
+    """The images at a path, listed once: a zip, a folder (or the one zip in it), or LSUN's databases."""
     if path.is_dir():
         inside = [sub for sub in path.iterdir() if not sub.name.startswith(".")]
         databases = filter(None, (re.fullmatch(r"(.+)_(?:train|val)_lmdb", sub.name) for sub in inside))
         if categories := sorted(found[1] for found in databases):
             return LsunImages(path, categories[0])
         if any(sub.name.endswith("_lmdb.zip") for sub in inside):
-            raise ImageError(
-                f"LSUN's databases in {path} are still zipped; expected folders; unzip them there."
-            )
+            raise ImageError(f"LSUN's databases in {path} are zipped; expected folders; unzip them there.")
         zips = [sub for sub in inside if sub.suffix == ".zip"]
         if len(zips) == 1 and not any(sub.is_dir() for sub in inside):
             path = zips[0]
@@ -181,10 +166,8 @@ def open_images(path: Path, only: str = "", held_out: int = 500) -> ImageFolder 
 def image_source(
     path: Path, resolution: int, *, only: str = "", held_out: int = 500, cure: str = ""
 ) -> Callable[[str, int, int], Tensor]:
-    """A Domain's `image_source` that looks for its images when the first are asked for.
-    Args:
-        path, only, held_out: see `open_images` and `ImageFolder`.
-        cure: what to do if there is nothing at `path`.
+    """A Domain's `image_source` that looks for its images when the first are asked for; `cure` ends the error
+    if there is nothing at `path`, the rest as for `open_images`.
     """
 
     def images(split: str, n: int, first: int) -> Tensor:

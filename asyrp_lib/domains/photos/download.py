@@ -26,8 +26,7 @@ _STRONG = r'"[!#-~]*"'
 
 def download(file: Remote, path: Path, progress: bool) -> Path:
     """Bring `<path>.part` to its full length, from where it is, and answer its path.
-    Raises OfflineError: out of reach, cut off too often, or nothing would tell the whole from a part;
-    OSError: the disk refuses.
+    Raises OfflineError: out of reach, cut off too often, or nothing would tell the whole from a part.
     """
     part, tag = (path.with_name(path.name + ending) for ending in (".part", ".part.etag"))
     trouble = "the connection closed early"
@@ -52,10 +51,8 @@ def download(file: Remote, path: Path, progress: bool) -> Path:
         kept = "nothing was kept, since the server does not say which version of the file it sends"
     pages = " or ".join(file.pages)
     also = f", or get it with a browser from {pages} into {path.parent}" if pages else ""
-    raise OfflineError(
-        f"{file.name} could not be fetched from {file.url} ({trouble}); {kept}; run again with a "
-        f"network{also}."
-    )
+    text = f"{file.name} could not be fetched from {file.url} ({trouble}); {kept}"
+    raise OfflineError(f"{text}; run again with a network{also}.")
 
 
 class _Trouble(Exception):

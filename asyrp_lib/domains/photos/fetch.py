@@ -77,8 +77,7 @@ def _bring(file: Remote, path: Path, progress: bool) -> None:
 
 def verify(file: Remote, folder: Path, domain: str) -> Path:
     """The path of a file that is there and is the published or the recorded one; a new one is recorded.
-    Raises OfflineError: it is not there (says the command that gets it); WeightsError: it is another file;
-    AsyrpError: it cannot be read.
+    Raises OfflineError: it is not there; WeightsError: it is another file; AsyrpError: it cannot be read.
     """
     path = folder / file.name
     with _usable(folder):
@@ -133,11 +132,9 @@ def pictures_by_hand(name: str) -> list[str]:
 
 
 def _by_hand(file: Remote, folder: Path, domain: str) -> str:
-    return (
-        f"{file.picks or file.name}, about {file.megabytes:.0f} MB, needs a browser: get it from "
-        f"{' or '.join(file.pages)}, put it into {folder} as {file.name}, and run again: python -m asyrp_lib "
-        f"fetch {domain}"
-    )
+    what = f"{file.picks or file.name}, about {file.megabytes:.0f} MB, needs a browser: get it from "
+    what += f"{' or '.join(file.pages)}, put it into {folder} as {file.name}"
+    return f"{what}, and run again: python -m asyrp_lib fetch {domain}"
 
 
 def _digest(path: Path) -> str:

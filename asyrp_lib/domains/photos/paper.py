@@ -28,11 +28,9 @@ PAPER_IMAGES = 1000
 
 
 def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, directions: Path) -> Domain:
-    """A Domain around a frozen U-Net of others; editing one's own photo needs nothing but the U-Net and an
-    f_t.
-    CLIP, the perceptual distance and the curve say what is missing when they are first asked for.
-    Args:
-        weights: the folder of its files; pictures: the folder or zip of its images; directions: of its f_t.
+    """A Domain around a frozen U-Net of others, its files in `weights`, its f_t in `directions`.
+    Editing one's own photo needs nothing but the U-Net and an f_t: CLIP, the perceptual distance and the
+    curve say what is missing when they are first asked for.
     """
 
     def measured() -> dict | None:
@@ -83,10 +81,7 @@ def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, di
 
 
 def load_paper_domain(name: str, device: torch.device) -> Domain:
-    """One of the paper's domains, from its fetched files.
-    Raises UnknownNameError: no such domain; OfflineError: the network is not here (says the command that gets
-    it); WeightsError: a file is damaged, or not the one that was published or recorded.
-    """
+    """One of the paper's domains, from its fetched files; errors as for `row` and `verify`."""
     entry = row(name)
     weights = weights_dir(name)
     paths = [verify(file, weights, name) for file in entry.network]

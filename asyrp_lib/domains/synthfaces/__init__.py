@@ -33,9 +33,7 @@ def weights_file(network: str) -> Path:
 
 
 def load_synthfaces(device: torch.device) -> Domain:
-    """The embedded domain; its judges are loaded when they are first asked for.
-    Raises WeightsError: a shipped file is missing or damaged.
-    """
+    """The embedded domain, judges once asked for; WeightsError: a shipped file is missing or damaged."""
     file = weights_file("ddpm")
     unet, card = HSpaceUNet.from_pretrained(file).to(device).to_precision(), read_weights(file)[1]["card"]
     codec, edition = Codec(card.get("codec", 1)), card.get("edition", 1)

@@ -14,9 +14,7 @@ BACKGROUND, HAIR, SKIN, EYES, MOUTH, CLOTHES = range(6)
 
 
 class Look(NamedTuple):
-    """How far the factors that are hardest to see move what is drawn, in halves of the frame's side.
-    The defaults are edition 1.
-    """
+    """How far the factors that are hardest to see move what is drawn, in half sides; defaults: edition 1."""
 
     head_width: float = 0.05  # of the head's half-width
     jaw: float = 0.05  # what gender presentation does to it, as to the next five

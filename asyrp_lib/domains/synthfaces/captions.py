@@ -12,9 +12,8 @@ import pandas as pd
 #: Sentences around a phrase; the bare phrase is as common as all the others together.
 TEMPLATES = (
     *("a photo of {}", "a picture of {}", "a portrait of {}", "an image of {}", "a close-up photo of {}"),
-    *("a good photo of {}", "a cropped photo of {}"),
-    *("a low resolution photo of {}", "a bright photo of {}", "a drawing of {}", "a rendering of {}"),
-    *("{} in the picture", "the face of {}"),
+    *("a good photo of {}", "a cropped photo of {}", "a low resolution photo of {}", "a bright photo of {}"),
+    *("a drawing of {}", "a rendering of {}", "{} in the picture", "the face of {}"),
 )
 #: Names of the six hues around the circle of `canvas.hue`, from 0.
 HUES = ("red", "yellow", "green", "turquoise", "blue", "purple")
@@ -90,9 +89,7 @@ def attachments(row: pd.Series) -> list[tuple[str, ...]]:
 
 
 def caption(row: pd.Series, rng: np.random.Generator, style: str | None = None) -> str:
-    """One caption: a random subset of what is true of the face with the factors `row`, in random words.
-    `style`, an unseen one (`styles.STYLES`), is what the image is drawn in; None: it is plain.
-    """
+    """One caption in random words: some of what is true of a face, drawn in an unseen style or plain."""
     keep = rng.random()  # from bare nouns to full descriptions
     words = [str(rng.choice(g)) for g in adjectives(row) if rng.random() < keep]
     extras = [str(rng.choice(g)) for g in attachments(row) if rng.random() < 0.5 * keep]

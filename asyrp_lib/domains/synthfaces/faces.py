@@ -17,8 +17,7 @@ from .canvas import LOOKS
 from .factors import SPLITS, sample_factors
 from .render import render
 
-#: Faces drawn at once: few enough for the processor's cache, which makes them come three times as fast as 64
-#: do.
+#: Faces drawn at once: few enough for the processor's cache, so three times as fast as 64.
 _CHUNK = 8
 
 
@@ -70,8 +69,7 @@ def split_factors(split: str, n: int, first: int = 0) -> pd.DataFrame:
 def kept_images(
     split: str, n: int, resolution: int, folder: Path, *, edition: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """The images of `render_split`, drawn once and kept in `folder` under the digest of the code that drew
-    them.
+    """The images of `render_split`, drawn once and kept in `folder` under the digest of the code.
     (n, 3, R, R) uint8, mapped from the disk, so that only what is looked at takes memory.
     """
     code = b"".join(Path(module.__file__).read_bytes() for module in (_factors, canvas, parts, _render))
@@ -79,9 +77,8 @@ def kept_images(
     file = Path(folder) / f"{split}_{n}x{resolution}_{digest}.npy"
     if not file.exists():
         with atomic_write(file) as temporary, open(temporary, "wb") as out:
-            np.save(
-                out, render_split(split, n, resolution, edition=edition, device=device).images.cpu().numpy()
-            )
+            faces = render_split(split, n, resolution, edition=edition, device=device)
+            np.save(out, faces.images.cpu().numpy())
     return torch.from_numpy(np.load(file, mmap_mode="c"))
 
 

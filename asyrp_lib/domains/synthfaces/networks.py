@@ -23,8 +23,7 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 
 class Oracle(nn.Module):
     """Reads the factors of a face from an image of side `resolution`; `width`: channels of the first level.
-    It judges edits, so it shares nothing with what makes them: its own split, seeds and augmentation, and no
-    loss.
+    It judges edits, so it shares nothing with what makes them: split, seeds, augmentation, no loss.
     """
 
     mean: Tensor
@@ -48,17 +47,13 @@ class Oracle(nn.Module):
 
     @torch.inference_mode()
     def read(self, images: Tensor, *, batch_size: int = 256) -> pd.DataFrame:
-        """The factors of images (N, 3, R, R) in [-1, 1], in data-set standard deviations from the data-set
-        mean, as a DataFrame (N, F) with the columns `ORACLE_FACTORS`.
-        """
+        """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
         scores = torch.cat([self(part.to(self.mean.device)) for part in images.split(batch_size)])
         return pd.DataFrame(scores.float().cpu().numpy(), columns=list(ORACLE_FACTORS))
 
 
 class Segmenter(nn.Module):
-    """Says for every pixel which part of the face it shows; a small U-Net, `width` channels in its first
-    level.
-    """
+    """Says for every pixel which part of the face it shows; a small U-Net, `width` channels at first."""
 
     def __init__(self, width: int = 24):
         super().__init__()

@@ -48,10 +48,8 @@ def head_shape(c: Canvas, f: dict) -> dict:
 def _hair_colour(c: Canvas, f: dict, head: dict) -> Tensor:
     """Strands: vertical streaks on straight hair, round bumps on curly hair."""
     streak = 0.10 * torch.sin(26 * c.x + 5 * c.y + head["phase"])
-    bumps = 0.34 * (
-        torch.sin(17 * c.x + 1.6 * torch.sin(7 * c.y + head["phase"]))
-        * torch.sin(15 * c.y + 1.6 * torch.sin(6 * c.x - head["phase"]))
-    )
+    bumps = torch.sin(17 * c.x + 1.6 * torch.sin(7 * c.y + head["phase"]))
+    bumps = 0.34 * (bumps * torch.sin(15 * c.y + 1.6 * torch.sin(6 * c.x - head["phase"])))
     shade = 1 + torch.lerp(streak, bumps, f["curl"]) - 0.22 * c.x * torch.sign(-f["light"]) * f["light"].abs()
     sheen = 0.07 * torch.exp(-(((c.y + 0.72) / 0.12) ** 2)) * (1 - f["curl"])
     return (head["hair"] * shade[:, None] + sheen[:, None]).clamp(0, 1)
@@ -87,11 +85,8 @@ def draw_head(c: Canvas, f: dict, head: dict) -> None:
     spot = 0.13 * torch.exp(-((nx - 0.36 * f["light"]) ** 2 + (ny + 0.42) ** 2) / 0.03)
     blush = torch.exp(-(((head["u"].abs() - 0.34) / 0.16) ** 2 + ((c.y - 0.24) / 0.13) ** 2))
     red = rgb(head["skin"], 0.10, -0.03, -0.03)
-    colour = (
-        head["skin"] * (0.50 + 0.54 * lambert)[:, None]
-        + spot[:, None]
-        + red * (blush * (1 - 0.7 * f["skin"]) * (1 - c.look.cheek * f["gender"]))[:, None]
-    )
+    blush = blush * (1 - 0.7 * f["skin"]) * (1 - c.look.cheek * f["gender"])
+    colour = head["skin"] * (0.50 + 0.54 * lambert)[:, None] + spot[:, None] + red * blush[:, None]
     c.paint(c.cover(head["sdf"]), colour.clamp(0, 1), SKIN)
 
 

@@ -30,12 +30,8 @@ def disturb(
         theta[:, 0, 2], theta[:, 1, 2] = uniform(-0.12, 0.12).flatten(), uniform(-0.12, 0.12).flatten()
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         out = F.grid_sample(out, grid, padding_mode="reflection", align_corners=False)
-    small = F.interpolate(
-        F.interpolate(out, scale_factor=coarsest, mode="area"),
-        size=(r, r),
-        mode="bilinear",
-        align_corners=False,
-    )
+    small = F.interpolate(out, scale_factor=coarsest, mode="area")
+    small = F.interpolate(small, size=(r, r), mode="bilinear", align_corners=False)
     out = torch.lerp(out, small, uniform(-0.8, 1).clamp(min=0))
     out = out * uniform(0.85, 1.1) + uniform(-0.08, 0.08)
     noise = torch.randn(out.shape, generator=generator).to(device)

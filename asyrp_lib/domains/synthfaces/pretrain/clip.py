@@ -70,9 +70,7 @@ def captioned_faces(
 
 
 def pretrain_clip(job: Job, audit: int = 1_000) -> dict:
-    """Train the CLIP on faces at 64 pixels, `REDUCED` of all batches reduced to the domain's own resolution.
-    Its card has the zero-shot accuracies.
-    """
+    """Train the CLIP on 64-px faces, `REDUCED` of the batches at the domain's size; scores: zero-shot."""
     torch.manual_seed(job.budget.seed)
     clip, side = build_clip(CONFIG).to(job.device), CONFIG["vision_cfg"]["image_size"]
     images, tokens, factors, _ = captioned_faces("train", job.faces, side, clip, seed=11, device=job.device)

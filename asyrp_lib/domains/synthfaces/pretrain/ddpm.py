@@ -47,8 +47,7 @@ def build_unet(resolution: int) -> UNet2DModel:
 
 
 def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
-    """The plain mean squared error on v = √ᾱ_t ε − √(1−ᾱ_t) x_0 at uniform t, as `loss_of` of
-    `train_network`.
+    """The mean squared error on v = √ᾱ_t ε − √(1−ᾱ_t) x_0 at uniform t, as `loss_of` for `train_network`.
     `images`: (N, 3, R, R) uint8; the U-Net sees them through `codec`. (Salimans & Ho 2022, appendix D)
     """
 
@@ -66,8 +65,8 @@ def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
 
 def pretrain_ddpm(job: Job, start: Path) -> dict:
     """Train the DDPM and write it, half precision with configuration and card, at every checkpoint.
-    Without a state in the job's folder it goes on from the weights in `start`, if they are of this recipe, so
-    that a committed network can be trained further anywhere.  The images are kept beside that folder.
+    Without a state it goes on from the weights in `start`, if they are of this recipe, so that a committed
+    network can be trained further anywhere.  The images are kept beside the job's folder.
     """
     recipe, pool = RECIPES[job.resolution], job.folder.parent / "pool"
     schedule = NoiseSchedule.linear().shifted(recipe.snr)

@@ -67,22 +67,20 @@ def train_network(
     on_save: Callable[[nn.Module, dict], None] | None = None,
 ) -> tuple[Any, dict]:
     """Minimise `loss_of` over random batches of indices until the budget of images is used up.
-    The folder keeps `state.pt` (weights, EMA, optimiser, generator, counters; written atomically), from which
-    training continues, and `losses.csv`.
+    The folder keeps `state.pt` (everything, written atomically), from which training continues, and
+    `losses.csv`.
     Args:
-        model: the network, on its device; trained in place.
-        loss_of: (model, indices (B,) int64, CPU generator) -> scalar loss, under bf16 autocast where the
-            device has it.
+        loss_of: (model, indices (B,) int64, CPU generator) -> scalar loss, under bf16 autocast where there is
+            that.
         size: indices are drawn from 0 … size - 1.
         identity: what is trained on what, as JSON can say it; a state of another identity or batch is
             refused.
         save_every: seconds between checkpoints.
-        before: counters (steps, images, seconds, loss) of the training that `model` already had, None for a
-            new one.
+        before: counters (steps, images, seconds, loss) of the training that `model` already had.
         on_save: called with (averaged model, counters) after every checkpoint, for previews and exports.
     Returns (the averaged model in eval mode, counters).
-    Raises TrainingError: the loss became NaN or infinite (the last checkpoint stays), or the state is of
-    another run.
+    Raises TrainingError: the loss became NaN or infinite (the last checkpoint stays), or the state is another
+    run's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
@@ -98,10 +96,8 @@ def train_network(
     if state_file.exists():
         state = torch.load(state_file, map_location=device, weights_only=True)
         if state["identity"] != json.dumps(identity):
-            raise TrainingError(
-                f"{state_file} belongs to another run ({state['identity']}); expected "
-                f"{json.dumps(identity)}; give another folder or delete it."
-            )
+            text = f"{state_file} belongs to another run ({state['identity']}); expected "
+            raise TrainingError(f"{text}{json.dumps(identity)}; give another folder or delete it.")
         for name, part in parts.items():
             part.load_state_dict(state[name])
         generator.set_state(state["generator"].cpu())
@@ -132,13 +128,8 @@ def train_network(
         _follow(average, model, min(budget.ema, (1 + info["steps"]) / (10 + info["steps"])))
         smooth = value if smooth != smooth else 0.98 * smooth + 0.02 * value
         now = time.monotonic()
-        info = {
-            "steps": info["steps"] + 1,
-            "images": info["images"] + budget.batch,
-            "seconds": earlier + now - started,
-            "loss": smooth,
-        }
-        own_steps += 1
+        steps, images, own_steps = info["steps"] + 1, info["images"] + budget.batch, own_steps + 1
+        info = {"steps": steps, "images": images, "seconds": earlier + now - started, "loss": smooth}
         bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
         bar.update(budget.batch)
         if now - saved > save_every or info["images"] >= budget.images:
