@@ -22,21 +22,15 @@ from ..method.schedule import NoiseSchedule
 from ..store.files import atomic_write
 from ..store.results import save_result
 from .build import build_unet
-from .convert import ddpm_arguments, ddpm_name, openai_arguments, openai_name
-from .convert.openai import OpenAIConfig
+from .convert import ADM, DDPM, P2, OpenAIConfig, ddpm_arguments, ddpm_name, openai_arguments, openai_name
 from .load import load_backbone
 
-_MULT = (1, 1, 2, 2, 4, 4)
-_DDPM = dict(image_size=256, ch=128, ch_mult=_MULT, num_res_blocks=2, attn_resolutions=(16,))
-_P2 = dict(image_size=256, num_channels=128, channel_mult=_MULT, num_res_blocks=1, attention_ds=(16,))
-_P2 |= dict(num_head_channels=64)
-_ADM = _P2 | dict(num_channels=256, num_res_blocks=2, attention_ds=(8, 16, 32))
 #: name -> (family, settings) of the networks the paper uses.
 FULL_SIZE = {
-    "celeba_hq_ddpm": ("ddpm", _DDPM),
-    "p2": ("openai", _P2),
-    "imagenet_adm": ("openai", _ADM),
-    "imagenet_adm_cond": ("openai", {**_ADM, "num_classes": 1000}),
+    "celeba_hq_ddpm": ("ddpm", DDPM),
+    "p2": ("openai", P2),
+    "imagenet_adm": ("openai", ADM),
+    "imagenet_adm_cond": ("openai", {**ADM, "num_classes": 1000}),
 }
 
 

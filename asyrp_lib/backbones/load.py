@@ -26,18 +26,15 @@ def load_backbone(
     revision: str | None = None,
     **settings: Any,
 ) -> HSpaceUNet:
-    """A frozen diffusion network on the CPU, ready for the engine; official files get the linear schedule,
-    the paper's.
+    """A frozen diffusion network on the CPU; one of an official file has the linear schedule, the paper's.
     Args:
-        source: an official `.pt`, `.ckpt` or `.pth` file; a `.safetensors` file that `HSpaceUNet.save` wrote;
-            a folder in diffusers format; or, if there is no such path, a Hub id such as
-            "google/ddpm-celebahq-256".
+        source: an official `.pt`, `.ckpt` or `.pth` file; a `.safetensors` file of `HSpaceUNet.save`; a
+            folder in diffusers format; or, if there is no such path, a Hub id ("google/ddpm-celebahq-256").
         family, settings: of an official file, see `load_official_unet`.
         class_label: of a class-conditional network (ImageNet), see `HSpaceUNet`; None: bind one later.
         revision: of a Hub repository.
     Raises:
-        WeightsError: missing, damaged, of latents or of an unknown architecture, or a tensor that does not
-            fit (named).
+        WeightsError: missing, damaged, of latents or of another architecture, or a tensor does not fit.
         OfflineError: a Hub id that is neither cached nor reachable.
         AsyrpError: a class label that the network does not know.
     """
@@ -52,10 +49,8 @@ def load_backbone(
             "Hub id such as google/ddpm-celebahq-256; check the path."
         )
     if told := [*(["family"] if family else []), *settings]:
-        raise WeightsError(
-            f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official "
-            "checkpoint files only; leave them out."
-        )
+        text = f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official"
+        raise WeightsError(text + " checkpoint files only; leave them out.")
     path = hub_folder(str(source), revision) if on_hub else path
     _refuse_latents(path)
     model = HSpaceUNet.from_pretrained(path)

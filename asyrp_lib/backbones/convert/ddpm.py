@@ -14,6 +14,8 @@ from torch import Tensor
 
 from .strict import fill, read_config, substitute
 
+#: Settings of the paper's networks.
+DDPM = dict(image_size=256, ch=128, ch_mult=(1, 1, 2, 2, 4, 4), num_res_blocks=2, attn_resolutions=(16,))
 #: Leaves that only the official code names differently.
 _NAMES = [
     (r"time_embedding\.linear_1", "temb.dense.0"),

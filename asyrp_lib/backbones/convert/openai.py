@@ -16,6 +16,10 @@ from torch import Tensor
 from ...errors import WeightsError
 from .strict import fill, read_config, substitute
 
+_SHARED = dict(image_size=256, channel_mult=(1, 1, 2, 2, 4, 4), num_head_channels=64)
+#: Settings of the paper's networks: those of iDDPM and P2, and of ADM.
+P2 = _SHARED | dict(num_channels=128, num_res_blocks=1, attention_ds=(16,))
+ADM = _SHARED | dict(num_channels=256, num_res_blocks=2, attention_ds=(8, 16, 32))
 #: Leaves that only the official code names differently, after the blocks have been numbered.
 _NAMES = [
     (r"time_embedding\.linear_1", "time_embed.0"),

@@ -156,7 +156,7 @@ def open_images(path: Path, only: str = "", held_out: int = 500) -> ImageFolder 
         if categories := sorted(found[1] for found in databases):
             return LsunImages(path, categories[0])
         if any(sub.name.endswith("_lmdb.zip") for sub in inside):
-            raise ImageError(f"LSUN's databases in {path} are zipped; expected folders; unzip them there.")
+            raise ImageError(f"LSUN's databases in {path} are still zipped; expected folders; unzip them.")
         zips = [sub for sub in inside if sub.suffix == ".zip"]
         if len(zips) == 1 and not any(sub.is_dir() for sub in inside):
             path = zips[0]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...backbones.convert import ADM, DDPM, P2
 from ...errors import UnknownNameError
 from ...store.paths import fetched_dir
 from ..edits import Edit
@@ -91,14 +92,9 @@ _ILVR_PAPER = "ILVR (Choi et al. 2021, arXiv 2108.02938)"
 _P2_PAPER = "P2 weighting (Choi et al. 2022, arXiv 2204.00227)"
 _NO_CURVE = "No perceptual curve was published for it: measure one (python -m asyrp_lib curve --domain {})."
 
-_MULT = (1, 1, 2, 2, 4, 4)
-_DDPM = dict(image_size=256, ch=128, ch_mult=_MULT, num_res_blocks=2, attn_resolutions=(16,))
-_P2 = dict(image_size=256, num_channels=128, channel_mult=_MULT, num_res_blocks=1, attention_ds=(16,))
-_P2 |= dict(num_head_channels=64, out_channels=6)
-_ADM = _P2 | dict(num_channels=256, num_res_blocks=2, attention_ds=(8, 16, 32))
 #: (family, config, parameters)
-_AS_DDPM, _AS_P2 = ("ddpm", _DDPM, 113_673_219), ("openai", _P2, 93_563_910)
-_AS_ADM = "openai", _ADM, 552_814_086
+_AS_DDPM, _AS_P2 = ("ddpm", DDPM, 113_673_219), ("openai", P2, 93_563_910)
+_AS_ADM = "openai", ADM, 552_814_086
 
 _ALEXNET = "alexnet-owt-7be5be79.pth"
 #: AlexNet under LPIPS; torchvision writes the first eight digits of the hash into the name.

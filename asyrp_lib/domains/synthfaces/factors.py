@@ -8,8 +8,6 @@ the oracle.
 import numpy as np
 import pandas as pd
 
-from ...errors import UnknownNameError
-
 #: factor -> (lowest, highest, what the two ends mean)
 FACTORS: dict[str, tuple[float, float, str]] = {
     "smile": (-1, 1, "mouth corners down (sad) … up (smiling)"),
@@ -71,10 +69,3 @@ def sample_factors(n: int, seed: int) -> pd.DataFrame:
     for name in ("eye_size", "nose", "head_width", "yaw", "gaze", "light"):
         f[name] = uniform(-1, 1)
     return pd.DataFrame({name: f[name] for name in FACTORS})
-
-
-def check_factors(names) -> None:
-    """Raise UnknownNameError, naming the known factors, if one of `names` is no factor."""
-    for name in names:
-        if name not in FACTORS:
-            raise UnknownNameError(f"Unknown factor {name!r}; the factors are {', '.join(FACTORS)}.")

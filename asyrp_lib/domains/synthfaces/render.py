@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...errors import UnknownNameError
 from . import parts
 from .canvas import LOOKS, Canvas, Look
-from .factors import FACTORS, check_factors
+from .factors import FACTORS
 
 #: Half the side of what the frame shows: below 1 the face is cropped closer, so that small images show it.
 _ZOOM = 0.90
@@ -41,7 +42,8 @@ def render(
         look: how far the factors show, one of `LOOKS`.
     Raises UnknownNameError: a column that is no factor.
     """
-    check_factors(factors.columns)
+    for name in set(factors.columns) - set(FACTORS):
+        raise UnknownNameError(f"Unknown factor {name!r}; the factors are {', '.join(FACTORS)}.")
     table = torch.tensor(factors[list(FACTORS)].to_numpy(), dtype=torch.float32, device=device)
     f = {name: table[:, i, None, None] for i, name in enumerate(FACTORS)}
     size = resolution * supersample
