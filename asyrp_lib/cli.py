@@ -150,6 +150,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--runs", type=Path, default=state_dir(), help="folder of the state and of what comes of it"
     )
+    text = "put it in the place of the shipped file at the end, if it scores as well"
+    sub.add_argument("--replace", action="store_true", help=text)
     return parser
 
 
@@ -380,5 +382,5 @@ def _pretrain(options) -> None:
     from .domains.synthfaces.pretrain import pretrain
 
     device = pick_device(options.device)
-    how = {"images": options.images, "faces": options.faces}
+    how = {"images": options.images, "faces": options.faces, "replace": options.replace}
     print("wrote", pretrain(options.network, options.resolution, options.runs, device=device, **how))

@@ -74,13 +74,14 @@ class OpenAIConfig:
 
     def heads(self, width: int) -> int:
         """Attention heads of a layer `width` channels wide; WeightsError: it is no multiple of them."""
-        by_width = self.num_head_channels not in (None, -1)
-        unit = self.num_head_channels if by_width else self.num_heads
-        what = "channels per head" if by_width else "heads"
+        if (each := self.num_head_channels) is None or each == -1:
+            unit, count, what = self.num_heads, self.num_heads, "heads"
+        else:
+            unit, count, what = each, width // each, "channels per head"
         if width % unit:
             text = f"Attention {width} channels wide has no whole number of {what} with {unit}"
             raise WeightsError(f"{text}; expected a divisor; check num_head_channels and num_heads.")
-        return width // unit if by_width else unit
+        return count
 
 
 def load_openai_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet2DModel:

@@ -11,7 +11,7 @@ from .clip import pretrain_clip
 from .ddpm import pretrain_ddpm
 from .loop import Budget, Job
 from .measures import pretrain_oracle, pretrain_segmenter
-from .ship import ship
+from .shipped import ship
 
 _DDPM = Budget(images=1_500_000, batch=32, lr=6e-4, betas=(0.9, 0.99), ema=0.9995)
 #: network -> (trainer, budget, faces) of the shipped weights
