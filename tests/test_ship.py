@@ -71,7 +71,7 @@ def test_a_network_that_was_never_shipped_gets_a_line(shipped):
 
 def test_outside_a_checkout_nothing_shipped_is_written(shipped, monkeypatch, capsys):
     file, command = shipped
-    monkeypatch.setattr(place, "in_checkout", lambda: False)
+    monkeypatch.setattr(pretrain, "in_checkout", lambda: False)
     assert command(0.9) == 2 and "checkout" in capsys.readouterr().err
     assert (load_oracle(file).head[-1].bias == 0).all()
 

@@ -75,10 +75,8 @@ def plan_unet(config: Any, most: int, source: str | os.PathLike) -> None:
         text = f"The settings in {source} make no network ({' '.join(str(error).split())[:200]}); "
         raise WeightsError(text + "expected those of a UNet2DModel; fetch it again.") from error
     if size > 2 * most + 1000:  # a tensor that is missing or misshapen is better named one by one
-        raise WeightsError(
-            f"The settings in {source} make a network of {size:.3g} weights, its file has room for "
-            f"{most:.3g}; expected them to agree; fetch it again."
-        )
+        text = f"The settings in {source} make a network of {size:.3g} weights, its file has room for "
+        raise WeightsError(f"{text}{most:.3g}; expected them to agree; fetch it again.")
 
 
 def _like(block: ResnetBlock2D, in_channels: int) -> ResnetBlock2D:

@@ -31,7 +31,5 @@ def hub_folder(repo: str, revision: str | None = None) -> Path:
             ) from error
         if any(any((folder / sub).glob(f"diffusion_pytorch_model*.{suffix}*")) for sub in ("", "unet")):
             return folder
-    raise WeightsError(
-        f"The repository {repo} holds no U-Net in diffusers format; expected config.json with "
-        "diffusion_pytorch_model, or the same under unet/; choose another."
-    )
+    text = f"The repository {repo} holds no U-Net in diffusers format; expected config.json with "
+    raise WeightsError(text + "diffusion_pytorch_model, or the same under unet/; choose another.")

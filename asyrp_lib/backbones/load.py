@@ -44,10 +44,8 @@ def load_backbone(
         return HSpaceUNet(unet, NoiseSchedule.linear(), class_label=class_label)
     on_hub = is_hub_id(source)
     if not path.exists() and not on_hub:
-        raise WeightsError(
-            f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a "
-            "Hub id such as google/ddpm-celebahq-256; check the path."
-        )
+        text = f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a "
+        raise WeightsError(text + "Hub id such as google/ddpm-celebahq-256; check the path.")
     if told := [*(["family"] if family else []), *settings]:
         text = f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official"
         raise WeightsError(text + " checkpoint files only; leave them out.")
@@ -74,11 +72,11 @@ def own_name(source: str | os.PathLike) -> str:
 def _refuse_latents(path: Path) -> None:
     """Raise WeightsError for the folder of a latent pipeline, or the unet/ in it."""
     for folder in (path, path.parent) if path.name == "unet" else (path,):
-        parts = {name for name in ("vae", "vqvae", "movq") if (folder / name).is_dir()}
-        if (index := folder / "model_index.json").is_file():
-            parts |= {name for name in read_json(index) if name in ("vae", "vqvae", "movq")}
+        index = folder / "model_index.json"
+        named = read_json(index) if index.is_file() else {}
+        parts = {name for name in ("vae", "vqvae", "movq") if name in named or (folder / name).is_dir()}
         if parts:
-            raise WeightsError(
-                f"{path} is of a latent pipeline (its {sorted(parts)[0]} stands between images and the "
-                "U-Net); expected a U-Net that sees pixels, such as google/ddpm-celebahq-256; choose another."
+            text = (
+                f"{path} is of a latent pipeline (its {sorted(parts)[0]} stands between images and U-Net); "
             )
+            raise WeightsError(text + "expected a U-Net that sees pixels; choose another.")

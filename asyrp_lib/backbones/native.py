@@ -74,10 +74,8 @@ def _read_folder(path: Path) -> Network:
         kind = f"{config['_class_name']!s:.60}"
         raise WeightsError(f"{root} holds a {kind}; expected a UNet2DModel, without texts; choose another.")
     if set(EXTRAS) & set(config):  # diffusers would ignore them and build another network
-        raise WeightsError(
-            f"The network in {root} has settings that a diffusers folder cannot express; expected none of "
-            f"{', '.join(EXTRAS)}; keep it with HSpaceUNet.save instead."
-        )
+        text = f"The network in {root} has settings that a diffusers folder cannot express; expected none of "
+        raise WeightsError(f"{text}{', '.join(EXTRAS)}; keep it with HSpaceUNet.save instead.")
     own = {key: value for key, value in config.items() if key[:1] != "_"}
     files = [file for file in root.iterdir() if file.suffix in (".safetensors", ".bin")]
     plan_unet(own, sum(file.stat().st_size for file in files), root)  # no weight is kept in less than a byte
@@ -137,10 +135,10 @@ def _checked_scheduler(config: dict, source: Path) -> dict:
         right = isinstance(length, int) and 0 < length <= _LONGEST
         right = right and all(number(end) and end >= 0 for end in ends)
     if not right:
-        raise WeightsError(
+        text = (
             f"The noise schedule of {source} is none; expected 1 to {_LONGEST} steps and numbers for its β; "
-            "fetch it again, or mend its configuration."
         )
+        raise WeightsError(text + "fetch it again, or mend its configuration.")
     return config
 
 

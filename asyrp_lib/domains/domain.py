@@ -179,9 +179,10 @@ class Domain:
             with suppress(*(() if here else (UnknownNameError, WeightsError, OfflineError))):
                 deltas[name] = self.delta(name)
         if not deltas:
-            text = f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected "
-            text += "at least one; train it: python -m asyrp_lib train <edit> --domain "
-            raise DomainError(text + self.name)
+            text = (
+                f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected one"
+            )
+            raise DomainError(f"{text}; train it: python -m asyrp_lib train <edit> --domain {self.name}")
         return deltas
 
     def direction_file(self, name: str) -> Path:
@@ -217,9 +218,9 @@ def t_edit_of(domain: Domain, edit: Edit) -> int:
     if edit.t_edit is not None:
         return edit.t_edit
     if domain.curve is None:
-        raise DomainError(
-            f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit "
-            f"(--t-edit), or measure one: python -m asyrp_lib curve --domain {domain.name}"
+        text = (
+            f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit (--t-edit)"
         )
+        raise DomainError(f"{text}, or measure one: python -m asyrp_lib curve --domain {domain.name}")
     cosine = domain.clip.prompt_cosine(edit.source, edit.target)
     return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)

@@ -19,8 +19,7 @@ DOMAINS = {"synthfaces": load_synthfaces, **{name: partial(load_paper_domain, na
 def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domain:
     """Load a domain by name, or from a folder or a Hub id: frozen, on the device.
     Args:
-        name: one of `DOMAINS`, a folder with a U-Net in diffusers format, or a Hub id such as
-            google/ddpm-celebahq-256.
+        name: one of `DOMAINS`, a folder in diffusers format, or a Hub id such as google/ddpm-celebahq-256.
         device: "cuda", "mps" or "cpu"; None chooses the best there is.
     Raises:
         UnknownNameError: no such domain and no such folder.

@@ -166,9 +166,7 @@ def open_images(path: Path, only: str = "", held_out: int = 500) -> ImageFolder 
 def image_source(
     path: Path, resolution: int, *, only: str = "", held_out: int = 500, cure: str = ""
 ) -> Callable[[str, int, int], Tensor]:
-    """A Domain's `image_source` that looks for its images when the first are asked for; `cure` ends the error
-    if there is nothing at `path`, the rest as for `open_images`.
-    """
+    """A Domain's `image_source` that opens its images when first asked; `cure` is what to do without any."""
 
     def images(split: str, n: int, first: int) -> Tensor:
         check_span(split, n, first)

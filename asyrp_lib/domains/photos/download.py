@@ -114,9 +114,7 @@ def _block(response: http.client.HTTPResponse) -> bytes:
 
 
 def _extent(file: Remote, response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Where the answer begins in the file, and its length (None: marked by its end, or proved by its hash);
-    OfflineError: nothing would tell a whole file from one that was cut off.
-    """
+    """Where the answer begins in the file, and its length (None: known by its end, or proved by its hash)."""
     length = response.headers.get("Content-Length")
     if length is not None and not re.fullmatch(r"\d{1,15}", length.strip()):
         raise _Trouble(f"the server says the length {length[:20]!r}")

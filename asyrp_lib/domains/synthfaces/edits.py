@@ -30,9 +30,8 @@ _IN_DOMAIN = (
 )
 #: unseen edit -> caption of its style
 UNSEEN = dict(zip(("sketch", "watercolour", "pixel art", "zombie", "neon"), STYLES))
-_UNSEEN = tuple(
-    Edit(name, "a photo of a face", f"{style} of a face", in_domain=False) for name, style in UNSEEN.items()
-)
+_FACE = "a photo of a face"
+_UNSEEN = tuple(Edit(n, _FACE, f"{style} of a face", in_domain=False) for n, style in UNSEEN.items())
 
 #: name -> edit
 EDITS: dict[str, Edit] = {edit.name: edit for edit in _IN_DOMAIN + _UNSEEN}

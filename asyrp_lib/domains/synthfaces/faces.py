@@ -40,11 +40,8 @@ def render_split(
     progress: bool = True,
 ) -> Faces:
     """Render faces `first` … `first + n − 1` of a split; each is the same whatever `first` and `n` are.
-    Args:
-        split: one of `SPLITS`; UnknownNameError for another.
-        edition: of the world, one of `LOOKS`.
-        device: where to render and keep the images.
-        progress: show a progress bar when more than a thousand faces are drawn.
+    `edition` is the world's, one of `LOOKS`; `progress` shows a bar when more than a thousand are drawn.
+    Raises UnknownNameError: a split that is none of `SPLITS`.
     """
     factors = split_factors(split, n, first)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8, device=device)
@@ -69,9 +66,7 @@ def split_factors(split: str, n: int, first: int = 0) -> pd.DataFrame:
 def kept_images(
     split: str, n: int, resolution: int, folder: Path, *, edition: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """The images of `render_split`, drawn once and kept in `folder` under the digest of the code.
-    (n, 3, R, R) uint8, mapped from the disk, so that only what is looked at takes memory.
-    """
+    """The images of `render_split` as uint8, drawn once, kept under the code's digest, mapped from disk."""
     code = b"".join(Path(module.__file__).read_bytes() for module in (_factors, canvas, parts, _render))
     digest = hashlib.sha256(code + repr(LOOKS[edition]).encode()).hexdigest()[:12]
     file = Path(folder) / f"{split}_{n}x{resolution}_{digest}.npy"

@@ -67,8 +67,7 @@ class Segmenter(nn.Module):
         """Activations of the three levels: (B, w, R, R), (B, 2w, R/2, R/2), (B, 4w, R/4, R/4)."""
         levels = []
         for block in self.down:
-            images = block(images)
-            levels.append(images)
+            levels.append(images := block(images))
         return levels
 
     def forward(self, images: Tensor) -> Tensor:

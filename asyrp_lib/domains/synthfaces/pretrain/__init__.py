@@ -7,6 +7,7 @@ import torch
 
 from .... import check
 from ....errors import SettingsError
+from ....store.paths import in_checkout
 from .clip import pretrain_clip
 from .ddpm import pretrain_ddpm
 from .loop import Budget, Job
@@ -41,6 +42,10 @@ def pretrain(
     """
     from .. import weights_file
 
+    if replace and not in_checkout():
+        raise SettingsError(
+            "--replace needs a checkout, whose files it replaces; work in one or leave it out."
+        )
     train, budget, usual = RECIPES[network]
     faces = check.whole("faces", usual if faces is None else faces, 1, 1_000_000, error=SettingsError)
     if images is not None:
@@ -48,8 +53,5 @@ def pretrain(
         budget = changed(budget, images=images)
     folder = runs / f"{network}{resolution}"
     job = Job(resolution, budget, folder, folder / f"{network}.safetensors", faces, device)
-    if network == "ddpm":
-        pretrain_ddpm(job, weights_file(f"{network}{resolution}"))
-    else:
-        train(job)
+    train(job)
     return ship(network, job, weights_file(network)) if replace else job.export

@@ -2,7 +2,6 @@
 resolution.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -63,11 +62,14 @@ def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
     return loss_of
 
 
-def pretrain_ddpm(job: Job, start: Path) -> dict:
+def pretrain_ddpm(job: Job) -> dict:
     """Train the DDPM and write it, half precision with configuration and card, at every checkpoint.
-    Without a state it goes on from the weights in `start`, if they are of this recipe, so that a committed
-    network can be trained further anywhere.  The images are kept beside the job's folder.
+    Without a state it goes on from a committed ddpm<resolution> of this recipe, if there is one, so that it
+    can be trained further anywhere.  The images are kept beside the job's folder.
     """
+    from .. import weights_file
+
+    start = weights_file(f"ddpm{job.resolution}")
     recipe, pool = RECIPES[job.resolution], job.folder.parent / "pool"
     schedule = NoiseSchedule.linear().shifted(recipe.snr)
     images = kept_images("train", job.faces, job.resolution, pool, edition=recipe.edition, device=job.device)

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ....errors import SettingsError, TrainingError
+from ....errors import TrainingError
 from ....method.hspace import HSpaceUNet
-from ....store.paths import in_checkout
 from ....store.weights import read_tensors, read_weights, record_shipped, save_weights
 from ..faces import render_split
 from .ddpm import RECIPES, v_loss
@@ -18,17 +17,13 @@ def ship(network: str, job: Job, shipped: Path) -> Path:
     """Copy `job.export` over the shipped file, atomically, with its line in data/SHA256SUMS.
 
     Raises TrainingError: its score is none or below the shipped one's, if that is of the same resolution;
-    WeightsError: it is not finite; SettingsError: outside a checkout nothing shipped is written.
+    WeightsError: it is not finite.
     """
-    if not in_checkout():
-        raise SettingsError("Only a checkout has shipped files to replace; run this in one, or without it.")
     listed, chance = shipped.exists(), 0.5 if network == "clip" else 0.0
     made, known = (_score(network, file, job) if file.exists() else chance for file in (job.export, shipped))
     if not made > chance or made < known:
-        raise TrainingError(
-            f"{job.export} scores {made:.4f} on unseen faces; expected over {chance} and no less than "
-            f"{known:.4f} of the shipped one; train it longer."
-        )
+        text = f"{job.export} scores {made:.4f} on unseen faces; expected over {chance} and no less than "
+        raise TrainingError(f"{text}{known:.4f} of the shipped one; train it longer.")
     state, config = read_tensors(job.export)
     save_weights(shipped, state, config)
     if not listed:
