@@ -44,11 +44,11 @@ def load_backbone(
         return HSpaceUNet(unet, NoiseSchedule.linear(), class_label=class_label)
     on_hub = is_hub_id(source)
     if not path.exists() and not on_hub:
-        text = f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a "
-        raise WeightsError(text + "Hub id such as google/ddpm-celebahq-256; check the path.")
+        text = f"No weights at {source}; expected an official checkpoint, a folder in diffusers format"
+        raise WeightsError(f"{text}, or a Hub id such as google/ddpm-celebahq-256; check the path.")
     if told := [*(["family"] if family else []), *settings]:
-        text = f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official"
-        raise WeightsError(text + " checkpoint files only; leave them out.")
+        text = f"{source} brings its own configuration; expected no {', '.join(told)}"
+        raise WeightsError(f"{text}: these are for official checkpoint files only; leave them out.")
     path = hub_folder(str(source), revision) if on_hub else path
     _refuse_latents(path)
     model = HSpaceUNet.from_pretrained(path)
@@ -76,7 +76,5 @@ def _refuse_latents(path: Path) -> None:
         named = read_json(index) if index.is_file() else {}
         parts = {name for name in ("vae", "vqvae", "movq") if name in named or (folder / name).is_dir()}
         if parts:
-            text = (
-                f"{path} is of a latent pipeline (its {sorted(parts)[0]} stands between images and U-Net); "
-            )
-            raise WeightsError(text + "expected a U-Net that sees pixels; choose another.")
+            cure = "expected a U-Net that sees pixels, such as google/ddpm-celebahq-256; choose another."
+            raise WeightsError(f"{path} is of a latent pipeline (its {sorted(parts)[0]} encodes); {cure}")

@@ -27,7 +27,7 @@ _NO_FOLDER = "is no folder with a diffusers UNet2DModel{}; expected config.json 
 
 
 class Network(NamedTuple):
-    """A U-Net on the CPU, its noise schedule as diffusers has it ({}: linear), what it means, its class."""
+    """A U-Net on the CPU, its noise schedule as diffusers has it ({}: linear), what it predicts, class."""
 
     unet: UNet2DModel
     scheduler: Mapping[str, Any]
@@ -49,9 +49,7 @@ def read_network(path: str | os.PathLike) -> Network:
 def _read_file(path: Path) -> Network:
     state, config = read_weights(path)
     if not {"unet", "betas", "prediction_type"} <= config.keys():
-        raise WeightsError(
-            f"{path} holds no U-Net configuration; expected a file of HSpaceUNet.save; check it."
-        )
+        raise WeightsError(f"{path} holds no U-Net configuration; expected HSpaceUNet.save's; check it.")
     plan_unet(config["unet"], sum(tensor.numel() for tensor in state.values()), path)
     scheduler = _checked_scheduler({"trained_betas": config["betas"]}, path)
     if config["betas"] is None:
@@ -112,9 +110,8 @@ def read_json(path: Path) -> dict:
 def check_tensors(state: Mapping[str, Tensor], source: str | os.PathLike) -> None:
     """Raise WeightsError for the first tensor that is larger than the bytes behind it, or not finite."""
     for name, tensor in state.items():
-        size = tensor.numel() * tensor.element_size()
-        whole = tensor.layout == torch.strided
-        whole = whole and (tensor.is_meta or size <= tensor.untyped_storage().nbytes())
+        size, strided = tensor.numel() * tensor.element_size(), tensor.layout == torch.strided
+        whole = strided and (tensor.is_meta or size <= tensor.untyped_storage().nbytes())
         if not whole or not tensor.is_meta and not bool(torch.isfinite(tensor).all()):
             fault = "not finite" if whole else "larger than its data"
             text = f"{source}: the tensor {name!r} is {fault}; expected plain numbers; fetch it again."
@@ -135,10 +132,8 @@ def _checked_scheduler(config: dict, source: Path) -> dict:
         right = isinstance(length, int) and 0 < length <= _LONGEST
         right = right and all(number(end) and end >= 0 for end in ends)
     if not right:
-        text = (
-            f"The noise schedule of {source} is none; expected 1 to {_LONGEST} steps and numbers for its β; "
-        )
-        raise WeightsError(text + "fetch it again, or mend its configuration.")
+        text = f"The noise schedule of {source} is none; expected 1 to {_LONGEST} steps and numbers for β"
+        raise WeightsError(f"{text}; fetch it again, or mend its configuration.")
     return config
 
 
@@ -153,7 +148,9 @@ def check_architecture(net: UNet2DModel) -> None:
     elif config.sample_size is None:
         fault = "does not say its resolution; expected sample_size in its configuration"
     elif config.out_channels not in (config.in_channels, 2 * config.in_channels):
-        fault = f"gives {config.out_channels} channels for {config.in_channels}; expected as many, or twice"
+        fault = (
+            f"gives {config.out_channels} channels for {config.in_channels}; expected once or twice as many"
+        )
     elif config.class_embed_type is not None:
         fault = f"embeds classes by {config.class_embed_type!r}; expected a table with one row per class"
     if fault:

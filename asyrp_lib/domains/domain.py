@@ -82,7 +82,7 @@ class Domain:
     segmenter: Callable[[Tensor], Tensor] | None = _Part(None)  # * (B, 3, R, R) -> class numbers (B, R, R)
     classes: tuple[str, ...] = ()  # names of the segmenter's
     factor_source: Callable[[str, int, int], pd.DataFrame] | None = None  # table of true factors, where known
-    target_source: Callable[[str, str, int, int], Tensor] | None = None  # an unseen edit's text, drawn
+    target_source: Callable[[str, str, int, int], Tensor] | None = None  # what an unseen edit means, drawn
     official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731  # published f_t by name
     crops_photos: bool = False  # whether own images of another size are cropped and resized without asking
 
@@ -125,15 +125,15 @@ class Domain:
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
         """The same images as an unseen edit's text would have them; DomainError: it cannot draw them."""
         if self.target_source is None:
-            text = f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text "
-            raise DomainError(text + "means; use synthfaces.")
+            text = f"The domain {self.name!r} cannot draw {edit!r}"
+            raise DomainError(f"{text}; only rendered domains know what a text means; use synthfaces.")
         return self.target_source(edit, split, *check.span(n, first)).to(self.unet.device)
 
     def factors(self, split: str = "test", n: int = 8, *, first: int = 0) -> pd.DataFrame:
         """The true factors of the same images; DomainError: the domain's truth is not known."""
         if self.factor_source is None:
-            text = f"The domain {self.name!r} has no table of factors; only rendered domains know their "
-            raise DomainError(text + "truth; use synthfaces.")
+            text = f"The domain {self.name!r} has no table of factors"
+            raise DomainError(f"{text}; only rendered domains know their truth; use synthfaces.")
         return self.factor_source(split, *check.span(n, first))
 
     def edit_named(self, name: str) -> Edit:
@@ -144,8 +144,7 @@ class Domain:
         return self.edits[name]
 
     def delta(self, name: str) -> Delta:
-        """The f_t of an edit on the domain's device: the one trained here if there is one, else the published
-        one.
+        """The f_t of an edit on the domain's device: the one trained here, else the published one.
         Raises UnknownNameError: no such edit; OfflineError: the published one is not fetched yet;
         WeightsError: there is none, or it is damaged or another.
         """
@@ -179,10 +178,9 @@ class Domain:
             with suppress(*(() if here else (UnknownNameError, WeightsError, OfflineError))):
                 deltas[name] = self.delta(name)
         if not deltas:
-            text = (
-                f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected one"
-            )
-            raise DomainError(f"{text}; train it: python -m asyrp_lib train <edit> --domain {self.name}")
+            text = f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}"
+            cure = f"train it: python -m asyrp_lib train <edit> --domain {self.name}"
+            raise DomainError(f"{text}; expected at least one; {cure}")
         return deltas
 
     def direction_file(self, name: str) -> Path:
@@ -218,9 +216,8 @@ def t_edit_of(domain: Domain, edit: Edit) -> int:
     if edit.t_edit is not None:
         return edit.t_edit
     if domain.curve is None:
-        text = (
-            f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit (--t-edit)"
-        )
-        raise DomainError(f"{text}, or measure one: python -m asyrp_lib curve --domain {domain.name}")
+        text = f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit"
+        cure = f"(--t-edit), or measure one: python -m asyrp_lib curve --domain {domain.name}"
+        raise DomainError(f"{text} {cure}")
     cosine = domain.clip.prompt_cosine(edit.source, edit.target)
     return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)

@@ -65,8 +65,8 @@ def fill(
         ("has a tensor {!r} that this configuration does not have", sorted({*state} - {*names.values()})),
     ):
         if tensors:
-            text = f"The checkpoint {fault.format(tensors[0])}; expected an official checkpoint of this "
-            raise WeightsError(text + "configuration; check both.")
+            text = f"The checkpoint {fault.format(tensors[0])}"
+            raise WeightsError(f"{text}; expected an official one of this configuration; check both.")
     filled = {}
     for name, source in names.items():
         tensor, shape = state[source], want[name].shape
