@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from asyrp_lib.domains.photos import registry
 from asyrp_lib.errors import FileError
 from asyrp_lib.store import paths
 from asyrp_lib.store.files import atomic_write, check_writable, lock
@@ -130,6 +131,7 @@ def test_a_disk_that_fills_while_writing_is_one_sentence(tmp_path):
     program = """
 import resource, signal, sys, torch
 from pathlib import Path
+from asyrp_lib.domains.photos import registry
 from asyrp_lib.errors import FileError
 from asyrp_lib.store.files import atomic_write
 from asyrp_lib.store.weights import save_weights
@@ -245,6 +247,21 @@ def test_where_the_cache_and_the_state_lie(tmp_path, monkeypatch):
     assert paths.cache_dir() == tmp_path / "mine"
     monkeypatch.setenv("ASYRP_CACHE", "off")
     assert paths.cache_dir() is None
+
+
+def test_what_is_fetched_lies_in_the_checkout_or_with_the_users_data_but_not_in_a_wheel(
+    tmp_path, monkeypatch
+):
+    for name in ("ASYRP_WEIGHTS", "ASYRP_DATASETS", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert registry.weights_dir("ffhq") == paths.data_dir() / "weights" / "ffhq"
+    monkeypatch.setattr(paths, "in_checkout", lambda: False)
+    users = tmp_path / ".local" / "share" / "asyrp_lib"
+    assert registry.weights_dir("ffhq") == users / "weights" / "ffhq"
+    assert registry.datasets_dir("afhq") == users / "datasets" / "afhq"
+    monkeypatch.setenv("ASYRP_WEIGHTS", str(tmp_path / "mine"))
+    assert registry.weights_dir("ffhq") == tmp_path / "mine" / "ffhq"
 
 
 def test_a_user_without_a_home_has_no_cache_and_keeps_state_with_the_runs(monkeypatch):

@@ -7,10 +7,11 @@ import torch
 
 import asyrp_lib as al
 from asyrp_lib.domains.synthfaces import NETWORKS, weights_file
+from asyrp_lib.domains.synthfaces.canvas import CLASSES, EYES, MOUTH
 from asyrp_lib.domains.synthfaces.captions import caption
 from asyrp_lib.domains.synthfaces.faces import from_bytes, render_split, to_bytes
 from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
-from asyrp_lib.domains.synthfaces.render import CLASSES, EYES, MOUTH, render
+from asyrp_lib.domains.synthfaces.render import render
 from asyrp_lib.domains.synthfaces.styles import STYLES
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DModel
 from diffusers.models.attention_processor import Attention
-from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.models.embeddings import TimestepEmbedding
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
@@ -24,22 +24,17 @@ _LARGEST = 8192
 
 def build_unet(config: Mapping[str, Any]) -> UNet2DModel:
     """A `UNet2DModel` with random weights, changed after its making where its arguments do not reach.
-
     Args:
-        config: arguments of `UNet2DModel`, and, only where the network needs them,
-            sinusoid_channels: length of the sinusoids of t, if it is not the width of the first level,
-            entry_channels: channels that `conv_in` gives, if they are not the width of the first level,
-            num_heads: attention heads of every layer whatever its width; `attention_head_dim` fixes their
-                width instead.
-    Returns:
-        The network; what it was changed by is in its `config`, so that saving it and building it again is
-        the identity.
+        config: arguments of `UNet2DModel` and, only where the network needs them, sinusoid_channels (length
+            of the sinusoids of t) and entry_channels (what `conv_in` gives), if they are not the width of the
+            first level, and num_heads (of every layer; `attention_head_dim` fixes their width instead).
+    What it was changed by is in its `config`, so that saving it and building it again is the identity.
     """
     extras = {key: config[key] for key in EXTRAS if config.get(key) is not None}
     unet = UNet2DModel(**{key: value for key, value in config.items() if key not in EXTRAS})
     if "sinusoid_channels" in extras:
         length = extras["sinusoid_channels"]
-        unet.time_proj = Timesteps(length, unet.config.flip_sin_to_cos, unet.config.freq_shift)
+        unet.time_proj.num_channels = length
         unet.time_embedding = TimestepEmbedding(length, unet.time_embedding.linear_2.out_features)
     if "entry_channels" in extras:
         width = extras["entry_channels"]
@@ -58,14 +53,9 @@ def build_unet(config: Mapping[str, Any]) -> UNet2DModel:
 
 
 def plan_unet(config: Any, most: int, source: str | os.PathLike) -> None:
-    """Build a network on no device, so that only what its file can fill is ever allocated.
-
-    Args:
-        config: of `build_unet`, from somebody's file.
-        most: numbers that the file holds.
-        source: what to call it in an error.
-    Raises:
-        WeightsError: the settings make no network, or one over twice as large as the file.
+    """Build a network on no device, so that only what its file, of `most` numbers, can fill is ever
+    allocated.
+    Raises WeightsError: the `config` of `source` makes no network, or one over twice as large as the file.
     """
     try:
         if not isinstance(config, Mapping):
@@ -82,15 +72,11 @@ def plan_unet(config: Any, most: int, source: str | os.PathLike) -> None:
         with torch.device("meta"):
             size = sum(p.numel() for p in build_unet(config).parameters())
     except Exception as error:  # whatever diffusers and torch trip over
-        raise WeightsError(
-            f"The settings in {source} make no network ({' '.join(str(error).split())[:200]}); expected "
-            "those of a UNet2DModel; fetch it again."
-        ) from error
+        text = f"The settings in {source} make no network ({' '.join(str(error).split())[:200]}); "
+        raise WeightsError(text + "expected those of a UNet2DModel; fetch it again.") from error
     if size > 2 * most + 1000:  # a tensor that is missing or misshapen is better named one by one
-        raise WeightsError(
-            f"The settings in {source} make a network of {size:.3g} weights, its file has room for "
-            f"{most:.3g}; expected them to agree; fetch it again."
-        )
+        text = f"The settings in {source} make a network of {size:.3g} weights, its file has room for "
+        raise WeightsError(f"{text}{most:.3g}; expected them to agree; fetch it again.")
 
 
 def _like(block: ResnetBlock2D, in_channels: int) -> ResnetBlock2D:

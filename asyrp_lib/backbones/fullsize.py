@@ -22,35 +22,15 @@ from ..method.schedule import NoiseSchedule
 from ..store.files import atomic_write
 from ..store.results import save_result
 from .build import build_unet
-from .convert import ddpm_arguments, ddpm_name, openai_arguments, openai_name
-from .convert.openai import OpenAIConfig
+from .convert import ADM, DDPM, P2, OpenAIConfig, ddpm_arguments, ddpm_name, openai_arguments, openai_name
 from .load import load_backbone
-
-_P2 = {
-    "image_size": 256,
-    "num_channels": 128,
-    "channel_mult": (1, 1, 2, 2, 4, 4),
-    "num_res_blocks": 1,
-    "attention_ds": (16,),
-    "num_head_channels": 64,
-}
-_ADM = {**_P2, "num_channels": 256, "num_res_blocks": 2, "attention_ds": (8, 16, 32)}
 
 #: name -> (family, settings) of the networks the paper uses.
 FULL_SIZE = {
-    "celeba_hq_ddpm": (
-        "ddpm",
-        {
-            "image_size": 256,
-            "ch": 128,
-            "ch_mult": (1, 1, 2, 2, 4, 4),
-            "num_res_blocks": 2,
-            "attn_resolutions": (16,),
-        },
-    ),
-    "p2": ("openai", _P2),
-    "imagenet_adm": ("openai", _ADM),
-    "imagenet_adm_cond": ("openai", {**_ADM, "num_classes": 1000}),
+    "celeba_hq_ddpm": ("ddpm", DDPM),
+    "p2": ("openai", P2),
+    "imagenet_adm": ("openai", ADM),
+    "imagenet_adm_cond": ("openai", {**ADM, "num_classes": 1000}),
 }
 
 
@@ -58,10 +38,9 @@ def random_unet(name: str = "celeba_hq_ddpm", seed: int = 0) -> HSpaceUNet:
     """One of `FULL_SIZE` with the random weights it starts training from, on the CPU."""
     if name not in FULL_SIZE:
         raise UnknownNameError(f"Unknown network {name!r}; known are {', '.join(FULL_SIZE)}.")
-    family, config = FULL_SIZE[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = build_unet((ddpm_arguments if family == "ddpm" else openai_arguments)(config))
+        net = build_unet(_arguments(name))
     return HSpaceUNet(net, NoiseSchedule.linear())
 
 
@@ -69,7 +48,7 @@ def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Every official tensor of one of `FULL_SIZE`, and its shape (but for trailing ones)."""
     family, config = FULL_SIZE[name]
     with torch.device("meta"):
-        unet = build_unet((ddpm_arguments if family == "ddpm" else openai_arguments)(config))
+        unet = build_unet(_arguments(name))
     shapes = {}
     for ours, tensor in unet.state_dict().items():
         if family == "ddpm":
@@ -84,18 +63,17 @@ def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
 def write_random(name: str, path: Path, seed: int = 0) -> None:
     """Write an official file of one of `FULL_SIZE` with small random numbers in it, atomically."""
     generator = torch.Generator().manual_seed(seed)
-    state = {
-        key: 0.02 * torch.randn(shape, generator=generator) for key, shape in official_shapes(name).items()
-    }
+    shapes = official_shapes(name)
+    state = {key: 0.02 * torch.randn(shape, generator=generator) for key, shape in shapes.items()}
     with atomic_write(path) as temporary:
         torch.save(state, temporary)
 
 
 def measure(path: Path, device: torch.device) -> dict:
-    """Load an official file and run one picture through it, once, without a warm-up.
+    """Load an official file and run one image through it, once, without a warm-up.
 
-    Returns:
-        parameters, digest, shape of h, seconds to load, encode and decode, peak MiB before and after.
+    Returns the number of parameters, digest, shape of h, seconds to load, encode and decode, peak memory before and
+    after in MiB.
     """
     before, clock = peak_megabytes(device), [time.perf_counter()]
 
@@ -116,22 +94,19 @@ def measure(path: Path, device: torch.device) -> dict:
         row["encode_s"] = lap()
         eps = model.decode(z)
         row["decode_s"] = lap()
-    return {
-        **row,
+    row |= {
         "h": list(z.h.shape),
         "eps": list(eps.shape),
         "finite": bool(eps.isfinite().all()),
-        "peak_before_mib": round(before),
-        "peak_mib": round(peak_megabytes(device)),
         "digest": model.digest(),
     }
+    return row | {"peak_before_mib": round(before), "peak_mib": round(peak_megabytes(device))}
 
 
 def main() -> None:
     """Measure all of `FULL_SIZE`, or with --file one file, in this process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m asyrp_lib.backbones.fullsize", description=(__doc__ or "").splitlines()[0]
-    )
+    command = "asyrp_lib.backbones.fullsize"
+    parser = argparse.ArgumentParser(f"python -m {command}", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", help="cuda, mps or cpu; default: the best there is")
     parser.add_argument("--file", help="measure this official file only, and print its row as JSON")
     args = parser.parse_args()
@@ -144,26 +119,20 @@ def main() -> None:
         for name in FULL_SIZE:
             file = Path(folder) / f"{name}.pt"
             write_random(name, file)
-            command = [
-                sys.executable,
-                "-m",
-                "asyrp_lib.backbones.fullsize",
-                "--device",
-                device.type,
-                "--file",
-                str(file),
-            ]
-            rows[name] = json.loads(
-                subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
-            )
+            alone = [sys.executable, "-m", command, "--device", device.type, "--file", str(file)]
+            done = subprocess.run(alone, check=True, stdout=subprocess.PIPE, text=True)
+            rows[name] = json.loads(done.stdout.splitlines()[-1])
             digests[name] = rows[name].pop("digest")
             file.unlink()
-            print(
-                f"{name:<18}" + "  ".join(f"{key} {value}" for key, value in rows[name].items()), flush=True
-            )
+            print(f"{name:<18}" + "  ".join(f"{k} {v}" for k, v in rows[name].items()), flush=True)
     settings = {"batch": 1, "t": 500, "seed": 0}
     made_by = {"started": started, "device": device, "digests": digests}
     print(f"wrote {save_result(f'fullsize_{device.type}', rows, settings, **made_by)}")
+
+
+def _arguments(name: str) -> dict:
+    family, config = FULL_SIZE[name]
+    return ddpm_arguments(config) if family == "ddpm" else openai_arguments(config)
 
 
 if __name__ == "__main__":

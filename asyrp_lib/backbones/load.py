@@ -26,20 +26,15 @@ def load_backbone(
     revision: str | None = None,
     **settings: Any,
 ) -> HSpaceUNet:
-    """A frozen diffusion network, ready for the engine.
-
+    """A frozen diffusion network on the CPU; one of an official file has the linear schedule, the paper's.
     Args:
-        source: an official `.pt`, `.ckpt` or `.pth` file; a `.safetensors` file that `HSpaceUNet.save`
-            wrote; a folder in diffusers format; or a Hub id such as "google/ddpm-celebahq-256", if there is
-            no such path.
+        source: an official `.pt`, `.ckpt` or `.pth` file; a `.safetensors` file of `HSpaceUNet.save`; a
+            folder in diffusers format; or, if there is no such path, a Hub id ("google/ddpm-celebahq-256").
         family, settings: of an official file, see `load_official_unet`.
         class_label: of a class-conditional network (ImageNet), see `HSpaceUNet`; None: bind one later.
         revision: of a Hub repository.
-    Returns:
-        The network on the CPU; one of an official file has the linear schedule, the paper's for all of them.
     Raises:
-        WeightsError: missing, damaged, of latents or of an unknown architecture, or a tensor missing, extra
-            or misshapen (named).
+        WeightsError: missing, damaged, of latents or of another architecture, or a tensor does not fit.
         OfflineError: a Hub id that is neither cached nor reachable.
         AsyrpError: a class label that the network does not know.
     """
@@ -49,16 +44,11 @@ def load_backbone(
         return HSpaceUNet(unet, NoiseSchedule.linear(), class_label=class_label)
     on_hub = is_hub_id(source)
     if not path.exists() and not on_hub:
-        raise WeightsError(
-            f"No weights at {source}; expected an official checkpoint, a folder in diffusers format, or a "
-            "Hub id such as google/ddpm-celebahq-256; check the path."
-        )
-    told = [*(["family"] if family else []), *settings]
-    if told:
-        raise WeightsError(
-            f"{source} brings its own configuration; expected no {', '.join(told)}: these are for official "
-            "checkpoint files only; leave them out."
-        )
+        text = f"No weights at {source}; expected an official checkpoint, a folder in diffusers format"
+        raise WeightsError(f"{text}, or a Hub id such as google/ddpm-celebahq-256; check the path.")
+    if told := [*(["family"] if family else []), *settings]:
+        text = f"{source} brings its own configuration; expected no {', '.join(told)}"
+        raise WeightsError(f"{text}: these are for official checkpoint files only; leave them out.")
     path = hub_folder(str(source), revision) if on_hub else path
     _refuse_latents(path)
     model = HSpaceUNet.from_pretrained(path)
@@ -68,11 +58,8 @@ def load_backbone(
 def is_hub_id(source: str | os.PathLike) -> bool:
     """Whether something is written like "owner/name" and is neither a path nor a checkpoint file's name."""
     path = Path(source)
-    return bool(
-        not path.exists()
-        and path.suffix not in SUFFIXES
-        and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source))
-    )
+    named = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(source))
+    return named is not None and path.suffix not in SUFFIXES and not path.exists()
 
 
 def own_name(source: str | os.PathLike) -> str:
@@ -85,11 +72,9 @@ def own_name(source: str | os.PathLike) -> str:
 def _refuse_latents(path: Path) -> None:
     """Raise WeightsError for the folder of a latent pipeline, or the unet/ in it."""
     for folder in (path, path.parent) if path.name == "unet" else (path,):
-        parts = {name for name in ("vae", "vqvae", "movq") if (folder / name).is_dir()}
-        if (index := folder / "model_index.json").is_file():
-            parts |= {name for name in read_json(index) if name in ("vae", "vqvae", "movq")}
+        index = folder / "model_index.json"
+        named = read_json(index) if index.is_file() else {}
+        parts = {name for name in ("vae", "vqvae", "movq") if name in named or (folder / name).is_dir()}
         if parts:
-            raise WeightsError(
-                f"{path} is of a latent pipeline (its {sorted(parts)[0]} stands between images and the "
-                "U-Net); expected a U-Net that sees pixels, such as google/ddpm-celebahq-256; choose another."
-            )
+            cure = "expected a U-Net that sees pixels, such as google/ddpm-celebahq-256; choose another."
+            raise WeightsError(f"{path} is of a latent pipeline (its {sorted(parts)[0]} encodes); {cure}")

@@ -62,50 +62,29 @@ class _Part:
 @dataclass(repr=False)
 class Domain:
     """A frozen diffusion U-Net with its images, its judge, its measuring networks and its edits.
-
-    Attributes:
-        name: of the domain.
-        unet: the frozen U-Net, cut at its bottleneck.
-        image_source: (split, n, first) -> (n, 3, R, R) in [-1, 1].
-        clip: the judge of the directional loss (may be a `Later`, as all with a *).
-        edits: name -> Edit; those that were trained in `directions` join them.
-        distance: * perceptual distance behind t_edit and t_boost.
-        directions: folder of the trained f_t.
-        t_boost: * quality boosting below this time.
-        curve: * table of the perceptual distances along inversion behind t_edit: t, x_t, P_t.
-        codec: between images and what the U-Net sees.
-        delta_config: kind of f_t that is trained here, see `deltas.build_delta`.
-        training: settings of its training; train_images: how many images it takes.
-        oracle: * reads factors from images, where the truth is known.
-        segmenter: * (B, 3, R, R) -> class numbers (B, R, R), where there is one.
-        classes: names of the segmenter's classes.
-        factor_source: (split, n, first) -> table of true factors, where they are known.
-        target_source: (unseen edit, split, n, first) -> what its text means, drawn on the same images, where
-            known.
-        official: name of an edit -> its published f_t, or None.
-        crops_photos: whether own images of another size are cropped and resized without asking.
+    What is marked * may be a `Later`; `target_source` takes (unseen edit, split, n, first).
     """
 
     name: str
-    unet: HSpaceUNet
-    image_source: Callable[[str, int, int], Tensor]
-    clip: Clip = _Part()
-    edits: dict[str, Edit] = field()
-    distance: PerceptualDistance = _Part()
-    directions: Path = field()
-    t_boost: int = _Part(0)
-    curve: pd.DataFrame | None = _Part(None)
-    codec: Codec = Codec()
-    delta_config: dict = field(default_factory=lambda: {"kind": "ConvDelta"})
+    unet: HSpaceUNet  # the frozen U-Net, cut at its bottleneck
+    image_source: Callable[[str, int, int], Tensor]  # (split, n, first) -> (n, 3, R, R) in [-1, 1]
+    clip: Clip = _Part()  # * the judge of the directional loss
+    edits: dict[str, Edit] = field()  # by name; those that were trained in `directions` join them
+    distance: PerceptualDistance = _Part()  # * perceptual distance behind t_edit and t_boost
+    directions: Path = field()  # folder of the trained f_t
+    t_boost: int = _Part(0)  # * quality boosting below this time
+    curve: pd.DataFrame | None = _Part(None)  # * the distances along inversion behind t_edit: t, x_t, P_t
+    codec: Codec = Codec()  # between images and what the U-Net sees
+    delta_config: dict = field(default_factory=lambda: {"kind": "ConvDelta"})  # see `deltas.build_delta`
     training: TrainSettings = TrainSettings()
-    train_images: int = 32
-    oracle: nn.Module | None = _Part(None)
-    segmenter: Callable[[Tensor], Tensor] | None = _Part(None)
-    classes: tuple[str, ...] = ()
-    factor_source: Callable[[str, int, int], pd.DataFrame] | None = None
-    target_source: Callable[[str, str, int, int], Tensor] | None = None
-    official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731
-    crops_photos: bool = False
+    train_images: int = 32  # how many a training takes
+    oracle: nn.Module | None = _Part(None)  # * reads factors from images, where the truth is known
+    segmenter: Callable[[Tensor], Tensor] | None = _Part(None)  # * (B, 3, R, R) -> class numbers (B, R, R)
+    classes: tuple[str, ...] = ()  # names of the segmenter's
+    factor_source: Callable[[str, int, int], pd.DataFrame] | None = None  # table of true factors, where known
+    target_source: Callable[[str, str, int, int], Tensor] | None = None  # what an unseen edit means, drawn
+    official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731  # published f_t by name
+    crops_photos: bool = False  # whether own images of another size are cropped and resized without asking
 
     def __post_init__(self):
         self.edits = edits_trained_in(self.directions) | self.edits
@@ -123,15 +102,12 @@ class Domain:
         return self.image_source(split, *check.span(n, first)).to(self.unet.device)
 
     def photo(self, path: str | os.PathLike, *, resize: bool | None = None, align: bool = False) -> Tensor:
-        """One's own image as the model expects it, (1, 3, R, R) in [-1, 1].
-
+        """One's own image file as the model expects it, (1, 3, R, R) in [-1, 1].
         Args:
-            path: a file that Pillow can read.
             resize: centre-crop and resize an image of another size; None: as `crops_photos` says.
             align: find the face and crop around it as CelebA-HQ did; wants the optional packages of `align`.
-        Raises:
-            ImageError: no image, of another size while `resize` is off, or no face in it.
-            AsyrpError: the packages for `align` are not installed.
+        Raises ImageError: no image, of another size while `resize` is off, or no face in it; AsyrpError: the
+        packages for `align` are not installed.
         """
         if align:
             from .photos.align import align_face
@@ -141,55 +117,36 @@ class Domain:
 
     def edit_photo(self, path: str | os.PathLike, edits, **settings) -> Tensor:
         """Deprecated: use `asyrp_lib.edit_photo(domain, path, edits)`."""
-        warnings.warn(
-            "domain.edit_photo is now asyrp_lib.edit_photo(domain, ...)", DeprecationWarning, stacklevel=2
-        )
+        text = "domain.edit_photo is now asyrp_lib.edit_photo(domain, ...)"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
         api = import_module("asyrp_lib.api")  # by name: the house has no arrow upwards
         return api.edit_photo(self, path, edits, **settings)
 
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
-        """The same images as an unseen edit's text would have them, (n, 3, R, R) in [-1, 1], on the domain's
-        device.
-
-        Raises:
-            DomainError: the domain cannot draw them.
-        """
+        """The same images as an unseen edit's text would have them; DomainError: it cannot draw them."""
         if self.target_source is None:
-            raise DomainError(
-                f"The domain {self.name!r} cannot draw {edit!r}; only rendered domains know what a text "
-                "means; use synthfaces."
-            )
+            text = f"The domain {self.name!r} cannot draw {edit!r}"
+            raise DomainError(f"{text}; only rendered domains know what a text means; use synthfaces.")
         return self.target_source(edit, split, *check.span(n, first)).to(self.unet.device)
 
     def factors(self, split: str = "test", n: int = 8, *, first: int = 0) -> pd.DataFrame:
-        """The true factors of the same images.
-
-        Raises:
-            DomainError: the domain's truth is not known.
-        """
+        """The true factors of the same images; DomainError: the domain's truth is not known."""
         if self.factor_source is None:
-            raise DomainError(
-                f"The domain {self.name!r} has no table of factors; only rendered domains know their truth; "
-                "use synthfaces."
-            )
+            text = f"The domain {self.name!r} has no table of factors"
+            raise DomainError(f"{text}; only rendered domains know their truth; use synthfaces.")
         return self.factor_source(split, *check.span(n, first))
 
     def edit_named(self, name: str) -> Edit:
         """The edit of that name; UnknownNameError lists the known ones."""
         if not isinstance(name, str) or name not in self.edits:
-            raise UnknownNameError(
-                f"Unknown edit {name!r} in the domain {self.name!r}; known are {', '.join(self.edits)}."
-            )
+            text = f"Unknown edit {name!r} in the domain {self.name!r}"
+            raise UnknownNameError(f"{text}; known are {', '.join(self.edits)}.")
         return self.edits[name]
 
     def delta(self, name: str) -> Delta:
-        """The f_t of an edit: the one trained here if there is one, else the published one, on the domain's
-        device.
-
-        Raises:
-            UnknownNameError: no such edit.
-            OfflineError: the published one is not fetched yet.
-            WeightsError: there is none, it is damaged, or it is not the published one.
+        """The f_t of an edit on the domain's device: the one trained here, else the published one.
+        Raises UnknownNameError: no such edit; OfflineError: the published one is not fetched yet;
+        WeightsError: there is none, or it is damaged or another.
         """
         if self.direction_file(name).exists():  # also of an edit that is in no table
             return load_delta(self.direction_file(name)).to(self.unet.device)
@@ -203,37 +160,27 @@ class Domain:
         return delta.to(self.unet.device)
 
     def trained(self, names: Iterable[str]) -> dict[str, Delta]:
-        """The f_t of all these edits: name -> f_t; raises where one is unknown, missing or damaged, see
-        `delta`."""
+        """name -> f_t of all these edits; raises where one is unknown, missing or damaged, see `delta`."""
         return {name: self.delta(name) for name in names}
 
     def trained_like(self, wished: Sequence[str]) -> dict[str, Delta]:
-        """As many f_t as wished, in any domain: those wished, and for those that it lacks the next of its
-        table.
-
-        Args:
-            wished: names of edits; a church does not smile, but it can turn gothic.  In-domain edits come
-                first.
-        Returns:
-            name -> f_t, fewer if the domain has no more.  A damaged file raises: it is not the same as none.
-        Raises:
-            DomainError: the domain has none at all; names the command that trains one.
+        """As many f_t as wished, name -> f_t: those wished, and for those that the domain lacks the next of
+        its table, in-domain edits first (a church does not smile, but it can turn gothic); fewer if it has no
+        more.
+        Raises DomainError: it has none at all.  A damaged file raises, too: it is not the same as none.
         """
         table = sorted(self.edits, key=lambda name: not self.edits[name].in_domain)
         deltas: dict[str, Delta] = {}
         for name in dict.fromkeys([*wished, *table]):
             if len(deltas) == len(wished):
                 break
-            if name in self.edits and self.direction_file(name).exists():
+            here = name in self.edits and self.direction_file(name).exists()
+            with suppress(*(() if here else (UnknownNameError, WeightsError, OfflineError))):
                 deltas[name] = self.delta(name)
-            else:
-                with suppress(UnknownNameError, WeightsError, OfflineError):
-                    deltas[name] = self.delta(name)
         if not deltas:
-            raise DomainError(
-                f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}; expected "
-                f"at least one; train it: python -m asyrp_lib train <edit> --domain {self.name}"
-            )
+            text = f"The domain {self.name!r} has no f_t of {', '.join(wished) or 'any such edit'}"
+            cure = f"train it: python -m asyrp_lib train <edit> --domain {self.name}"
+            raise DomainError(f"{text}; expected at least one; {cure}")
         return deltas
 
     def direction_file(self, name: str) -> Path:
@@ -249,34 +196,28 @@ class Domain:
 
 def edits_trained_in(folder: Path) -> dict[str, Edit]:
     """The edits whose f_t lie in a folder, by the texts that training wrote into their files.
-
-    A file without texts is passed over, and one under another name than its edit's: "smiling from noise" is
-    no edit of
-    its own.  A damaged one is passed over, too: it is named when it is asked for.
+    Passed over are a file without texts, one under another name than its edit's ("smiling from noise" is no
+    edit of its own), and a damaged one: it is named when it is asked for.
     """
     edits = {}
     for file in sorted(Path(folder).glob("*.safetensors")):
         with suppress(WeightsError, UnknownNameError, TypeError, KeyError, AttributeError):
             card, about = (read_weights(file)[1][key] for key in ("card", "about"))
-            if file.stem == about["name"].replace(" ", "_"):
-                edits[about["name"]] = Edit(
-                    about["name"], card["source"], card["target"], t_edit=about["t_edit"]
-                )
+            name, texts = about["name"], (card["source"], card["target"])
+            if file.stem == name.replace(" ", "_"):
+                edits[name] = Edit(name, *texts, t_edit=about["t_edit"])
     return edits
 
 
 def t_edit_of(domain: Domain, edit: Edit) -> int:
-    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and the texts'
-    cosine.
-
-    Source: Asyrp Sec. 4: smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
+    """Start of an edit's interval: its own if fixed, else from the domain's perceptual curve and its texts.
+    Asyrp Sec. 4: the smallest t with LPIPS(x_0, P_t) >= 0.33 cos(E_T(source), E_T(target)).
     """
     if edit.t_edit is not None:
         return edit.t_edit
     if domain.curve is None:
-        raise DomainError(
-            f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit "
-            f"(--t-edit), or measure one: python -m asyrp_lib curve --domain {domain.name}"
-        )
+        text = f"The domain {domain.name!r} has no perceptual curve to read t_edit off; give t_edit"
+        cure = f"(--t-edit), or measure one: python -m asyrp_lib curve --domain {domain.name}"
+        raise DomainError(f"{text} {cure}")
     cosine = domain.clip.prompt_cosine(edit.source, edit.target)
     return t_edit_from_curve(domain.curve["t"].tolist(), domain.curve["P_t"].tolist(), cosine)

@@ -17,14 +17,10 @@ DOMAINS = {"synthfaces": load_synthfaces, **{name: partial(load_paper_domain, na
 
 
 def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domain:
-    """Load a domain by name, or from a folder or a Hub id.
-
+    """Load a domain by name, or from a folder or a Hub id: frozen, on the device.
     Args:
-        name: one of `DOMAINS`, a folder with a U-Net in diffusers format, or a Hub id such as
-            google/ddpm-celebahq-256.
+        name: one of `DOMAINS`, a folder in diffusers format, or a Hub id such as google/ddpm-celebahq-256.
         device: "cuda", "mps" or "cpu"; None chooses the best there is.
-    Returns:
-        The Domain, frozen, on the device.
     Raises:
         UnknownNameError: no such domain and no such folder.
         OfflineError: the network of one of the paper's domains is not fetched yet; says the command.
@@ -35,7 +31,5 @@ def load_domain(name: str = "synthfaces", *, device: str | None = None) -> Domai
         return DOMAINS[name](pick_device(device))
     if Path(name).is_dir() or is_hub_id(name):
         return load_own(name, pick_device(device))
-    raise UnknownNameError(
-        f"Unknown domain {name!r}; known are {', '.join(DOMAINS)}, and any folder or Hub id in diffusers "
-        "format."
-    )
+    known = f"{', '.join(DOMAINS)}, and any folder or Hub id in diffusers format"
+    raise UnknownNameError(f"Unknown domain {name!r}; known are {known}.")

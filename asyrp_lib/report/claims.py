@@ -117,7 +117,10 @@ def composable(domain) -> Claim:
     share = of("mean").set_index(["variant", "edit"])["value"]
     sizes = share.groupby("variant").transform("size")
     pairs, triples = share[sizes == 2], share[sizes == 3]
-    few = ", ".join(f"{value:.0%}".replace("%", " %").replace("-", "−") for value in sorted(pairs[pairs < 0.7], reverse=True))
+    few = ", ".join(
+        f"{value:.0%}".replace("%", " %").replace("-", "−")
+        for value in sorted(pairs[pairs < 0.7], reverse=True)
+    )
     ours = (
         f"in pairs {(pairs >= 0.7).sum()} of {len(pairs)} edits keep 70 % or more"
         f"{f' ({few} the others)' * bool(few)}, in triples {(triples >= 0.7).sum()} of {len(triples)}"

@@ -19,6 +19,13 @@ def data_dir() -> Path:
     return repo_root() / "data" if in_checkout() else Path(__file__).resolve().parents[1] / "_data"
 
 
+def fetched_dir(kind: str) -> Path:
+    """What others publish: `data/<kind>` of a checkout, or `<kind>` in the user's folder for lasting data."""
+    if in_checkout():
+        return data_dir() / kind
+    return (_users(None, "XDG_DATA_HOME", "~/.local/share") or runs_dir()) / kind
+
+
 def runs_dir() -> Path:
     """A person's own runs and results: `runs/` of the repository, or of the present folder."""
     return repo_root() / "runs" if in_checkout() else Path("runs")

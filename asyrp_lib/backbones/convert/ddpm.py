@@ -14,6 +14,8 @@ from torch import Tensor
 
 from .strict import fill, read_config, substitute
 
+#: Settings of the paper's networks.
+DDPM = dict(image_size=256, ch=128, ch_mult=(1, 1, 2, 2, 4, 4), num_res_blocks=2, attn_resolutions=(16,))
 #: Leaves that only the official code names differently.
 _NAMES = [
     (r"time_embedding\.linear_1", "temb.dense.0"),
@@ -36,42 +38,26 @@ _NAMES = [
 
 @dataclass(frozen=True)
 class DDPMConfig:
-    """Settings of an official network, named as in the original's configuration files.
+    """Settings of an official network, named as in the original's configuration files."""
 
-    Attributes:
-        image_size: side of the pictures in pixels.
-        ch: base width.
-        ch_mult: width of each level from the finest, as a multiple of `ch`.
-        num_res_blocks: residual blocks per level.
-        attn_resolutions: sides in pixels at which the network attends.
-        in_channels, out_ch: channels of the pictures and of ε.
-        norm_num_groups: groups of every GroupNorm; 32 in every published file.
-    """
-
-    image_size: int
-    ch: int
-    ch_mult: tuple[int, ...]
-    num_res_blocks: int
-    attn_resolutions: tuple[int, ...]
-    in_channels: int = 3
-    out_ch: int = 3
-    norm_num_groups: int = 32
+    image_size: int  # side of the images in pixels
+    ch: int  # base width
+    ch_mult: tuple[int, ...]  # width of each level from the finest, as a multiple of `ch`
+    num_res_blocks: int  # per level
+    attn_resolutions: tuple[int, ...]  # sides in pixels at which the network attends
+    in_channels: int = 3  # of the images
+    out_ch: int = 3  # of ε
+    norm_num_groups: int = 32  # of every GroupNorm; 32 in every published file
 
 
 def load_ddpm_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet2DModel:
-    """A network of the DDPM family.
-
-    Args:
-        state: official state dict.
-        config: fields of `DDPMConfig`.
-    Raises:
-        WeightsError: a missing, extra or misshapen tensor, by its official name; an unknown setting.
-    Source: Ho et al. 2020, appendix B.
+    """A network of the DDPM family from an official state dict; settings as in `DDPMConfig`, errors as in
+    `fill`.
+    (Ho et al. 2020, appendix B)
     """
     levels = len(read_config(DDPMConfig, config).ch_mult)
-    return fill(
-        ddpm_arguments(config), state, lambda name: ddpm_name(name, levels), lambda name, tensor: tensor
-    )
+    official = lambda name: ddpm_name(name, levels)
+    return fill(ddpm_arguments(config), state, official, take=lambda name, tensor: tensor)
 
 
 def ddpm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,8 +77,8 @@ def ddpm_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
         norm_eps=1e-6,
         flip_sin_to_cos=False,
         freq_shift=1,
-        downsample_padding=0,
-    )  # the original pads right and bottom only
+        downsample_padding=0,  # the original pads right and bottom only
+    )
     if c.ch_mult[0] != 1:  # time and the first convolution keep the base width
         arguments.update(time_embedding_dim=4 * c.ch, sinusoid_channels=c.ch, entry_channels=c.ch)
     return arguments

@@ -14,36 +14,24 @@ from torch import Tensor
 
 from ...errors import WeightsError
 
-#: Resolution of every published file of these architectures (base width, multiples, depth, levels with
-#: attention).
+#: (base width, multiples, depth, levels with attention) -> resolution of every published file that has them.
 _DDPM_OF_THE_PAPER = {(128, (1, 1, 2, 2, 4, 4), 2, (4,)): 256}
-#: The same for OpenAI's family, with the width of a head: iDDPM and P2, then ADM.
-_OPENAI_OF_THE_PAPER = {
-    (128, (1, 1, 2, 2, 4, 4), 1, (4,)): (256, 64),
-    (256, (1, 1, 2, 2, 4, 4), 2, (3, 4, 5)): (256, 64),
-}
+#: iDDPM and P2, then ADM: base width, depth and levels with attention of 256-px networks with heads of 64.
+_OPENAI_OF_THE_PAPER = {(128, 1, (4,)), (256, 2, (3, 4, 5))}
 
 
 def infer_ddpm(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `DDPMConfig`: those told, and the others from the weights.
-
-    Raises:
-        WeightsError: the resolution is neither told nor known.
-    """
+    """Fields of `DDPMConfig`, told or from the weights; WeightsError: the resolution is neither."""
     ch = _base_width(state, "temb.dense.0", "temb.dense.1")
     levels = _count(state, r"down\.(\d+)\..*")
     blocks = mode([_count(state, rf"down\.{i}\.block\.(\d+)\..*") for i in range(levels)] or [0])
-    widths = [
-        _most(state, rf"down\.{i}\.block\.\d+\.(conv1|temb_proj|norm2|conv2)\..*") for i in range(levels)
-    ]
-    mult = _multiples(widths, ch)
+    shows = r"block\.\d+\.(conv1|temb_proj|norm2|conv2)\..*"
+    mult = _multiples([_most(state, rf"down\.{i}\.{shows}") for i in range(levels)], ch)
     attention = tuple(i for i in range(levels) if len(_names(state, rf"down\.{i}\.attn\..*")) > 1)
     image_size = told.get("image_size") or _DDPM_OF_THE_PAPER.get((ch, mult, blocks, attention))
     if image_size is None:
-        raise WeightsError(
-            "The weights do not say their resolution, and their architecture is none of the paper's; "
-            "expected it to be told; pass image_size=."
-        )
+        text = "The weights do not say their resolution, and their architecture is none of the paper's; "
+        raise WeightsError(text + "expected it to be told; pass image_size=.")
     return {
         "image_size": image_size,
         "ch": ch,
@@ -55,52 +43,36 @@ def infer_ddpm(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str
 
 
 def infer_openai(state: Mapping[str, Tensor], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `OpenAIConfig`: those told, and the others from the weights.
-
-    Raises:
-        WeightsError: resolution or attention heads are neither told nor known.
-    """
+    """Fields of `OpenAIConfig`, told or from the weights; WeightsError: resolution or heads are neither."""
     ch = _base_width(state, "time_embed.0", "time_embed.2")
     blocks = _count(state, r"output_blocks\.(\d+)\..*")
-    ups = {
-        int(name.split(".")[1]) for name in _names(state, r"output_blocks\.\d+\.[12]\.(in_layers|conv)\..*")
-    }
+    upsampling = _names(state, r"output_blocks\.\d+\.[12]\.(in_layers|conv)\..*")
+    ups = {int(name.split(".")[1]) for name in upsampling}
     # levels of equal depth, each but the last ending in an upsampler
-    levels = min(
-        (n for n in range(1, blocks + 1) if blocks % n == 0),
-        default=1,
-        key=lambda n: len(ups ^ {blocks // n * k - 1 for k in range(1, n)}),
-    )
+    misses = lambda n: len(ups ^ {blocks // n * k - 1 for k in range(1, n)})
+    levels = min((n for n in range(1, blocks + 1) if blocks % n == 0), default=1, key=misses)
     depth = blocks // levels - 1
-    inside = [
-        rf"input_blocks\.({'|'.join(str(1 + i * (depth + 1) + j) for j in range(depth))})"
-        for i in range(levels)
-    ]
+    firsts = [1 + i * (depth + 1) for i in range(levels)]
+    inside = [rf"input_blocks\.({'|'.join(map(str, range(first, first + depth)))})" for first in firsts]
     widths = [_most(state, rf"{place}\.0\.(in_layers\.2|out_layers)\..*") for place in inside]
-    attention = tuple(
-        i for i, place in enumerate(inside) if len(_names(state, rf"{place}\.1\.(norm|qkv|proj_out)\..*")) > 1
-    )
+    attending = [len(_names(state, rf"{place}\.1\.(norm|qkv|proj_out)\..*")) > 1 for place in inside]
+    attention = tuple(i for i, several in enumerate(attending) if several)
     time = [_most(state, rf"{place}\.0\.emb_layers\..*") for place in inside]
     config = {
         "num_channels": ch,
         "channel_mult": _multiples(widths, ch),
         "num_res_blocks": depth,
         "attention_ds": tuple(2**i for i in attention),
-        "resblock_updown": (
-            len(_names(state, r"output_blocks\.\d+\.[12]\.conv\..*"))
-            <= len(_names(state, r"output_blocks\.\d+\.[12]\.in_layers\..*"))
-        ),
+        "resblock_updown": sum(".conv." in name for name in upsampling) <= len(upsampling) / 2,
         "use_scale_shift_norm": mode([t == 2 * width for t, width in zip(time, widths)]),
     }
     if "label_emb.weight" in state:
         config["num_classes"] = len(state["label_emb.weight"])
     in_channels = told.get("in_channels", 3)
     config["out_channels"] = in_channels if in_channels in _sizes(state, r"out\.2\..*") else 2 * in_channels
-    known = _OPENAI_OF_THE_PAPER.get((ch, config["channel_mult"], depth, attention))
+    known = config["channel_mult"] == (1, 1, 2, 2, 4, 4) and (ch, depth, attention) in _OPENAI_OF_THE_PAPER
     if known and config["resblock_updown"] and config["use_scale_shift_norm"]:
-        config["image_size"] = known[0]
-        if "num_heads" not in told:
-            config["num_head_channels"] = known[1]
+        config |= {"image_size": 256} | ({} if "num_heads" in told else {"num_head_channels": 64})
     elif "image_size" not in told or not {"num_head_channels", "num_heads"} & set(told):
         raise WeightsError(
             "The weights do not say their resolution and attention heads, and their architecture is none of "
@@ -134,10 +106,9 @@ def _count(state: Mapping[str, Tensor], pattern: str) -> int:
 
 def _base_width(state: Mapping[str, Tensor], first: str, second: str) -> int:
     """Length of the sinusoids of t; their embedding is four times as long."""
-    embedded = _sizes(state, rf"({re.escape(first)}|{re.escape(second)})\..*") + _sizes(
-        state, re.escape(second) + r"\.weight", 1
-    )
-    return mode(_sizes(state, re.escape(first) + r"\.weight", 1) + [n // 4 for n in embedded] or [0])
+    first, second = re.escape(first), re.escape(second)
+    embedded = _sizes(state, rf"({first}|{second})\..*") + _sizes(state, rf"{second}\.weight", 1)
+    return mode(_sizes(state, rf"{first}\.weight", 1) + [n // 4 for n in embedded] or [0])
 
 
 def _multiples(widths: list[int], ch: int) -> tuple[float, ...]:

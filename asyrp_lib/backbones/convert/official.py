@@ -15,32 +15,24 @@ from .ddpm import load_ddpm_checkpoint
 from .infer import infer_ddpm, infer_openai
 from .openai import load_openai_checkpoint
 
+_OPENAI = ("time_embed.", "input_blocks.", "middle_block.", "output_blocks.")
 #: family -> (beginnings of its tensors' names, settings from weights, converter)
 FAMILIES = {
     "ddpm": (("temb.", "down.", "mid.", "up."), infer_ddpm, load_ddpm_checkpoint),
-    "openai": (
-        ("time_embed.", "input_blocks.", "middle_block.", "output_blocks."),
-        infer_openai,
-        load_openai_checkpoint,
-    ),
+    "openai": (_OPENAI, infer_openai, load_openai_checkpoint),
 }
 
 
 def load_official_unet(path: str | os.PathLike, family: str | None = None, **settings: Any) -> UNet2DModel:
-    """The network of an official `.pt`, `.ckpt` or `.pth` file.
-
+    """The network of an official `.pt`, `.ckpt` or `.pth` file, float32, on the CPU; nothing in the file is
+    executed.
     Args:
-        path: a state dict as the authors published it; nothing in it is executed.
         family: "ddpm" (SDEdit's CelebA-HQ, LSUN church and bedroom) or "openai" (iDDPM, P2, ADM); None finds
             it.
         settings: fields of `DDPMConfig` or `OpenAIConfig`; they win over what the weights show.  The paper's
-            files need none.  Others must tell image_size, and in OpenAI's family num_head_channels or
-            num_heads.
-    Returns:
-        The network, float32, on the CPU.
-    Raises:
-        WeightsError: missing, damaged, no state dict of a known family, a tensor missing, extra or misshapen
-            (named), or a setting that only the caller can know.
+            files need none; others image_size, and in OpenAI's family num_head_channels or num_heads.
+    Raises WeightsError: missing, damaged, no state dict of a known family, a tensor that does not fit
+    (named), or a setting that only the caller can know.
     """
     return convert_state(official_state(path), family, **settings)
 
@@ -60,39 +52,23 @@ def convert_state(state: Mapping[str, Tensor], family: str | None = None, **sett
     try:
         return convert(state, infer(state, settings))
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:  # of settings of another kind
-        raise WeightsError(
-            f"The settings and the {family} checkpoint make no network ({error}); expected those of its "
-            "authors; check both."
-        ) from error
+        text = f"The settings and the {family} checkpoint make no network ({error}); "
+        raise WeightsError(text + "expected those of its authors; check both.") from error
 
 
 def official_state(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The state dict in an official file.
-
-    Raises:
-        WeightsError: missing, damaged, or something other than names and tensors.
-    """
+    """The state dict in an official file; WeightsError: missing, damaged, or not only names and tensors."""
     if not Path(path).is_file():
-        raise WeightsError(
-            f"No weights at {path}; expected an official .pt, .ckpt or .pth file; check the path or fetch it."
-        )
+        text = f"No weights at {path}; expected an official .pt, .ckpt or .pth file"
+        raise WeightsError(f"{text}; check the path or fetch it.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zip and OS errors alike mean: not such a file
-        raise WeightsError(
-            f"{path} is damaged or no file of tensors ({type(error).__name__}); expected an official "
-            "checkpoint; fetch it again."
-        ) from error
-    if (
-        not isinstance(state, Mapping)
-        or not state
-        or not all(isinstance(key, str) and isinstance(tensor, Tensor) for key, tensor in state.items())
-    ):
-        inside = (
-            ", ".join(str(key) for key in list(state)[:3])
-            if isinstance(state, Mapping)
-            else type(state).__name__
-        )
+        text = f"{path} is damaged or no file of tensors ({type(error).__name__}); "
+        raise WeightsError(text + "expected an official checkpoint; fetch it again.") from error
+    named = state.items() if isinstance(state, Mapping) else ()
+    if not named or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in named):
+        inside = ", ".join(str(key) for key, _ in list(named)[:3]) or type(state).__name__
         raise WeightsError(
             f"{path} holds more or less than one state dict ({inside}); expected names and tensors only; "
             "save the network's own state dict with torch.save."

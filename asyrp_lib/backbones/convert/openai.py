@@ -16,6 +16,10 @@ from torch import Tensor
 from ...errors import WeightsError
 from .strict import fill, read_config, substitute
 
+_SHARED = dict(image_size=256, channel_mult=(1, 1, 2, 2, 4, 4), num_head_channels=64)
+#: Settings of the paper's networks: those of iDDPM and P2, and of ADM.
+P2 = _SHARED | dict(num_channels=128, num_res_blocks=1, attention_ds=(16,))
+ADM = _SHARED | dict(num_channels=256, num_res_blocks=2, attention_ds=(8, 16, 32))
 #: Leaves that only the official code names differently, after the blocks have been numbered.
 _NAMES = [
     (r"time_embedding\.linear_1", "time_embed.0"),
@@ -41,40 +45,22 @@ _NAMES = [
 
 @dataclass(frozen=True)
 class OpenAIConfig:
-    """Settings of an official network; the defaults are those of every file the paper uses.
+    """Settings of an official network; the defaults are those of every file the paper uses."""
 
-    Attributes:
-        image_size: side of the pictures in pixels.
-        num_channels: base width.
-        channel_mult: width of each level from the finest, as a multiple of `num_channels`; may be a fraction.
-        num_res_blocks: residual blocks per level.
-        attention_ds: downsampling factors at which the network attends, e.g. (8, 16, 32).
-        num_head_channels: width of an attention head; None or -1: `num_heads` counts.
-        num_heads: attention heads at every level, where `num_head_channels` does not say.
-        use_new_attention_order: q, k, v are split before the heads, not after.
-        resblock_updown: levels are joined by residual blocks, not by convolutions.
-        use_scale_shift_norm: time scales and shifts the normalised activations, instead of being added
-            before.
-        in_channels: of the pictures.
-        out_channels: as many for ε alone, twice as many with a learned variance.
-        num_classes: of a class-conditional network.
-        norm_num_groups: groups of every GroupNorm; 32 in every published file.
-    """
-
-    image_size: int
-    num_channels: int
-    channel_mult: tuple[float, ...]
-    num_res_blocks: int
-    attention_ds: tuple[int, ...]
-    num_head_channels: int | None = None
+    image_size: int  # side of the images in pixels
+    num_channels: int  # base width
+    channel_mult: tuple[float, ...]  # width of each level from the finest, as a multiple or fraction of it
+    num_res_blocks: int  # per level
+    attention_ds: tuple[int, ...]  # downsampling factors at which it attends, e.g. (8, 16, 32)
+    num_head_channels: int | None = None  # width of a head; None or -1: `num_heads` counts, at every level
     num_heads: int = 1
-    use_new_attention_order: bool = False
-    resblock_updown: bool = True
-    use_scale_shift_norm: bool = True
-    in_channels: int = 3
-    out_channels: int = 6
-    num_classes: int | None = None
-    norm_num_groups: int = 32
+    use_new_attention_order: bool = False  # q, k, v are split before the heads, not after
+    resblock_updown: bool = True  # levels are joined by residual blocks, not by convolutions
+    use_scale_shift_norm: bool = True  # time scales and shifts the normalised activations, not added before
+    in_channels: int = 3  # of the images
+    out_channels: int = 6  # as many for ε alone, twice as many with a learned variance
+    num_classes: int | None = None  # of a class-conditional network
+    norm_num_groups: int = 32  # of every GroupNorm; 32 in every published file
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -87,31 +73,21 @@ class OpenAIConfig:
         return [2**i in self.attention_ds for i in range(len(self.channel_mult))]
 
     def heads(self, width: int) -> int:
-        """Attention heads of a layer `width` channels wide.
-
-        Raises:
-            WeightsError: the width is no multiple of them.
-        """
-        each = self.num_head_channels
-        by_width, unit = (True, each) if each is not None and each != -1 else (False, self.num_heads)
+        """Attention heads of a layer `width` channels wide; WeightsError: it is no multiple of them."""
+        if (each := self.num_head_channels) is None or each == -1:
+            unit, count, what = self.num_heads, self.num_heads, "heads"
+        else:
+            unit, count, what = each, width // each, "channels per head"
         if width % unit:
-            raise WeightsError(
-                f"Attention {width} channels wide has no whole number of "
-                f"{'channels per head' if by_width else 'heads'} with {unit}; expected a divisor; check "
-                "num_head_channels and num_heads."
-            )
-        return width // unit if by_width else unit
+            text = f"Attention {width} channels wide has no whole number of {what} with {unit}"
+            raise WeightsError(f"{text}; expected a divisor; check num_head_channels and num_heads.")
+        return count
 
 
 def load_openai_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> UNet2DModel:
-    """A network of the iDDPM, P2 or ADM family.
-
-    Args:
-        state: official state dict.
-        config: fields of `OpenAIConfig`.
-    Raises:
-        WeightsError: a missing, extra or misshapen tensor, by its official name; an unknown setting.
-    Source: Dhariwal & Nichol 2021, appendix; Choi et al. 2022 (P2).
+    """A network of iDDPM, P2 or ADM from an official state dict; settings as in `OpenAIConfig`, errors as in
+    `fill`.
+    (Dhariwal & Nichol 2021, appendix; Choi et al. 2022 for P2)
     """
     c = read_config(OpenAIConfig, config)
 
@@ -123,20 +99,18 @@ def load_openai_checkpoint(state: Mapping[str, Tensor], config: Mapping[str, Any
         # (3C, ...) is heads first, then q, k, v in each; in the new order it is as if there were one head
         return tensor.reshape(heads, 3, -1, *tensor.shape[1:])[:, "qkv".index(part[1])].flatten(0, 1).clone()
 
-    return fill(
-        openai_arguments(config), state, lambda name: openai_name(name, c.num_res_blocks, c.attention), take
-    )
+    official = lambda name: openai_name(name, c.num_res_blocks, c.attention)
+    return fill(openai_arguments(config), state, official, take)
 
 
 def openai_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `build_unet` that reproduce an official configuration, see `OpenAIConfig`."""
     c = read_config(OpenAIConfig, config)
-    plain = (
-        ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D")
+    resample, down, up = (
+        ("resnet", "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D")
         if c.resblock_updown
-        else ("DownBlock2D", "UpBlock2D")
+        else ("conv", "DownBlock2D", "UpBlock2D")
     )
-    resample = "resnet" if c.resblock_updown else "conv"
     attending = {c.widths[-1], *(width for width, a in zip(c.widths, c.attention) if a)}
     head_widths = {width // c.heads(width) for width in attending}
     arguments = dict(
@@ -146,16 +120,16 @@ def openai_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
         layers_per_block=c.num_res_blocks,
         num_class_embeds=c.num_classes,
         block_out_channels=c.widths,
-        down_block_types=tuple("AttnDownBlock2D" if a else plain[0] for a in c.attention),
-        up_block_types=tuple("AttnUpBlock2D" if a else plain[1] for a in reversed(c.attention)),
+        down_block_types=tuple("AttnDownBlock2D" if a else down for a in c.attention),
+        up_block_types=tuple("AttnUpBlock2D" if a else up for a in reversed(c.attention)),
         attention_head_dim=head_widths.pop() if len(head_widths) == 1 else None,
         resnet_time_scale_shift="scale_shift" if c.use_scale_shift_norm else "default",
         norm_eps=1e-5,
         downsample_type=resample,
         upsample_type=resample,
         norm_num_groups=c.norm_num_groups,
-        attn_norm_num_groups=c.norm_num_groups,
-    )  # otherwise the mid block silently has no attention norm
+        attn_norm_num_groups=c.norm_num_groups,  # otherwise the mid block silently has no attention norm
+    )
     if arguments["attention_head_dim"] is None:
         arguments["num_heads"] = c.num_heads
     if c.widths[0] != c.num_channels:  # time keeps the base width
@@ -165,24 +139,18 @@ def openai_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def openai_name(name: str, layers: int, attention: list[bool]) -> str:
     """Official name of a `UNet2DModel` parameter; the original numbers blocks straight through.
-
-    Args:
-        name: diffusers name.
-        layers: num_res_blocks.
-        attention: whether each level, from the finest, has attention.
+    `layers`: num_res_blocks; `attention`: whether each level, from the finest, has attention.
     """
 
     def number(match: re.Match) -> str:
         way, level, part, index, rest = match[1], int(match[2]), match[3], int(match[4]), match[5] or ""
         # each level: its resnets (one more on the way up), then a downsampler; block 0 is conv_in
+        before = level * (layers + 1) + (layers if part in ("downsamplers", "upsamplers") else index)
         if way == "down":
-            block = f"input_blocks.{1 + level * (layers + 1) + (layers if part == 'downsamplers' else index)}"
-            place = 1 if part == "attentions" else 0
+            block, place = f"input_blocks.{1 + before}", int(part == "attentions")
         else:  # the upsampler shares the last block of its level
-            block = f"output_blocks.{level * (layers + 1) + (layers if part == 'upsamplers' else index)}"
-            place = {"resnets": 0, "attentions": 1, "upsamplers": 1 + attention[len(attention) - 1 - level]}[
-                part
-            ]
+            places = {"resnets": 0, "attentions": 1, "upsamplers": 1 + attention[-1 - level]}
+            block, place = f"output_blocks.{before}", places[part]
         return f"{block}.{place}" + (".op" if part == "downsamplers" and rest else rest)
 
     return substitute(re.sub(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)(\.conv(?=\.))?", number, name), _NAMES)

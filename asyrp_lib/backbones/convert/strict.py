@@ -18,11 +18,7 @@ from ..build import build_unet
 
 
 def read_config(kind: type, config: Mapping[str, Any]) -> Any:
-    """Settings as a dataclass of `kind`, lists as tuples.
-
-    Raises:
-        WeightsError: names a setting that is unknown or lacking.
-    """
+    """Settings as a dataclass of `kind`, lists as tuples; WeightsError names an unknown or lacking one."""
     known = {field.name: field for field in fields(kind)}
     unknown = sorted(set(config) - set(known))
     lacking = [name for name, field in known.items() if field.default is MISSING and config.get(name) is None]
@@ -31,9 +27,7 @@ def read_config(kind: type, config: Mapping[str, Any]) -> Any:
             f"The configuration {'does not know' if unknown else 'lacks'} {(unknown or lacking)[0]!r}; "
             f"expected the settings {', '.join(known)}; {'leave it out' if unknown else 'say it'}."
         )
-    return kind(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    )
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in config.items()})
 
 
 def substitute(name: str, rules: list[tuple[str, str]]) -> str:
@@ -51,37 +45,28 @@ def fill(
     take: Callable[[str, Tensor], Tensor],
 ) -> UNet2DModel:
     """A network whose every parameter is its official tensor; none may be missing, left over or misshapen.
-
     Args:
         arguments: of `build_unet`.
         state: official names and tensors; float32 ones are used as they are, without a copy.
         official: name of a parameter -> its official name; q, k and v may share one.
         take: (name of a parameter, official tensor) -> what of the tensor belongs to it.
-    Raises:
-        WeightsError: names the official tensor that does not fit, or the settings make no network at all.
+    Raises WeightsError: names the official tensor that does not fit, or the settings make no network at all.
     """
     try:
-        with torch.device(
-            "meta"
-        ):  # random weights of half a billion parameters would take longer than reading them
+        with torch.device("meta"):  # half a billion random weights would take longer than reading them
             unet = build_unet(arguments)
     except Exception as error:  # whatever diffusers and torch trip over
-        raise WeightsError(
-            f"These settings make no network ({error}); expected those of an official checkpoint; check them."
-        ) from error
+        text = f"These settings make no network ({error}); expected those of an official checkpoint"
+        raise WeightsError(f"{text}; check them.") from error
     want = unet.state_dict()
     names = {name: official(name) for name in want}
-    for source in names.values():
-        if source not in state:
-            raise WeightsError(
-                f"The checkpoint lacks the tensor {source!r}; expected an official checkpoint of this "
-                "configuration; check both."
-            )
-    for source in sorted(set(state) - set(names.values())):
-        raise WeightsError(
-            f"The checkpoint has a tensor {source!r} that this configuration does not have; expected an "
-            "official checkpoint of this configuration; check both."
-        )
+    for fault, tensors in (
+        ("lacks the tensor {!r}", [source for source in names.values() if source not in state]),
+        ("has a tensor {!r} that this configuration does not have", sorted({*state} - {*names.values()})),
+    ):
+        if tensors:
+            text = f"The checkpoint {fault.format(tensors[0])}"
+            raise WeightsError(f"{text}; expected an official one of this configuration; check both.")
     filled = {}
     for name, source in names.items():
         tensor, shape = state[source], want[name].shape

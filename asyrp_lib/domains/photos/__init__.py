@@ -1,1 +1,1 @@
-"""The paper's own domains of photographs: whose networks, whose pictures, and how to get them."""
+"""The paper's own domains of photographs: whose networks, whose images, and how to get them."""

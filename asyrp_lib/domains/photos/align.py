@@ -17,12 +17,7 @@ _SEARCH_SIDE = 1200
 
 
 def align_face(path: str | os.PathLike, resolution: int) -> Image.Image:
-    """The largest face of an image file, upright and cropped as in CelebA-HQ, RGB, R x R.
-
-    Raises:
-        AsyrpError: the optional packages are not installed.
-        ImageError: no image, or no face in it.
-    """
+    """The largest face of an image file, upright and cropped as in CelebA-HQ, RGB, R x R; see `find_face`."""
     image = open_image(path, str(path))
     eyes, mouth = find_face(image, str(path))
     warn_if_tiny(f"The face in {path}", _square(eyes, mouth)[2], resolution)
@@ -30,54 +25,34 @@ def align_face(path: str | os.PathLike, resolution: int) -> Image.Image:
 
 
 def find_face(image: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where eyes and mouth of the largest face are.
-
-    Args:
-        image: an RGB image.
-        name: what to call it in an error.
-    Returns:
-        (eyes (2, 2), corners of the mouth (2, 2)) in pixels, left and right in the image, each as (x, y).
-    Raises:
-        AsyrpError: the optional packages are not installed.
-        ImageError: no face.
+    """Eyes (2, 2) and corners of the mouth (2, 2) of the largest face of an RGB image, called `name` in
+    errors.
+    In pixels, left and right in the image, each as (x, y).
+    Raises AsyrpError: the optional packages are not installed; ImageError: no face.
     """
     try:
         import dlib  # pyright: ignore[reportMissingImports]
-        from face_recognition_models import (  # pyright: ignore[reportMissingImports]
-            pose_predictor_model_location,
-        )
+        import face_recognition_models as models  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise AsyrpError(
-            "Face alignment needs dlib and its landmark model, which are not installed; run: "
-            "pip install -e '.[align]'"
-        ) from error
+        text = "Face alignment needs dlib and its landmark model, which are not installed; run: "
+        raise AsyrpError(text + "pip install -e '.[align]'") from error
     scale = min(1.0, _SEARCH_SIDE / max(image.size))
     small = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
     pixels = np.array(small)
     faces = dlib.get_frontal_face_detector()(pixels, 1)
     if not faces:
-        raise ImageError(
-            f"No face was found in {name}; expected one seen from the front; crop it "
-            "yourself and leave --align out."
-        )
-    shape = dlib.shape_predictor(pose_predictor_model_location())(
-        pixels, max(faces, key=lambda face: face.area())
-    )
+        text = f"No face was found in {name}; expected one seen from the front; "
+        raise ImageError(text + "crop it yourself and leave --align out.")
+    landmarks = dlib.shape_predictor(models.pose_predictor_model_location())
+    shape = landmarks(pixels, max(faces, key=lambda face: face.area()))
     points = np.array([(point.x, point.y) for point in shape.parts()]) / scale
     # iBUG's numbering: 36-41 and 42-47 are the eyes, 48 and 54 the corners of the mouth
     return np.stack([points[36:42].mean(0), points[42:48].mean(0)]), points[[48, 54]]
 
 
 def crop_face(image: Image.Image, eyes: np.ndarray, mouth: np.ndarray, resolution: int) -> Image.Image:
-    """The oriented square that CelebA-HQ cuts around a face; what lies outside the image repeats its edge.
-
-    Args:
-        image: an RGB image.
-        eyes, mouth: see `find_face`.
-        resolution: side R of the result.
-    Returns:
-        An RGB image of R x R.
-    Source: Karras et al. 2018 (arXiv 1710.10196), appendix C.
+    """The oriented square that CelebA-HQ cuts around a face, RGB, R x R; outside the image its edge repeats.
+    (Karras et al. 2018, arXiv 1710.10196, appendix C)
     """
     centre, x, side = _square(eyes, mouth)
     y = np.array([-x[1], x[0]])
@@ -90,9 +65,8 @@ def crop_face(image: Image.Image, eyes: np.ndarray, mouth: np.ndarray, resolutio
     before, after = np.maximum(-low, 0), np.maximum(high - image.size, 0)
     padded = np.pad(np.array(image), ((before[1], after[1]), (before[0], after[0]), (0, 0)), mode="edge")
     quad = (corners + before).flatten().tolist()
-    large = Image.fromarray(padded).transform(
-        (2 * resolution,) * 2, Image.Transform.QUAD, quad, Image.Resampling.BICUBIC
-    )
+    how = Image.Transform.QUAD, quad, Image.Resampling.BICUBIC
+    large = Image.fromarray(padded).transform((2 * resolution,) * 2, *how)
     return large.resize((resolution,) * 2, Image.Resampling.LANCZOS)
 
 

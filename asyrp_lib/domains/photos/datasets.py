@@ -6,11 +6,12 @@ Every image is cropped to its largest centred square and resized (Lanczos) to th
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,20 +23,14 @@ from ...store.images import crop_square, open_image, to_tensor
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 #: What a split is called elsewhere, best first: several sets have a validation split and no test split.
 _CALLED = {"train": ("train",), "test": ("test", "val")}
-#: Bytes of the largest image that is unpacked from a zip: as many as 64 million pixels have without
-#: compression.
+#: Bytes of the largest image that is unpacked from a zip: 64 million pixels without compression.
 _LARGEST = 200_000_000
 
 
 class ImageFolder:
     """The images of a folder (sub-folders included) or of one zip, in natural order of their paths.
-
-    Args:
-        path: the folder or the zip.
-        only: part of the path below `path` that an image must contain.
-        held_out: see `split`.
-    Raises:
-        ImageError: no folder or readable zip, or no image in it.
+    `only`: part of the path that an image must contain; `held_out`: see `split`.
+    Raises ImageError: no folder or readable zip, or no image in it.
     """
 
     def __init__(self, path: Path, *, only: str = "", held_out: int = 500):
@@ -46,32 +41,18 @@ class ImageFolder:
             with _zip(path) as archive:
                 listed = archive.namelist()
         # files that a Mac adds begin with a dot or lie in __MACOSX
-        self.names = sorted(
-            (
-                name
-                for name in listed
-                if name.lower().endswith(_SUFFIXES)
-                and only in name
-                and not re.search(r"(^|/)(\.|__MACOSX)", name)
-            ),
-            key=_natural,
-        )
+        listed = [name for name in listed if only in name and not re.search(r"(^|/)(\.|__MACOSX)", name)]
+        self.names = sorted((n for n in listed if n.lower().endswith(_SUFFIXES)), key=_natural)
         if not self.names:
-            which = f" with {only!r} in its path" if only else ""
-            raise ImageError(
-                f"There is no image{which} in {path}; expected {', '.join(_SUFFIXES[:4])} or alike; check "
-                "the path."
-            )
+            which = f"There is no image{f' with {only!r} in its path' if only else ''} in {path}"
+            raise ImageError(f"{which}; expected {', '.join(_SUFFIXES[:4])} or alike; check the path.")
 
     def split(self, split: str) -> list[str]:
         """The names of the split "train" or "test".
-
-        Parts of the paths called train, test or val decide; else an attribute list of the original beside
-        the images (`train_attr_list.txt`, `val_…`, `test_…`: a file name first in each line), in its order;
-        else the last `held_out` images are for the test, or the last fifth if that left less for training.
-
-        Raises:
-            ImageError: another name, or a list whose images are not there.
+        Parts of the paths called train, test or val decide; else an attribute list of the original beside the
+        images (`train_attr_list.txt`, `val_…`, `test_…`: a file name first in each line), in its order; else
+        the last `held_out` images are for the test, or the last fifth if that left less for training.
+        Raises ImageError: another name, or a list whose images are not there.
         """
         check.span(1, 0, split)
         for called in _CALLED[split]:
@@ -80,10 +61,9 @@ class ImageFolder:
         for called in _CALLED[split]:
             if (listing := self.path / f"{called}_attr_list.txt").is_file():
                 return self._listed(listing)
-        test = self.held_out if len(self.names) > 2 * self.held_out else len(self.names) // 5
-        return (
-            self.names[: len(self.names) - test] if split == "train" else self.names[len(self.names) - test :]
-        )
+        n = len(self.names)
+        n -= self.held_out if n > 2 * self.held_out else n // 5
+        return self.names[:n] if split == "train" else self.names[n:]
 
     def _listed(self, listing: Path) -> list[str]:
         by_file = {name.rpartition("/")[2]: name for name in self.names}
@@ -94,28 +74,19 @@ class ImageFolder:
         wanted = [line.split()[0] for line in lines if line.strip()]
         there = [by_file[file] for file in wanted if file in by_file]
         if not there:
-            raise ImageError(
-                f"None of the {len(wanted)} images that {listing} lists is in {self.path}; expected the list "
-                "of these images; remove it or bring the images."
-            )
+            text = f"None of the {len(wanted)} images that {listing} lists is in {self.path}; "
+            raise ImageError(text + "expected the list of these images; remove it or bring the images.")
         return there
 
     def read(self, split: str, n: int, first: int, resolution: int) -> Tensor:
         """Images `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1].
-
-        Raises:
-            ImageError: the split is shorter, or one of them is no image; the message names it.
+        Raises ImageError: the split is shorter, or one of them is no image (named).
         """
         n, first = check.span(n, first, split)
         names = self.split(split)
         _check_length(first + n, len(names), split, self.path)
         with self._opened() as source:
-            return torch.stack(
-                [
-                    to_tensor(crop_square(open_image(source(name), f"{self.path}/{name}"), resolution))
-                    for name in names[first : first + n]
-                ]
-            )
+            return _stack(((source(n), f"{self.path}/{n}") for n in names[first : first + n]), resolution)
 
     @contextmanager
     def _opened(self) -> Iterator[Callable]:
@@ -139,98 +110,56 @@ class ImageFolder:
                 "without a password; get it again or unpack it into a folder."
             ) from error
         if not 0 < len(content) <= _LARGEST:
-            raise ImageError(
-                f"{self.path}/{name} has no bytes or more than {_LARGEST // 10**6} million; expected an "
-                "image; leave it out of the zip."
-            )
+            what = f"{self.path}/{name} has no bytes or more than {_LARGEST // 10**6} million"
+            raise ImageError(f"{what}; expected an image; leave it out of the zip.")
         return content
 
 
 class LsunImages:
-    """LSUN's databases, `<category>_train_lmdb` and `<category>_val_lmdb`, in the order of their keys.
-
-    Args:
-        path: the folder that holds the two.
-        category: e.g. church_outdoor.
-    Raises:
-        AsyrpError: the optional package lmdb is not installed.
-    """
+    """LSUN's databases in a folder, in the order of their keys; AsyrpError: the package lmdb is not there."""
 
     def __init__(self, path: Path, category: str):
         try:
             import lmdb
         except ImportError as error:
-            raise AsyrpError(
-                "LSUN's databases need the package lmdb, which is not installed; run: pip install -e "
-                "'.[lsun]'"
-            ) from error
+            text = "LSUN's databases need the package lmdb, which is not installed; run: "
+            raise AsyrpError(text + "pip install -e '.[lsun]'") from error
         self.path, self.category, self._lmdb = path, category, lmdb
 
     def read(self, split: str, n: int, first: int, resolution: int) -> Tensor:
         """Images `first` … `first + n − 1` of a split, (n, 3, R, R) in [-1, 1]; the test split is LSUN's val.
-
-        Raises:
-            ImageError: no such split or database, it is shorter, or an entry is no image.
+        Raises ImageError: no such split or database, it is shorter, or an entry is no image.
         """
         n, first = check.span(n, first, split)
         folder = self.path / f"{self.category}_{'val' if split == 'test' else split}_lmdb"
         if not (folder / "data.mdb").is_file():
-            raise ImageError(
-                f"There is no database for the split {split!r} at {folder}; expected data.mdb in it; get "
-                f"{folder.name}.zip and unzip it there."
-            )
+            text = f"There is no database for the split {split!r} at {folder}; expected data.mdb in it"
+            raise ImageError(f"{text}; get {folder.name}.zip and unzip it there.")
+        how = {"readonly": True, "lock": False, "readahead": False, "max_readers": 1}
         try:
-            with (
-                self._lmdb.open(
-                    str(folder), readonly=True, lock=False, readahead=False, max_readers=1
-                ) as env,
-                env.begin() as entries,
-            ):
+            with self._lmdb.open(str(folder), **how) as env, env.begin() as entries:
                 _check_length(first + n, env.stat()["entries"], split, folder)
                 with entries.cursor() as cursor:
                     found = list(islice(cursor.iternext(), first, first + n))
         except self._lmdb.Error as error:
-            raise ImageError(
-                f"{folder} is no whole LMDB ({error}); expected LSUN's database; get it again."
-            ) from error
-        return torch.stack(
-            [
-                to_tensor(
-                    crop_square(
-                        open_image(io.BytesIO(content), f"{folder}: entry {key.decode(errors='replace')}"),
-                        resolution,
-                    )
-                )
-                for key, content in found
-            ]
-        )
+            text = f"{folder} is no whole LMDB ({error}); expected LSUN's database; get it again."
+            raise ImageError(text) from error
+        named = ((io.BytesIO(c), f"{folder}: entry {key.decode(errors='replace')}") for key, c in found)
+        return _stack(named, resolution)
 
 
 @cache
 def open_images(path: Path, only: str = "", held_out: int = 500) -> ImageFolder | LsunImages:
-    """The images at a path, listed once: a zip, a folder (or the one zip in it), or LSUN's databases.
-
-    Raises:
-        ImageError: there is nothing of the kind.
-    """
+    """The images at a path, listed once: a zip, a folder (or the one zip in it), or LSUN's databases."""
     if path.is_dir():
-        categories = sorted(
-            {
-                found[1]
-                for sub in path.iterdir()
-                if (found := re.fullmatch(r"(.+)_(?:train|val)_lmdb", sub.name))
-            }
-        )
-        if categories:
-            return LsunImages(path, categories[0])
         inside = [sub for sub in path.iterdir() if not sub.name.startswith(".")]
+        databases = filter(None, (re.fullmatch(r"(.+)_(?:train|val)_lmdb", sub.name) for sub in inside))
+        if categories := sorted(found[1] for found in databases):
+            return LsunImages(path, categories[0])
         if any(sub.name.endswith("_lmdb.zip") for sub in inside):
-            raise ImageError(
-                f"LSUN's databases in {path} are still zipped; expected folders; unzip them there."
-            )
-        if len(zips := [sub for sub in inside if sub.suffix == ".zip"]) == 1 and not any(
-            sub.is_dir() for sub in inside
-        ):
+            raise ImageError(f"LSUN's databases in {path} are still zipped; expected folders; unzip them.")
+        zips = [sub for sub in inside if sub.suffix == ".zip"]
+        if len(zips) == 1 and not any(sub.is_dir() for sub in inside):
             path = zips[0]
     return ImageFolder(path, only=only, held_out=held_out)
 
@@ -238,32 +167,18 @@ def open_images(path: Path, only: str = "", held_out: int = 500) -> ImageFolder 
 def image_source(
     path: Path, resolution: int, *, only: str = "", held_out: int = 500, cure: str = ""
 ) -> Callable[[str, int, int], Tensor]:
-    """A Domain's `image_source` that looks for its images when the first are asked for.
-
-    Args:
-        path, only, held_out: see `open_images` and `ImageFolder`.
-        resolution: R.
-        cure: what to do if there is nothing at `path`.
-    Returns:
-        (split, n, first) -> (n, 3, R, R) in [-1, 1].
-    Raises:
-        OfflineError: when images are asked for and nothing is at `path`.
-        ImageError: then, too: an impossible split or span, or unreadable images.
-    """
+    """A Domain's `image_source` that opens its images when first asked; `cure` is what to do without any."""
 
     def images(split: str, n: int, first: int) -> Tensor:
         check.span(n, first, split)
         try:
             if not path.exists():
-                raise OfflineError(
-                    f"There are no images at {path}; expected a folder or a zip of them; {cure}"
-                )
+                text = f"There are no images at {path}; expected a folder or a zip of them; {cure}"
+                raise OfflineError(text)
             return open_images(path, only, held_out).read(split, n, first, resolution)
         except OSError as error:
-            raise ImageError(
-                f"The images at {path} cannot be read ({error.strerror or error}); expected a folder or a "
-                "zip of them that you may read; check it."
-            ) from error
+            text = f"The images at {path} cannot be read ({error.strerror or error}); expected a folder or "
+            raise ImageError(text + "a zip of them that you may read; check it.") from error
 
     return images
 
@@ -272,18 +187,19 @@ def _zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except Exception as error:  # of a damaged directory zipfile raises whatever it trips over
-        raise ImageError(
-            f"{path} is neither a folder nor a whole zip ({type(error).__name__}); expected images; check "
-            "the path or get the zip again."
-        ) from error
+        text = f"{path} is neither a folder nor a whole zip ({type(error).__name__}); expected images; "
+        raise ImageError(text + "check the path or get the zip again.") from error
+
+
+def _stack(images: Iterable[tuple[Any, str]], resolution: int) -> Tensor:
+    """Images, each as something `open_image` reads and its name in errors, as one tensor."""
+    return torch.stack([to_tensor(crop_square(open_image(*image), resolution)) for image in images])
 
 
 def _check_length(wanted: int, there: int, split: str, path: Path) -> None:
     if wanted > there:
-        raise ImageError(
-            f"Asked for image {wanted - 1} of {split!r}, there are {there} in {path}; ask for fewer or bring "
-            "more."
-        )
+        text = f"Asked for image {wanted - 1} of {split!r}, there are {there} in {path}"
+        raise ImageError(f"{text}; ask for fewer or bring more.")
 
 
 def _natural(name: str) -> list:

@@ -19,16 +19,14 @@ from .registry import Remote
 ATTEMPTS = 5
 _BLOCK = 1 << 20
 _TIMEOUT = 60
+_FAILURES = (OSError, http.client.HTTPException, ValueError)  # URLError is an OSError
 #: What may stand for a file's content when a half is resumed (RFC 9110, 8.8.1): weak ETags may not.
 _STRONG = r'"[!#-~]*"'
 
 
 def download(file: Remote, path: Path, progress: bool) -> Path:
     """Bring `<path>.part` to its full length, from where it is, and answer its path.
-
-    Raises:
-        OfflineError: out of reach, cut off too often, or nothing would tell the whole from a part.
-        OSError: the disk refuses.
+    Raises OfflineError: out of reach, cut off too often, or nothing would tell the whole from a part.
     """
     part, tag = (path.with_name(path.name + ending) for ending in (".part", ".part.etag"))
     trouble = "the connection closed early"
@@ -51,13 +49,10 @@ def download(file: Remote, path: Path, progress: bool) -> Path:
     elif part.exists():
         part.unlink()
         kept = "nothing was kept, since the server does not say which version of the file it sends"
-    also = (
-        f", or get it with a browser from {' or '.join(file.pages)} into {path.parent}" if file.pages else ""
-    )
-    raise OfflineError(
-        f"{file.name} could not be fetched from {file.url} ({trouble}); {kept}; run again with a "
-        f"network{also}."
-    )
+    pages = " or ".join(file.pages)
+    also = f", or get it with a browser from {pages} into {path.parent}" if pages else ""
+    text = f"{file.name} could not be fetched from {file.url} ({trouble}); {kept}"
+    raise OfflineError(f"{text}; run again with a network{also}.")
 
 
 class _Trouble(Exception):
@@ -74,11 +69,8 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
     """One request, from the end of `part` on; whether the file is whole after it."""
     etag = _resumable(file, tag)
     here = part.stat().st_size if part.exists() and etag is not None else 0
-    headers = {"User-Agent": "asyrp-lib"}
-    if here:
-        headers["Range"] = f"bytes={here}-"
-        if etag:
-            headers["If-Range"] = etag
+    headers = {"User-Agent": "asyrp-lib"} | ({"Range": f"bytes={here}-"} if here else {})
+    headers |= {"If-Range": etag} if here and etag else {}
     try:
         response = urllib.request.urlopen(urllib.request.Request(file.url, headers=headers), timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
@@ -89,7 +81,7 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
             return True
         part.unlink()
         return False
-    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
+    except _FAILURES as error:
         raise _Trouble(getattr(error, "reason", None) or error or type(error).__name__) from error
     with response:
         start, total = _extent(file, response)
@@ -100,18 +92,9 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
         if not start:
             part.unlink(missing_ok=True)  # before its tag: a kill must not leave an old half with a new tag
             tag.write_text(present, encoding="latin-1")
-        with (
-            open(part, "ab" if start else "wb") as out,
-            tqdm(
-                total=total,
-                initial=start,
-                desc=file.name,
-                unit="B",
-                unit_scale=True,
-                file=sys.stderr,
-                disable=not progress,
-            ) as bar,
-        ):
+        how = {"unit": "B", "unit_scale": True, "file": sys.stderr, "disable": not progress}
+        bar = tqdm(total=total, initial=start, desc=file.name, **how)
+        with bar, open(part, "ab" if start else "wb") as out:
             while block := _block(response):
                 out.write(block)
                 bar.update(len(block))
@@ -126,16 +109,12 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
 def _block(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read(_BLOCK)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except _FAILURES as error:
         raise _Trouble(error or type(error).__name__) from error
 
 
 def _extent(file: Remote, response: http.client.HTTPResponse) -> tuple[int, int | None]:
-    """Where the answer begins in the file, and its length (None: marked by its end, or proved by its hash).
-
-    Raises:
-        OfflineError: nothing would tell a whole file from one that was cut off.
-    """
+    """Where the answer begins in the file, and its length (None: known by its end, or proved by its hash)."""
     length = response.headers.get("Content-Length")
     if length is not None and not re.fullmatch(r"\d{1,15}", length.strip()):
         raise _Trouble(f"the server says the length {length[:20]!r}")

@@ -27,25 +27,20 @@ _WAIT = 3600
 
 def fetch(name: str, *, progress: bool = True) -> Iterator[str]:
     """Get the files of a domain (network and official f_t), or of "lpips"; what is there is only verified.
-
-    Yields:
-        A line per file, as soon as it is done with: what was done; "by hand …" asks for a browser.
+    Yields a line per file, as soon as it is done with: what was done; "by hand …" asks for a browser.
     Raises:
         UnknownNameError: no such domain.
-        OfflineError: no network, HF_HUB_OFFLINE, or a download that was cut off; what came is kept and
-            resumed.
+        OfflineError: no network, HF_HUB_OFFLINE, or cut off; what came is kept and resumed.
         WeightsError: a file is not the one that was published or recorded.
         AsyrpError: the folder cannot be read or written.
     """
     if name == "lpips":
         files = [ALEXNET]
     elif name in ROWS:
-        entry = row(name)
-        files = [*entry.network, *entry.directions.values()]
+        files = [*ROWS[name].network, *ROWS[name].directions.values()]
     else:
-        raise UnknownNameError(
-            f"Nothing to fetch is called {name!r}; known are {', '.join([*ROWS, 'lpips'])}."
-        )
+        known = ", ".join([*ROWS, "lpips"])
+        raise UnknownNameError(f"Nothing to fetch is called {name!r}; known are {known}.")
     for file in files:
         yield fetch_file(file, weights_dir(name), name, progress=progress)
 
@@ -67,10 +62,8 @@ def fetch_file(file: Remote, folder: Path, domain: str, *, progress: bool = True
 
 def _bring(file: Remote, path: Path, progress: bool) -> None:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
-        raise OfflineError(
-            f"{file.name} is not in {path.parent} and HF_HUB_OFFLINE forbids to fetch it; unset it, or bring "
-            f"the file from {file.url} to that folder."
-        )
+        text = f"{file.name} is not in {path.parent} and HF_HUB_OFFLINE forbids to fetch it"
+        raise OfflineError(f"{text}; unset it, or bring the file from {file.url} to that folder.")
     part = download(file, path, progress)
     try:
         _check_kind(file, part)
@@ -84,20 +77,14 @@ def _bring(file: Remote, path: Path, progress: bool) -> None:
 
 def verify(file: Remote, folder: Path, domain: str) -> Path:
     """The path of a file that is there and is the published or the recorded one; a new one is recorded.
-
-    Raises:
-        OfflineError: it is not there; the sentence ends with the command that gets it.
-        WeightsError: it is another file than the published or the recorded one.
-        AsyrpError: it cannot be read.
+    Raises OfflineError: it is not there; WeightsError: it is another file; AsyrpError: it cannot be read.
     """
     path = folder / file.name
     with _usable(folder):
         if not path.is_file():
             size = f" (about {file.megabytes:.0f} MB)" if file.megabytes else ""
-            raise OfflineError(
-                f"The domain {domain!r} needs {file.name}{size}, which is not in {folder}; get it with: "
-                f"python -m asyrp_lib fetch {domain}"
-            )
+            text = f"The domain {domain!r} needs {file.name}{size}, which is not in {folder}"
+            raise OfflineError(f"{text}; get it with: python -m asyrp_lib fetch {domain}")
         recorded = _recorded(file, folder)
         if recorded is None:
             _check_kind(file, path)
@@ -107,10 +94,8 @@ def verify(file: Remote, folder: Path, domain: str) -> Path:
                 with lock(folder / RECORD, wait=10):
                     _record(file, folder, sha256, path.stat().st_size)
             except FileError as error:  # weights shared read-only are still weights
-                warnings.warn(
-                    f"The hash of {file.name} is not recorded, so that a change will not be seen: {error}",
-                    stacklevel=2,
-                )
+                text = f"The hash of {file.name} is not recorded, so that a change will not be seen"
+                warnings.warn(f"{text}: {error}", stacklevel=2)
     return path
 
 
@@ -147,11 +132,9 @@ def pictures_by_hand(name: str) -> list[str]:
 
 
 def _by_hand(file: Remote, folder: Path, domain: str) -> str:
-    return (
-        f"{file.picks or file.name}, about {file.megabytes:.0f} MB, needs a browser: get it from "
-        f"{' or '.join(file.pages)}, put it into {folder} as {file.name}, and run again: python -m asyrp_lib "
-        f"fetch {domain}"
-    )
+    what = f"{file.picks or file.name}, about {file.megabytes:.0f} MB, needs a browser: get it from "
+    what += f"{' or '.join(file.pages)}, put it into {folder} as {file.name}"
+    return f"{what}, and run again: python -m asyrp_lib fetch {domain}"
 
 
 def _digest(path: Path) -> str:
@@ -175,15 +158,12 @@ def _check_kind(file: Remote, path: Path) -> None:
     with open(path, "rb") as opened:
         head = opened.read(256).lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        raise WeightsError(
-            f"{path} is a web page, not {file.name}; the link asks for a confirmation or is gone: delete it "
-            "and fetch the file with a browser."
-        )
-    if path.stat().st_size < file.megabytes * 1e6 / 2:
-        raise WeightsError(
-            f"{path} has {path.stat().st_size / 1e6:.1f} MB, expected about {file.megabytes:.0f}; the "
-            "download was cut off: delete it and fetch it again."
-        )
+        text = f"{path} is a web page, not {file.name}; the link asks for a confirmation or is gone"
+        raise WeightsError(f"{text}: delete it and fetch the file with a browser.")
+    size = path.stat().st_size / 1e6
+    if size < file.megabytes / 2:
+        text = f"{path} has {size:.1f} MB, expected about {file.megabytes:.0f}; the download was cut off"
+        raise WeightsError(f"{text}: delete it and fetch it again.")
 
 
 def _recorded(file: Remote, folder: Path) -> str | None:
@@ -200,19 +180,13 @@ def _read_record(folder: Path) -> dict:
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise WeightsError(
-            f"{folder / RECORD} is damaged ({error}); expected the sha256 of the files beside it; delete it "
-            "to record them anew."
-        ) from error
+        text = f"{folder / RECORD} is damaged ({error}); expected the sha256 of the files beside it"
+        raise WeightsError(f"{text}; delete it to record them anew.") from error
 
 
 def _record(file: Remote, folder: Path, sha256: str, size: int) -> None:
+    url, date = next(filter(None, (file.url, *file.pages)), ""), datetime.now(UTC).strftime("%Y-%m-%d")
     record = _read_record(folder)
-    record[file.name] = {
-        "sha256": sha256,
-        "bytes": size,
-        "url": next(filter(None, (file.url, *file.pages)), ""),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-    }
+    record[file.name] = {"sha256": sha256, "bytes": size, "url": url, "date": date}
     with atomic_write(folder / RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,5 +1,4 @@
-"""The paper's own domains, and any folder in diffusers format, as Domains: each part is loaded when it is
-first used."""
+"""The paper's own domains, and any folder in diffusers format: each part is loaded when it is first used."""
 
 from pathlib import Path
 
@@ -29,24 +28,10 @@ PAPER_IMAGES = 1000
 
 
 def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, directions: Path) -> Domain:
-    """A Domain around a frozen U-Net of others, so that editing one's own photo needs nothing but the U-Net
-    and an f_t.
-
-    CLIP, the perceptual distance and the curve are looked for when they are first asked for, and say then
-    what is missing.
-
-    Args:
-        entry: its row.
-        unet: the frozen U-Net, on its device.
-        weights: the folder of its files.
-        pictures: the folder or zip of its images.
-        directions: the folder of the f_t trained here.
+    """A Domain around a frozen U-Net of others, its files in `weights`, its f_t in `directions`.
+    Editing one's own photo needs nothing but the U-Net and an f_t: CLIP, the perceptual distance and the
+    curve say what is missing when they are first asked for.
     """
-    cure = (
-        f"where to get them says: python -m asyrp_lib fetch {entry.name}"
-        if entry.network
-        else "put some there"
-    )
 
     def measured() -> dict | None:
         name, command = f"{entry.name}_curve", f"python -m asyrp_lib curve --domain {entry.name}"
@@ -74,12 +59,12 @@ def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, di
             t_edit = None
         return load_official_delta(path, name=name, t_edit=t_edit, train_steps=40)
 
+    cure = f"where to get them says: python -m asyrp_lib fetch {entry.name}"
+    how = {"only": entry.pictures.only, "held_out": entry.pictures.held_out}
     domain = Domain(
         entry.name,
         unet,
-        image_source(
-            pictures, unet.resolution, only=entry.pictures.only, held_out=entry.pictures.held_out, cure=cure
-        ),
+        image_source(pictures, unet.resolution, cure=cure if entry.network else "put some there", **how),
         clip=Later(lambda: load_open_clip().to(unet.device)),
         edits=entry.edits,
         distance=Later(distance),
@@ -96,63 +81,31 @@ def photo_domain(entry: Row, unet: HSpaceUNet, weights: Path, pictures: Path, di
 
 
 def load_paper_domain(name: str, device: torch.device) -> Domain:
-    """One of the paper's domains, from its fetched files.
-
-    Raises:
-        UnknownNameError: no such domain.
-        OfflineError: the network is not here; the sentence ends with the command that gets it.
-        WeightsError: a file is damaged, or not the one that was published or recorded.
-    """
+    """One of the paper's domains, from its fetched files; errors as for `row` and `verify`."""
     entry = row(name)
     weights = weights_dir(name)
     paths = [verify(file, weights, name) for file in entry.network]
-    official = entry.family != "diffusers"
-    unet = (
-        load_backbone(paths[0], family=entry.family, **entry.config) if official else load_backbone(weights)
-    )
-    return photo_domain(
-        entry,
-        unet.to(device).to_precision(),
-        weights,
-        datasets_dir(entry.pictures.name),
-        data_dir() / "directions" / name,
-    )
+    if entry.family == "diffusers":
+        unet = load_backbone(weights)
+    else:
+        unet = load_backbone(paths[0], family=entry.family, **entry.config)
+    places = weights, datasets_dir(entry.pictures.name), data_dir() / "directions" / name
+    return photo_domain(entry, unet.to(device).to_precision(), *places)
 
 
 def load_own(source: str, device: torch.device) -> Domain:
     """Any U-Net in diffusers format as a domain: a folder, or a Hub id such as google/ddpm-celebahq-256.
-
-    A folder's pictures are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where
-    a domain's do.
-    It knows the edits that were trained on it (train wink --source face --target "winking face").  It is
-    called own_<last name>_<digits>, so that two folders of one name are told apart.
-
-    Raises:
-        WeightsError: there is no U-Net.
-        OfflineError: a Hub id that is neither cached nor reachable.
+    A folder's images are those in `images/`, its f_t are kept in `directions/`; those of a Hub id lie where a
+    domain's do.  It knows the edits that were trained on it (train wink --source face --target "winking
+    face"), and is called own_<last name>_<digits>, so that two folders of one name are told apart.
+    Raises WeightsError: there is no U-Net; OfflineError: a Hub id that is neither cached nor reachable.
     """
     unet = load_backbone(source)
     folder, name = Path(source), own_name(source)
-    entry = Row(
-        name,
-        title="a U-Net of your own",
-        paper="",
-        licence="yours",
-        network=(),
-        family="diffusers",
-        config={},
-        parameters=sum(p.numel() for p in unet.parameters()),
-        pictures=PictureSet("images", "yours", ()),
-        edits={},
-    )
+    about = {"title": "a U-Net of your own", "paper": "", "licence": "yours", "family": "diffusers"}
+    about |= {"network": (), "config": {}, "edits": {}, "pictures": PictureSet("images", "yours", ())}
+    entry = Row(name, parameters=sum(p.numel() for p in unet.parameters()), **about)
+    places = weights_dir(name), datasets_dir(name), data_dir() / "directions" / name
     if folder.is_dir():
-        return photo_domain(
-            entry, unet.to(device).to_precision(), folder, folder / "images", folder / "directions"
-        )
-    return photo_domain(
-        entry,
-        unet.to(device).to_precision(),
-        weights_dir(name),
-        datasets_dir(name),
-        data_dir() / "directions" / name,
-    )
+        places = folder, folder / "images", folder / "directions"
+    return photo_domain(entry, unet.to(device).to_precision(), *places)

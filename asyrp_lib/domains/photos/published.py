@@ -41,17 +41,12 @@ FACES = _edits(
     _unseen("neanderthal", "Human", "Neanderthal", lambda_clip=1.2, t_edit=490),
     _unseen("modigliani", "photo", "Painting in Modigliani style", lambda_clip=0.8, t_edit=403),
     _unseen("frida", "photo", "self-portrait by Frida Kahlo", lambda_clip=0.8, t_edit=321),
-    Edit("pale", "face", "pale face"),
-    Edit("surprised", "face", "surprised face"),
-    Edit("disgusted", "face", "disgusted face"),
+    *(Edit(name, "face", f"{name} face") for name in ("pale", "surprised", "disgusted")),
     Edit("old", "person", "old person"),
     Edit("bald", "person", "person with bald head"),
-    Edit("beards", "person", "person with beards"),
-    Edit("makeup", "person", "person with makeup"),
+    *(Edit(name, "person", f"person with {name}") for name in ("beards", "makeup")),
     Edit("no makeup", "person", "person without makeup"),
-    Edit("blond hair", "person", "person with blond hair"),
-    Edit("red hair", "person", "person with red hair"),
-    Edit("grey hair", "person", "person with grey hair"),
+    *(Edit(f"{name} hair", "person", f"person with {name} hair") for name in ("blond", "red", "grey")),
     _unseen("zuckerberg", "Person", "Mark Zuckerberg"),
     _unseen("benedict", "Person", "Benedict Cumberbatch"),
     _unseen("gogh", "photo", "painting by Gogh"),
@@ -61,16 +56,12 @@ FACES = _edits(
     _unseen("super saiyan", "Human", "Super saiyan"),
     _unseen("zombie", "Human", "Zombie"),
 )
-
 #: Dogs: AFHQ.
 DOGS = _edits(
-    Edit("happy", "Dog", "Happy Dog"),
-    Edit("sleepy", "Dog", "Sleepy Dog"),
-    Edit("angry", "Dog", "Angry Dog"),
+    *(Edit(name, "Dog", f"{name.capitalize()} Dog") for name in ("happy", "sleepy", "angry")),
     Edit("yorkshire", "Dog", "Yorkshire Terrier"),
     _unseen("wolf", "Dog", "Wolf"),
 )
-
 #: LSUN church.
 CHURCHES = _edits(
     Edit("gothic", "Church", "Gothic Church"),
@@ -80,30 +71,17 @@ CHURCHES = _edits(
     _unseen("factory", "church", "factory with chimneys"),
     _unseen("department store", "church", "department store"),
 )
-
 #: LSUN bedroom.
 BEDROOMS = _edits(Edit("hotel", "Bedroom", "Hotel Bedroom"), Edit("princess", "Bedroom", "Princess Bedroom"))
-
+_MOODS = ("smiling", "angry", "sad", "disgusted", "surprised")
 #: MetFaces; the capital letter and the article are the original's.
 PAINTINGS = _edits(
-    *(
-        Edit(name, "painting of a person", f"painting of a {name.capitalize()} person")
-        for name in ("smiling", "angry", "sad", "disgusted", "surprised")
-    )
+    *(Edit(mood, "painting of a person", f"painting of a {mood.capitalize()} person") for mood in _MOODS)
 )
-
-#: ImageNet, for pictures of the class that the source names.
+_THINGS = ("an apple", "a lemon", "a strawberry", "a basketball", "a hamster")
+#: ImageNet, for images of the class that the source names.
 OBJECTS = _edits(
-    *(
-        _unseen(f"orange to {name}", "a photo of an orange", f"a photo of {article} {name}")
-        for name, article in (
-            ("apple", "an"),
-            ("lemon", "a"),
-            ("strawberry", "a"),
-            ("basketball", "a"),
-            ("hamster", "a"),
-        )
-    ),
+    *(_unseen(f"orange to {a.split()[1]}", "a photo of an orange", f"a photo of {a}") for a in _THINGS),
     _unseen("orange to tennis ball", "An Orange", "Tennis ball"),
     _unseen("acoustic to electric guitar", "a photo of an acoustic guitar", "a photo of an electric guitar"),
 )
@@ -135,14 +113,11 @@ _FIRST_T = {
 
 
 def published_curve(name: str) -> pd.DataFrame:
-    """The published perceptual curve of a data set, thinned to where it matters.
-
-    Args:
-        name: celeba, afhq, church, bedroom or metface.
-    Returns:
-        DataFrame (601 rows): t and P_t, the mean LPIPS between x_0 and P_t, for cosines from 0.400 to 1.000.
-        For a cosine of two decimals `t_edit_from_curve` answers what the full curve gives; between them a
-        straight line, rounded up; below 0.40 as for 0.40.
+    """The published perceptual curve of celeba, afhq, church, bedroom or metface, thinned to where it
+    matters.
+    Returns a DataFrame of 601 rows: t and P_t, the mean LPIPS between x_0 and P_t, for cosines from 0.400 to
+    1.000.  For a cosine of two decimals `t_edit_from_curve` answers what the full curve gives; between them a
+    straight line, rounded up; below 0.40 as for 0.40.
     Source: Asyrp appendix; LPIPS with AlexNet over 100 training images along a 1000-step inversion.
     """
     cosines = [k / 1000 for k in range(400, 1001)]

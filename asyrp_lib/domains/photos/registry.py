@@ -11,97 +11,64 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...backbones.convert import ADM, DDPM, P2
 from ...errors import UnknownNameError
-from ...store.paths import data_dir
+from ...store.paths import fetched_dir
 from ..edits import Edit
 from . import published
 
 
 @dataclass(frozen=True)
 class Remote:
-    """One file that somebody else publishes.
+    """One file that somebody else publishes."""
 
-    Attributes:
-        name: of the file here, in the folder of its domain.
-        url: a plain public link; empty if a browser is needed.
-        pages: where a browser finds it, best first.
-        sha256: of the file, or the beginning of it that is known; empty: recorded at the first arrival.
-        megabytes: about how large it is; a file of less than half of that is refused.
-        picks: what to choose on the page, where the page shows more than this file.
-    """
-
-    name: str
-    url: str = ""
-    pages: tuple[str, ...] = ()
-    sha256: str = ""
-    megabytes: float = 0
-    picks: str = ""
+    name: str  # here, in the folder of its domain
+    url: str = ""  # a plain public link; empty if a browser is needed
+    pages: tuple[str, ...] = ()  # where that finds it, best first
+    sha256: str = ""  # or the beginning of it that is known; empty: recorded at the first arrival
+    megabytes: float = 0  # about how large it is; a file of less than half of that is refused
+    picks: str = ""  # what to choose on the page, where it shows more than this file
 
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A set of images: where it is had, its licence, and how its splits are told apart.
+    """A set of images: where it is had, its licence, and how its splits are told apart."""
 
-    Attributes:
-        name: its folder under `datasets_dir()`.
-        licence: of the images.
-        files: what to fetch.
-        only: part of an image's path that it must contain, e.g. "dog" in a set of all animals.
-        held_out: the last so many images are the test split, where neither folders nor lists say it.
-    """
-
-    name: str
-    licence: str
-    files: tuple[Remote, ...]
-    only: str = ""
-    held_out: int = 500
+    name: str  # its folder under `datasets_dir()`
+    licence: str  # of the images
+    files: tuple[Remote, ...]  # what to fetch
+    only: str = ""  # part of an image's path that it must contain, e.g. "dog" in a set of all animals
+    held_out: int = 500  # how many at the end are the test split, where neither folders nor lists say it
 
 
 @dataclass(frozen=True)
 class Row:
-    """One domain of the paper.
-
-    Attributes:
-        name: of the domain.
-        title: what its images show, and by which network.
-        paper: who trained the network.
-        licence: of the network's weights.
-        network: its file, or files of one folder in diffusers format.
-        family: "ddpm", "openai" (iDDPM, P2, ADM) or "diffusers".
-        config: of the family's converter, see `convert`.
-        parameters: number of the network's weights.
-        pictures: its set of images.
-        edits: name -> Edit.
-        directions: name of an edit -> official f_t.
-        curve: name of the published perceptual curve, "" if there is none.
-        t_boost: where quality boosting starts by that curve.
-        note: what a user should know besides.
-    """
+    """One domain of the paper."""
 
     name: str
-    title: str
-    paper: str
-    licence: str
-    network: tuple[Remote, ...]
-    family: str
-    config: Mapping[str, Any]
-    parameters: int
+    title: str  # what its images show, and by which network
+    paper: str  # who trained the network
+    licence: str  # of the network's weights
+    network: tuple[Remote, ...]  # its file, or files of one folder in diffusers format
+    family: str  # "ddpm", "openai" (iDDPM, P2, ADM) or "diffusers"
+    config: Mapping[str, Any]  # of the family's converter, see `convert`
+    parameters: int  # number of the network's weights
     pictures: PictureSet
     edits: dict[str, Edit]
-    directions: dict[str, Remote] = field(default_factory=dict)
-    curve: str = ""
-    t_boost: int = 0
-    note: str = ""
+    directions: dict[str, Remote] = field(default_factory=dict)  # name of an edit -> official f_t
+    curve: str = ""  # name of the published perceptual curve, "" if there is none
+    t_boost: int = 0  # where quality boosting starts by that curve
+    note: str = ""  # what a user should know besides
 
 
 def weights_dir(name: str) -> Path:
-    """Where a domain's files are kept: $ASYRP_WEIGHTS/<name>, or `data/weights/<name>` (git ignores it)."""
-    return Path(os.environ.get("ASYRP_WEIGHTS") or data_dir() / "weights") / name
+    """Where a domain's files are kept: $ASYRP_WEIGHTS/<name>, or see `fetched_dir`."""
+    return Path(os.environ.get("ASYRP_WEIGHTS") or fetched_dir("weights")) / name
 
 
 def datasets_dir(name: str) -> Path:
-    """Where a set of images is kept: $ASYRP_DATASETS/<name>, or `data/datasets/<name>` (git ignores it)."""
-    return Path(os.environ.get("ASYRP_DATASETS") or data_dir() / "datasets") / name
+    """Where a set of images is kept: $ASYRP_DATASETS/<name>, or see `fetched_dir`."""
+    return Path(os.environ.get("ASYRP_DATASETS") or fetched_dir("datasets")) / name
 
 
 def row(name: str) -> Row:
@@ -113,10 +80,8 @@ def row(name: str) -> Row:
 
 _SDEDIT = "https://image-editing-test-12345.s3-us-west-2.amazonaws.com/checkpoints/"
 _OPENAI = "https://openaipublic.blob.core.windows.net/diffusion/jul-2021/"
-_ASYRP = (
-    "https://raw.githubusercontent.com/kwonminki/Asyrp_official/"
-    "a6c82dc760849dd4c1e878990ce38e824967e5b0/checkpoint/"
-)
+_COMMIT = "a6c82dc760849dd4c1e878990ce38e824967e5b0"
+_ASYRP = f"https://raw.githubusercontent.com/kwonminki/Asyrp_official/{_COMMIT}/checkpoint/"
 _HUB = "https://huggingface.co/google/ddpm-celebahq-256/resolve/03d0f408f283b62a881f06bdbd9377aa83c825ce/"
 _ONEDRIVE = "https://1drv.ms/u/s!AkQjJhxDm0Fyhqp_4gkYjwVRBe8V_w?e=Et3ITH"
 _UNSTATED = "none stated for the weights (code of {}: MIT); made from pictures for non-commercial research"
@@ -127,25 +92,13 @@ _ILVR_PAPER = "ILVR (Choi et al. 2021, arXiv 2108.02938)"
 _P2_PAPER = "P2 weighting (Choi et al. 2022, arXiv 2204.00227)"
 _NO_CURVE = "No perceptual curve was published for it: measure one (python -m asyrp_lib curve --domain {})."
 
-_MULT = (1, 1, 2, 2, 4, 4)
-_DDPM = dict(image_size=256, ch=128, ch_mult=_MULT, num_res_blocks=2, attn_resolutions=(16,))
-_P2 = dict(image_size=256, num_channels=128, channel_mult=_MULT, num_res_blocks=1, attention_ds=(16,))
-_P2 |= dict(num_head_channels=64, out_channels=6)
-_ADM = _P2 | dict(num_channels=256, num_res_blocks=2, attention_ds=(8, 16, 32))
 #: (family, config, parameters)
-_AS_DDPM, _AS_P2, _AS_ADM = (
-    ("ddpm", _DDPM, 113_673_219),
-    ("openai", _P2, 93_563_910),
-    ("openai", _ADM, 552_814_086),
-)
+_AS_DDPM, _AS_P2 = ("ddpm", DDPM, 113_673_219), ("openai", P2, 93_563_910)
+_AS_ADM = "openai", ADM, 552_814_086
 
+_ALEXNET = "alexnet-owt-7be5be79.pth"
 #: AlexNet under LPIPS; torchvision writes the first eight digits of the hash into the name.
-ALEXNET = Remote(
-    "alexnet-owt-7be5be79.pth",
-    "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-    sha256="7be5be79",
-    megabytes=244,
-)
+ALEXNET = Remote(_ALEXNET, f"https://download.pytorch.org/models/{_ALEXNET}", (), "7be5be79", megabytes=244)
 
 
 def _drive(*ids: str) -> tuple[str, ...]:
@@ -171,79 +124,43 @@ def _f_t(category: str, prefix: str, names: str, **known: str) -> dict[str, Remo
 
 
 def _lsun(category: str) -> PictureSet:
-    files = [f"{category}_{split}_lmdb.zip" for split in ("train", "val")]
-    return PictureSet(
-        f"lsun_{category}",
-        "research only (LSUN states no licence)",
-        tuple(
-            Remote(file, pages=(f"http://dl.yf.io/lsun/scenes/{file}",), picks=f"{file}, unzipped,")
-            for file in files
-        ),
-    )
+    zips = [f"{category}_{split}_lmdb.zip" for split in ("train", "val")]
+    files = (_folder(name, f"http://dl.yf.io/lsun/scenes/{name}", f"{name}, unzipped,")[0] for name in zips)
+    return PictureSet(f"lsun_{category}", "research only (LSUN states no licence)", tuple(files))
 
 
 def _folder(name: str, page: str, picks: str) -> tuple[Remote]:
     return (Remote(name, pages=(page,), picks=picks),)
 
 
-_CELEBA_HQ = PictureSet(
-    "celeba_hq",
-    "non-commercial research and education only (CelebA)",
-    (Remote("celeba_hq_raw.zip", pages=_drive("1R72NB79CX0MpnmWSli2SMu-Wp-M0xI-o")),),
-    held_out=10000,
-)
-_STARGAN = "https://github.com/clovaai/stargan-v2"
-_AFHQ = PictureSet(
-    "afhq",
-    "CC BY-NC 4.0 (StarGAN v2)",
-    (Remote("afhq_raw.zip", pages=(*_drive("1Pf4f6Y27lQX9y9vjeSQnoOQntw_ln7il"), _STARGAN)),),
-    "dog",
-)
-_FFHQ = PictureSet(
-    "ffhq",
-    "CC BY-NC-SA 4.0 (NVIDIA); each photograph its own",
-    _folder("images1024x1024", "https://github.com/NVlabs/ffhq-dataset", "the folder images1024x1024"),
-)
-_METFACES = PictureSet(
-    "metfaces",
-    "CC BY-NC 2.0 (NVIDIA); the works of art are in the public domain",
-    _folder("images", "https://github.com/NVlabs/metfaces-dataset", "the folder images"),
-)
-_IMAGENET = PictureSet(
-    "imagenet",
-    "non-commercial research and education only",
-    _folder("train", "https://image-net.org/index.php", "pictures of one class, in folders train and val"),
-)
+# fmt: off
+_RESEARCH = "non-commercial research and education only"
+_CELEBA_HQ = PictureSet("celeba_hq", f"{_RESEARCH} (CelebA)",
+    (Remote("celeba_hq_raw.zip", pages=_drive("1R72NB79CX0MpnmWSli2SMu-Wp-M0xI-o")),), held_out=10000)
+_AFHQ = PictureSet("afhq", "CC BY-NC 4.0 (StarGAN v2)",
+    (Remote("afhq_raw.zip", pages=(*_drive("1Pf4f6Y27lQX9y9vjeSQnoOQntw_ln7il"),
+                                   "https://github.com/clovaai/stargan-v2")),), only="dog")
+_FFHQ = PictureSet("ffhq", "CC BY-NC-SA 4.0 (NVIDIA); each photograph its own",
+    _folder("images1024x1024", "https://github.com/NVlabs/ffhq-dataset", "the folder images1024x1024"))
+_METFACES = PictureSet("metfaces", "CC BY-NC 2.0 (NVIDIA); the works of art are in the public domain",
+    _folder("images", "https://github.com/NVlabs/metfaces-dataset", "the folder images"))
+_IMAGENET = PictureSet("imagenet", _RESEARCH,
+    _folder("train", "https://image-net.org/index.php", "pictures of one class, in folders train and val"))
 
-_CELEBA_F_T = _f_t(
-    "CelebA_HQ",
-    "",
+_CELEBA_F_T = _f_t("CelebA_HQ", "",
     "smiling, sad, angry, tanned, man, woman, young, curly hair, makeup, nicolas, pixar, neanderthal, "
     "modigliani, frida, zombie",
     smiling="6694632ef848d12e595ec1291df734ef3e9850d94a08632f06dc8fdd459b7703",
-    pixar="fb5b77b60221872c8ba9dd9af9f40a92c6eba5bb716585c0e7e75f996659b67e",
-)
-_CHURCH_F_T = _f_t(
-    "church_outdoor",
-    "church_",
+    pixar="fb5b77b60221872c8ba9dd9af9f40a92c6eba5bb716585c0e7e75f996659b67e")
+_CHURCH_F_T = _f_t("church_outdoor", "church_",
     "gothic, red brick, temple, wooden church, factory, department store",
-    gothic="333a87143dd975cc019c12c7d647e7227fbc59deba35c7067dc04e30b60e7e83",
-)
-_DOG_F_T = _f_t(
-    "dog",
-    "dog_",
-    "happy, sleepy, angry, yorkshire, wolf",
-    happy="acf73e28efe694f1950efca48b789c63c1cb7215354bbc82745b9f975ddb48ab",
-)
-_METFACE_F_T = _f_t(
-    "metfaces",
-    "metface_",
-    "smiling, angry, sad, disgusted",
-    smiling="4f24e3ef75cca7e8fb3a600cfc5362aa51c53804584652eba7bd4364ef9dbcf9",
-)
+    gothic="333a87143dd975cc019c12c7d647e7227fbc59deba35c7067dc04e30b60e7e83")
+_DOG_F_T = _f_t("dog", "dog_", "happy, sleepy, angry, yorkshire, wolf",
+    happy="acf73e28efe694f1950efca48b789c63c1cb7215354bbc82745b9f975ddb48ab")
+_METFACE_F_T = _f_t("metfaces", "metface_", "smiling, angry, sad, disgusted",
+    smiling="4f24e3ef75cca7e8fb3a600cfc5362aa51c53804584652eba7bd4364ef9dbcf9")
 _OTHER_FACES = published.without_t_edit(published.FACES)
 
-# fmt: off
 _ROWS = (
     Row("celeba_hq", "faces of CelebA-HQ, DDPM", "SDEdit (Meng et al. 2022, arXiv 2108.01073)",
         _SDEDIT_LICENCE, _sdedit("celeba_hq.ckpt", "1wSoA5fm_d6JBZk4RZ1SzWLMgev4WqH21"), *_AS_DDPM,

@@ -17,10 +17,10 @@ from ...store.results import load_result, result_file
 from ...store.weights import read_weights
 from ..codec import Codec
 from ..domain import Domain, Later
+from .canvas import CLASSES
 from .edits import EDITS, UNSEEN
 from .faces import Faces, from_bytes, render_split, split_factors
 from .networks import load_oracle, load_segmenter
-from .render import CLASSES
 from .styles import STYLES
 
 #: Files of the shipped networks under `data/weights/synthfaces/`.
@@ -33,13 +33,10 @@ def weights_file(network: str) -> Path:
 
 
 def load_synthfaces(device: torch.device) -> Domain:
-    """The embedded domain; its judges are loaded when they are first asked for.
-
-    Raises:
-        WeightsError: a shipped file is missing or damaged.
-    """
+    """The embedded domain, judges once asked for; WeightsError: a shipped file is missing or damaged."""
     file = weights_file("ddpm")
     unet, card = HSpaceUNet.from_pretrained(file).to(device).to_precision(), read_weights(file)[1]["card"]
+    layout = pick_memory_format(device)
     codec, edition = Codec(card.get("codec", 1)), card.get("edition", 1)
     resolution = unet.resolution * codec.factor
 
@@ -61,9 +58,7 @@ def load_synthfaces(device: torch.device) -> Domain:
         "synthfaces",
         unet,
         lambda split, n, first: from_bytes(faces(split, n, first).images),
-        clip=Later(
-            lambda: load_clip(weights_file("clip")).to(device, memory_format=pick_memory_format(device))
-        ),
+        clip=Later(lambda: load_clip(weights_file("clip")).to(device).to(memory_format=layout)),
         edits=EDITS,
         distance=Later(lambda: PerceptualDistance(segmenter().features, measured().get("scale", 1.0))),
         directions=data_dir() / "directions" / "synthfaces",

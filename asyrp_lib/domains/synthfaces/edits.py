@@ -4,12 +4,9 @@ from ..edits import Edit
 from .styles import STYLES
 
 #: size of the aimed feature: (λ_recon, start of the editing interval).  The paper's rule (0.33 · cosine on
-#: the perceptual
-#: curve) stops earlier, but at 32 pixels a mouth is decided later than that: the linear schedule hides small
-#: features longest
-#: in small pictures.  λ_recon is larger the smaller the feature, because the loss has no other hold on what
-#: no text names.
-#: Both were chosen on faces of the training split.
+#: the perceptual curve) stops earlier, but at 32 pixels a mouth is decided later than that: the linear
+#: schedule hides small features longest in small pictures.  λ_recon is larger the smaller the feature,
+#: because the loss has no other hold on what no text names. Both were chosen on faces of the training split.
 FINE, SMALL, MEDIUM, LARGE, OUTLINE = (30.0, 200), (16.0, 200), (10.0, 200), (3.0, 200), (3.0, 300)
 
 
@@ -33,9 +30,8 @@ _IN_DOMAIN = (
 )
 #: unseen edit -> caption of its style
 UNSEEN = dict(zip(("sketch", "watercolour", "pixel art", "zombie", "neon"), STYLES))
-_UNSEEN = tuple(
-    Edit(name, "a photo of a face", f"{style} of a face", in_domain=False) for name, style in UNSEEN.items()
-)
+_FACE = "a photo of a face"
+_UNSEEN = tuple(Edit(n, _FACE, f"{style} of a face", in_domain=False) for n, style in UNSEEN.items())
 
 #: name -> edit
 EDITS: dict[str, Edit] = {edit.name: edit for edit in _IN_DOMAIN + _UNSEEN}

@@ -12,12 +12,12 @@ from torch import Tensor
 from ...errors import UnknownNameError
 from ...progress import tqdm
 from ...store.files import atomic_write
-from . import factors as _factors, render as _render
+from . import canvas, factors as _factors, parts, render as _render
+from .canvas import LOOKS
 from .factors import SPLITS, sample_factors
-from .render import LOOKS, render
+from .render import render
 
-#: Faces drawn at once: few enough for the processor's cache, which makes them come three times as fast as 64
-#: do.
+#: Faces drawn at once: few enough for the processor's cache, so three times as fast as 64.
 _CHUNK = 8
 
 
@@ -39,18 +39,9 @@ def render_split(
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> Faces:
-    """Render `n` faces of a split; face i is the same whatever `first` and `n` are.
-
-    Args:
-        split: one of `SPLITS`.
-        n: number of faces.
-        resolution: side in pixels.
-        first: number of the first one.
-        edition: of the world, one of `LOOKS`.
-        device: where to render and keep the pictures.
-        progress: show a progress bar when more than a thousand faces are drawn.
-    Raises:
-        UnknownNameError: no such split.
+    """Render faces `first` … `first + n − 1` of a split; each is the same whatever `first` and `n` are.
+    `edition` is the world's, one of `LOOKS`; `progress` shows a bar when more than a thousand are drawn.
+    Raises UnknownNameError: a split that is none of `SPLITS`.
     """
     factors = split_factors(split, n, first)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8, device=device)
@@ -75,28 +66,22 @@ def split_factors(split: str, n: int, first: int = 0) -> pd.DataFrame:
 def kept_images(
     split: str, n: int, resolution: int, folder: Path, *, edition: int, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """The images of `render_split`, drawn once and kept in `folder` under the digest of the code that drew
-    them.
-
-    Returns:
-        (n, 3, R, R) uint8: mapped from the disk, so that only what is looked at takes memory.
-    """
-    code = b"".join(Path(module.__file__).read_bytes() for module in (_factors, _render))
+    """The images of `render_split` as uint8, drawn once, kept under the code's digest, mapped from disk."""
+    code = b"".join(Path(module.__file__).read_bytes() for module in (_factors, canvas, parts, _render))
     digest = hashlib.sha256(code + repr(LOOKS[edition]).encode()).hexdigest()[:12]
     file = Path(folder) / f"{split}_{n}x{resolution}_{digest}.npy"
     if not file.exists():
         with atomic_write(file) as temporary, open(temporary, "wb") as out:
-            np.save(
-                out, render_split(split, n, resolution, edition=edition, device=device).images.cpu().numpy()
-            )
+            faces = render_split(split, n, resolution, edition=edition, device=device)
+            np.save(out, faces.images.cpu().numpy())
     return torch.from_numpy(np.load(file, mmap_mode="c"))
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """Pictures in [-1, 1] as uint8 0 … 255, rounded, any shape."""
+    """Images in [-1, 1] as uint8 0 … 255, rounded, any shape."""
     return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def from_bytes(images: Tensor) -> Tensor:
-    """uint8 pictures 0 … 255 as float32 in [-1, 1], any shape."""
+    """uint8 images 0 … 255 as float32 in [-1, 1], any shape."""
     return images.float() / 127.5 - 1

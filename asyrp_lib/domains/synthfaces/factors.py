@@ -1,14 +1,12 @@
 """The factor table of `synthfaces`: what a face is made of, before it is drawn.
 
 A row is one face, a column one factor.  Every factor is a plain number, so the truth of an edit ("how much
-did the smile
-move, and what else moved?") can be asked of any image whose factors are known or estimated by the oracle.
+did the smile move, and what else moved?") can be asked of any image whose factors are known or estimated by
+the oracle.
 """
 
 import numpy as np
 import pandas as pd
-
-from ...errors import UnknownNameError
 
 #: factor -> (lowest, highest, what the two ends mean)
 FACTORS: dict[str, tuple[float, float, str]] = {
@@ -39,21 +37,13 @@ FACTORS: dict[str, tuple[float, float, str]] = {
 }
 
 #: The splits and their seeds.  `audit` is for the scores of the measuring networks alone: nothing is trained
-#: on it.  Settings
-#: are chosen on `validation`; `sealed` is read once, by the final evaluation.
+#: on it.  Settings are chosen on `validation`; `sealed` is read once, by the final evaluation.
 SPLITS: dict[str, int] = {"train": 1, "test": 2, "oracle": 3, "audit": 4, "validation": 5, "sealed": 6}
 
 
 def sample_factors(n: int, seed: int) -> pd.DataFrame:
-    """Draw the factor table of `n` faces.
-
+    """The factor table (n, len(FACTORS)) of `n` faces, each column inside the range that `FACTORS` gives.
     Row i depends on `seed` and i only, never on `n`, so a longer table starts with the shorter one.
-
-    Args:
-        n: number of faces, >= 0.
-        seed: any integer.
-    Returns:
-        DataFrame (n, len(FACTORS)), each column inside the range that `FACTORS` gives.
     """
     u = np.random.default_rng(seed).random((n, 32))  # row-major: row i uses draws 32 i … 32 i + 31
     column = iter(range(32))
@@ -79,10 +69,3 @@ def sample_factors(n: int, seed: int) -> pd.DataFrame:
     for name in ("eye_size", "nose", "head_width", "yaw", "gaze", "light"):
         f[name] = uniform(-1, 1)
     return pd.DataFrame({name: f[name] for name in FACTORS})
-
-
-def check_factors(names) -> None:
-    """Raise UnknownNameError, naming the known factors, if one of `names` is no factor."""
-    for name in names:
-        if name not in FACTORS:
-            raise UnknownNameError(f"Unknown factor {name!r}; the factors are {', '.join(FACTORS)}.")

@@ -1,5 +1,4 @@
-"""The two measuring networks of `synthfaces`: the oracle (which factors?) and the segmenter (what is
-where?)."""
+"""The measuring networks of `synthfaces`: the oracle (which factors?) and the segmenter (what is where?)."""
 
 import os
 
@@ -9,34 +8,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...store.weights import load_strictly, read_weights, save_weights
+from .canvas import CLASSES
 from .factors import FACTORS
-from .render import CLASSES
 
 #: What the oracle reads: all factors but the cyclic hues and the phase of the strands.
 ORACLE_FACTORS = tuple(name for name in FACTORS if name not in ("background", "clothes", "texture"))
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1),
-        nn.GroupNorm(8, outputs),
-        nn.SiLU(),
-        nn.Conv2d(outputs, outputs, 3, 1, 1),
-        nn.GroupNorm(8, outputs),
-        nn.SiLU(),
-    )
+    first = nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GroupNorm(8, outputs), nn.SiLU()
+    second = nn.Conv2d(outputs, outputs, 3, 1, 1), nn.GroupNorm(8, outputs), nn.SiLU()
+    return nn.Sequential(*first, *second)
 
 
 class Oracle(nn.Module):
-    """Reads the factors of a face from its picture.
-
-    It judges edits, so it shares nothing with what makes them: its own split, its own seeds, its own
-    augmentation, and
-    it is part of no loss.
-
-    Args:
-        resolution: side of the pictures it was trained on.
-        width: channels of the first level.
+    """Reads the factors of a face from an image of side `resolution`; `width`: channels of the first level.
+    It judges edits, so it shares nothing with what makes them: split, seeds, augmentation, no loss.
     """
 
     mean: Tensor
@@ -46,21 +33,13 @@ class Oracle(nn.Module):
         super().__init__()
         self.config = {"resolution": resolution, "width": width}
         levels = [width, 2 * width, 3 * width, 4 * width]
-        self.body = nn.Sequential(
-            _block(3, levels[0]), *[_block(a, b, 2) for a, b in zip(levels, levels[1:])]
-        )
-        cells = (resolution // 8) ** 2
-        self.head = nn.Sequential(
-            nn.Conv2d(levels[-1], 32, 1),
-            nn.Flatten(),
-            nn.Linear(32 * cells, 256),
-            nn.SiLU(),
-            nn.Linear(256, len(ORACLE_FACTORS)),
-        )
-        # mean and standard deviation of each factor over the data set, so that outputs are in standard
-        # deviations
-        self.register_buffer("mean", torch.zeros(len(ORACLE_FACTORS)))
-        self.register_buffer("std", torch.ones(len(ORACLE_FACTORS)))
+        self.body = nn.Sequential(_block(3, width), *[_block(a, b, 2) for a, b in zip(levels, levels[1:])])
+        cells, factors = (resolution // 8) ** 2, len(ORACLE_FACTORS)
+        flat = nn.Conv2d(levels[-1], 32, 1), nn.Flatten()
+        self.head = nn.Sequential(*flat, nn.Linear(32 * cells, 256), nn.SiLU(), nn.Linear(256, factors))
+        # of each factor over the data set, so that outputs are in standard deviations
+        self.register_buffer("mean", torch.zeros(factors))
+        self.register_buffer("std", torch.ones(factors))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1] -> standardised factors (B, F), F = len(ORACLE_FACTORS)."""
@@ -68,31 +47,19 @@ class Oracle(nn.Module):
 
     @torch.inference_mode()
     def read(self, images: Tensor, *, batch_size: int = 256) -> pd.DataFrame:
-        """The factors of pictures in data-set standard deviations from the data-set mean.
-
-        Args:
-            images: (N, 3, R, R) in [-1, 1].
-            batch_size: pictures per pass.
-        Returns:
-            DataFrame (N, F), columns `ORACLE_FACTORS`.
-        """
+        """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
         scores = torch.cat([self(part.to(self.mean.device)) for part in images.split(batch_size)])
         return pd.DataFrame(scores.float().cpu().numpy(), columns=list(ORACLE_FACTORS))
 
 
 class Segmenter(nn.Module):
-    """Says for every pixel which part of the face it shows; a small U-Net.
-
-    Args:
-        width: channels of the first level.
-    """
+    """Says for every pixel which part of the face it shows; a small U-Net, `width` channels at first."""
 
     def __init__(self, width: int = 24):
         super().__init__()
         self.config = {"width": width}
-        self.down = nn.ModuleList(
-            [_block(3, width), _block(width, 2 * width, 2), _block(2 * width, 4 * width, 2)]
-        )
+        down = _block(3, width), _block(width, 2 * width, 2), _block(2 * width, 4 * width, 2)
+        self.down = nn.ModuleList(down)
         self.up = nn.ModuleList([_block(6 * width, 2 * width), _block(3 * width, width)])
         self.out = nn.Conv2d(width, len(CLASSES), 1)
 
@@ -100,8 +67,7 @@ class Segmenter(nn.Module):
         """Activations of the three levels: (B, w, R, R), (B, 2w, R/2, R/2), (B, 4w, R/4, R/4)."""
         levels = []
         for block in self.down:
-            images = block(images)
-            levels.append(images)
+            levels.append(images := block(images))
         return levels
 
     def forward(self, images: Tensor) -> Tensor:
@@ -113,26 +79,18 @@ class Segmenter(nn.Module):
 
     @torch.inference_mode()
     def segment(self, images: Tensor) -> Tensor:
-        """Class numbers (B, R, R) int64 of pictures (B, 3, R, R) in [-1, 1]."""
+        """Class numbers (B, R, R) int64 of images (B, 3, R, R) in [-1, 1]."""
         return self(images.to(self.out.weight.device)).argmax(1)
 
 
 def save_network(network: Oracle | Segmenter, path: str | os.PathLike, card: dict) -> None:
     """Write a measuring network with its configuration and card (scores, provenance) in half precision."""
-    save_weights(
-        path,
-        network.state_dict(),
-        {"network": type(network).__name__, "config": network.config, "card": card},
-        dtype=torch.float16,
-    )
+    about = {"network": type(network).__name__, "config": network.config, "card": card}
+    save_weights(path, network.state_dict(), about, dtype=torch.float16)
 
 
 def load_oracle(path: str | os.PathLike) -> Oracle:
-    """Load an oracle, frozen, on the CPU.
-
-    Raises:
-        WeightsError: the file is missing, damaged, or of another network.
-    """
+    """Load an oracle, frozen, on the CPU; WeightsError: missing, damaged, or of another network."""
     state, config = read_weights(path)
     oracle = Oracle(**config.get("config", {"resolution": 32}))
     load_strictly(oracle, state, path)
@@ -140,11 +98,7 @@ def load_oracle(path: str | os.PathLike) -> Oracle:
 
 
 def load_segmenter(path: str | os.PathLike) -> Segmenter:
-    """Load a segmenter, frozen, on the CPU.
-
-    Raises:
-        WeightsError: the file is missing, damaged, or of another network.
-    """
+    """Load a segmenter, frozen, on the CPU; WeightsError: missing, damaged, or of another network."""
     state, config = read_weights(path)
     segmenter = Segmenter(width=config.get("config", {}).get("width", 24))
     load_strictly(segmenter, state, path)

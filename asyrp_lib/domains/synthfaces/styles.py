@@ -1,9 +1,8 @@
 """Unseen domains: ways to redraw a face that the diffusion model never sees but CLIP does.
 
 Every style is a function (images (B, 3, R, R) in [-1, 1], masks (B, R, R)) -> images in [-1, 1].  With them
-"unseen
-domain" means what it means in the paper (Sec. 5.1, Fig. 5): the text knows the target, the frozen U-Net does
-not.
+"unseen domain" means what it means in the paper (Sec. 5.1, Fig. 5): the text knows the target, the frozen
+U-Net does not.
 """
 
 import torch
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from .render import EYES, HAIR, MOUTH, SKIN
+from .canvas import EYES, HAIR, MOUTH, SKIN
 
 
 def _grey(unit: Tensor) -> Tensor:

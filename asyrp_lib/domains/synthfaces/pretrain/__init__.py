@@ -1,30 +1,25 @@
 """How the shipped networks of `synthfaces` are trained."""
 
-from dataclasses import replace
+from dataclasses import replace as changed
 from pathlib import Path
 
 import torch
 
 from .... import check
 from ....errors import SettingsError
+from ....store.paths import in_checkout
 from .clip import pretrain_clip
 from .ddpm import pretrain_ddpm
-from .loop import Budget
+from .loop import Budget, Job
 from .measures import pretrain_oracle, pretrain_segmenter
+from .shipped import ship
 
+_DDPM = Budget(images=1_500_000, batch=32, lr=6e-4, betas=(0.9, 0.99), ema=0.9995)
 #: network -> (trainer, budget, faces) of the shipped weights
 RECIPES = {
-    "ddpm": (
-        pretrain_ddpm,
-        Budget(images=1_500_000, batch=32, lr=6e-4, betas=(0.9, 0.99), ema=0.9995),
-        60_000,
-    ),
+    "ddpm": (pretrain_ddpm, _DDPM, 60_000),
     "clip": (pretrain_clip, Budget(images=449_152, batch=128, lr=1e-3, weight_decay=0.05, seed=21), 16_000),
-    "oracle": (
-        pretrain_oracle,
-        Budget(images=319_744, batch=128, lr=1e-3, weight_decay=0.01, seed=31),
-        30_000,
-    ),
+    "oracle": (pretrain_oracle, Budget(319_744, batch=128, lr=1e-3, weight_decay=0.01, seed=31), 30_000),
     "segmenter": (pretrain_segmenter, Budget(images=106_816, batch=64, lr=1e-3, seed=41), 10_000),
 }
 
@@ -37,28 +32,26 @@ def pretrain(
     device: torch.device,
     images: int | None = None,
     faces: int | None = None,
+    replace: bool = False,
 ) -> Path:
-    """Train one network, or go on, and write it to `runs`, beside its state: what is shipped stays as it is.
+    """Train one network of `RECIPES` for 32 or 64 px, or go on, and answer its file in `runs`.
 
     Args:
-        network: a key of `RECIPES`.
-        resolution: 32 or 64.
-        runs: state and weights go to `runs`/<network><resolution>.
-        device: where to train.
-        images: budget, None for that of the shipped weights.
-        faces: training faces, None for as many as the shipped weights saw.
-    Returns:
-        The weights file.
+        images: budget; faces: of the training; None for those of the shipped weights.
+        replace: at the end put it in the place of the shipped file, if it passes `ship`; answer that place.
     """
     from .. import weights_file
 
-    train, budget, default_faces = RECIPES[network]
-    faces = check.whole("faces", default_faces if faces is None else faces, 1, 1_000_000, error=SettingsError)
+    if replace and not in_checkout():
+        raise SettingsError(
+            "--replace needs a checkout, whose files it replaces; work in one or leave it out."
+        )
+    train, budget, usual = RECIPES[network]
+    faces = check.whole("faces", usual if faces is None else faces, 1, 1_000_000, error=SettingsError)
     if images is not None:
         check.whole("images", images, 1, 10**9, error=SettingsError)
-        budget = replace(budget, images=images)
+        budget = changed(budget, images=images)
     folder = runs / f"{network}{resolution}"
-    export = folder / f"{network}.safetensors"
-    start = {"start": weights_file(f"{network}{resolution}")} if network == "ddpm" else {}
-    train(resolution, budget, folder, export, faces=faces, device=device, **start)
-    return export
+    job = Job(resolution, budget, folder, folder / f"{network}.safetensors", faces, device)
+    train(job)
+    return ship(network, job, weights_file(network)) if replace else job.export

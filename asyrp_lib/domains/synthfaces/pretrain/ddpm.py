@@ -1,7 +1,7 @@
 """The diffusion models of `synthfaces`: U-Nets trained on v, through a codec and a schedule made for the
-resolution."""
+resolution.
+"""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,12 +13,11 @@ from ....method.schedule import NoiseSchedule
 from ....store.weights import read_weights
 from ...codec import Codec
 from ..faces import from_bytes, kept_images
-from .loop import Budget, train_network
+from .loop import Job, train_network
 
 
 class Recipe(NamedTuple):
-    """What differs between resolutions: edition of the world, codec, channels per level, factor on the
-    signal-to-noise ratio."""
+    """What differs between resolutions: edition of the world, codec, channels per level, factor on SNR."""
 
     edition: int
     codec: Codec
@@ -47,15 +46,8 @@ def build_unet(resolution: int) -> UNet2DModel:
 
 
 def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
-    """The plain mean squared error on v = √ᾱ_t ε − √(1−ᾱ_t) x_0 at uniform t (Salimans & Ho 2022, appendix
-    D).
-
-    Args:
-        schedule: noise schedule.
-        images: all training images (N, 3, R, R) uint8.
-        codec: between them and what the U-Net sees.
-    Returns:
-        loss_of(model, indices, generator) for `train_network`.
+    """The mean squared error on v = √ᾱ_t ε − √(1−ᾱ_t) x_0 at uniform t, as `loss_of` for `train_network`.
+    `images`: (N, 3, R, R) uint8; the U-Net sees them through `codec`. (Salimans & Ho 2022, appendix D)
     """
 
     def loss_of(model: nn.Module, index: Tensor, generator: torch.Generator) -> Tensor:
@@ -70,64 +62,37 @@ def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
     return loss_of
 
 
-def pretrain_ddpm(
-    resolution: int,
-    budget: Budget,
-    folder: Path,
-    export: Path,
-    *,
-    start: Path,
-    faces: int = 60_000,
-    device: torch.device,
-) -> dict:
-    """Train the DDPM and write `export` (half precision, its configuration in the metadata) at every
-    checkpoint.
-
-    Without a state in `folder` it goes on from the weights in `start`, if they are of this recipe, so that a
-    committed
-    network can be trained further anywhere.
-
-    Args:
-        resolution: a key of `RECIPES`.
-        budget: images, batch, rate.
-        folder: run folder with the resumable state; the images are kept beside it.
-        export: weights file of the moving average, replaced atomically.
-        start: weights to go on from.
-        faces: size of the rendered training pool.
-        device: where to render and train.
-    Returns:
-        Steps, images, seconds and the smoothed loss.
+def pretrain_ddpm(job: Job) -> dict:
+    """Train the DDPM and write it, half precision with configuration and card, at every checkpoint.
+    Without a state it goes on from a committed ddpm<resolution> of this recipe, if there is one, so that it
+    can be trained further anywhere.  The images are kept beside the job's folder.
     """
-    recipe = RECIPES[resolution]
+    from .. import weights_file
+
+    start = weights_file(f"ddpm{job.resolution}")
+    recipe, pool = RECIPES[job.resolution], job.folder.parent / "pool"
     schedule = NoiseSchedule.linear().shifted(recipe.snr)
-    images = kept_images(
-        "train", faces, resolution, folder.parent / "pool", edition=recipe.edition, device=device
-    )
-    torch.manual_seed(budget.seed)
-    unet, before = build_unet(resolution), None
-    about = {
-        "edition": recipe.edition,
-        "codec": recipe.codec.factor,
-        "faces": faces,
-        "data": "synthfaces train split",
-    }
-    if start.exists() and not (folder / "state.pt").exists():
+    images = kept_images("train", job.faces, job.resolution, pool, edition=recipe.edition, device=job.device)
+    torch.manual_seed(job.budget.seed)
+    unet, before = build_unet(job.resolution), None
+    about = {"edition": recipe.edition, "codec": recipe.codec.factor, "faces": job.faces}
+    about["data"] = "synthfaces train split"
+    if start.exists() and not (job.folder / "state.pt").exists():
         earlier, card = HSpaceUNet.from_pretrained(start), read_weights(start)[1]["card"]
-        if earlier.unet_config == HSpaceUNet(build_unet(resolution), schedule).unet_config:
+        if earlier.unet_config == HSpaceUNet(build_unet(job.resolution), schedule).unet_config:
             unet.load_state_dict(earlier.net.state_dict())
             before = {key: card[key] for key in ("steps", "images", "seconds", "loss")}
-    unet = unet.to(device, memory_format=torch.channels_last)
 
     def on_save(average: nn.Module, info: dict) -> None:
-        HSpaceUNet(average, schedule, "v_prediction").save(export, {**info, **about}, dtype=torch.float16)
+        HSpaceUNet(average, schedule, "v_prediction").save(job.export, {**info, **about}, dtype=torch.float16)
 
     average, info = train_network(
-        unet,
+        unet.to(job.device, memory_format=torch.channels_last),
         v_loss(schedule, images, recipe.codec),
-        faces,
-        budget,
-        folder,
-        identity={"network": "ddpm", "resolution": resolution, **about},
+        job.faces,
+        job.budget,
+        job.folder,
+        identity={"network": "ddpm", "resolution": job.resolution, **about},
         before=before,
         on_save=on_save,
     )

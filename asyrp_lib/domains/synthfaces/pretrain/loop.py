@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -15,31 +16,42 @@ from ....device import has_bf16
 from ....errors import TrainingError
 from ....progress import tqdm
 from ....store.files import atomic_write
+from ..networks import ORACLE_FACTORS
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long and how fast to train.
+    """How long and how fast to train."""
 
-    Attributes:
-        images: to be seen over all sessions; a run that was stopped goes on until then, a larger number
-            carries it further.
-        batch: images per step.
-        lr: peak learning rate of AdamW.
-        betas, weight_decay: of AdamW.
-        ema: decay of the weights' moving average, 0 for none.
-        warmup: steps of linear warm-up; over the last third of the images the rate falls linearly to zero.
-        seed: of the batches and of all noise.
-    """
-
-    images: int
-    batch: int = 64
-    lr: float = 4e-4
+    images: int  # to be seen over all sessions; a larger number carries a finished run further
+    batch: int = 64  # images per step
+    lr: float = 4e-4  # peak rate of AdamW
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
-    ema: float = 0.999
-    warmup: int = 200
-    seed: int = 0
+    ema: float = 0.999  # decay of the weights' moving average, 0 for none
+    warmup: int = 200  # steps of linear warm-up; over the last third the rate falls linearly to zero
+    seed: int = 0  # of the batches and of all noise
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: side of its images, budget, folder of its state, weights file, faces, device."""
+
+    resolution: int
+    budget: Budget
+    folder: Path
+    export: Path
+    faces: int
+    device: torch.device
+
+    def identity(self, network: str, **about: Any) -> dict:
+        """What is trained on what, for `train_network`."""
+        return {"network": network, "resolution": self.resolution, "faces": self.faces, **about}
+
+
+def factor_table(factors: pd.DataFrame, device: torch.device) -> Tensor:
+    """What the oracle reads of a factor table, (n, F) float32."""
+    return torch.tensor(factors[list(ORACLE_FACTORS)].to_numpy(), dtype=torch.float32, device=device)
 
 
 def train_network(
@@ -55,58 +67,42 @@ def train_network(
     on_save: Callable[[nn.Module, dict], None] | None = None,
 ) -> tuple[Any, dict]:
     """Minimise `loss_of` over random batches of indices until the budget of images is used up.
-
-    The folder keeps `state.pt` (weights, EMA, optimiser, generator, counters; written atomically) and
-    `losses.csv`;
-    when `state.pt` is there, training continues from it.
-
+    The folder keeps `state.pt` (everything, written atomically), from which training continues, and
+    `losses.csv`.
     Args:
-        model: the network, on its device; trained in place.
-        loss_of: (model, indices (B,) int64, CPU generator) -> scalar loss, called under bf16 autocast where
-            the device multiplies in bf16.
+        loss_of: (model, indices (B,) int64, CPU generator) -> scalar loss, under bf16 autocast where there is
+            that.
         size: indices are drawn from 0 … size - 1.
-        budget: see `Budget`.
-        folder: run folder, made if missing.
-        identity: what is trained on what, expressible in JSON; a state of another identity or batch is
+        identity: what is trained on what, as JSON can say it; a state of another identity or batch is
             refused.
         save_every: seconds between checkpoints.
-        before: counters (steps, images, seconds, loss) of the training that `model` already had, None for a
-            new one.
-        on_save: called with (averaged model, info) after every checkpoint, for previews and exports.
-    Returns:
-        (the averaged model in eval mode, info: steps, images, seconds, loss).
-    Raises:
-        TrainingError: the loss became NaN or infinite (the last checkpoint stays as it was), or the state is
-            of another run.
+        before: counters (steps, images, seconds, loss) of the training that `model` already had.
+        on_save: called with (averaged model, counters) after every checkpoint, for previews and exports.
+    Returns (the averaged model in eval mode, counters).
+    Raises TrainingError: the loss became NaN or infinite (the last checkpoint stays), or the state is another
+    run's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=budget.lr, betas=budget.betas, weight_decay=budget.weight_decay
-    )
+    how = {"lr": budget.lr, "betas": budget.betas, "weight_decay": budget.weight_decay}
+    optimiser = torch.optim.AdamW(model.parameters(), **how)
+    parts = {"model": model, "average": average, "optimiser": optimiser}
     generator = torch.Generator().manual_seed(budget.seed)
     info = before or {"steps": 0, "images": 0, "seconds": 0.0, "loss": float("nan")}
     identity = identity | {key: value for key, value in asdict(budget).items() if key != "images"}
-    own_steps, state_file = (
-        0,
-        folder / "state.pt",
-    )  # own: of this optimiser, which begins anew after exported weights
+    own_steps = 0  # of this optimiser, which begins anew after exported weights
+    state_file = folder / "state.pt"
     if state_file.exists():
         state = torch.load(state_file, map_location=device, weights_only=True)
         if state["identity"] != json.dumps(identity):
-            raise TrainingError(
-                f"{state_file} belongs to another run ({state['identity']}); expected "
-                f"{json.dumps(identity)}; give another folder or delete it."
-            )
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+            text = f"{state_file} belongs to another run ({state['identity']}); expected "
+            raise TrainingError(f"{text}{json.dumps(identity)}; give another folder or delete it.")
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         generator.set_state(state["generator"].cpu())
         info, own_steps = state["info"], state["own_steps"]
-    half = has_bf16(
-        device
-    )  # where bf16 is only emulated a step takes fourteen times as long, and compiling gains nothing
+    half = has_bf16(device)  # elsewhere a step takes fourteen times as long, and compiling gains nothing
     run = torch.compile(model) if half else model
     earlier, smooth = info["seconds"], info["loss"]
     started = saved = time.monotonic()
@@ -114,9 +110,8 @@ def train_network(
     model.train()
     while info["images"] < budget.images:
         left = 1 - info["images"] / budget.images
-        rate = budget.lr * min(1.0, (own_steps + 1) / budget.warmup, 3 * left)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = budget.lr * min(1.0, (own_steps + 1) / budget.warmup, 3 * left)
         index = torch.randint(0, size, (budget.batch,), generator=generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             loss = loss_of(run, index.to(device), generator)
@@ -133,30 +128,16 @@ def train_network(
         _follow(average, model, min(budget.ema, (1 + info["steps"]) / (10 + info["steps"])))
         smooth = value if smooth != smooth else 0.98 * smooth + 0.02 * value
         now = time.monotonic()
-        info = {
-            "steps": info["steps"] + 1,
-            "images": info["images"] + budget.batch,
-            "seconds": earlier + now - started,
-            "loss": smooth,
-        }
-        own_steps += 1
+        steps, images, own_steps = info["steps"] + 1, info["images"] + budget.batch, own_steps + 1
+        info = {"steps": steps, "images": images, "seconds": earlier + now - started, "loss": smooth}
         bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
         bar.update(budget.batch)
         if now - saved > save_every or info["images"] >= budget.images:
             saved = now
+            state = {name: part.state_dict() for name, part in parts.items()}
+            state |= {"info": info, "identity": json.dumps(identity), "own_steps": own_steps}
             with atomic_write(state_file) as temporary:
-                torch.save(
-                    {
-                        "model": model.state_dict(),
-                        "average": average.state_dict(),
-                        "info": info,
-                        "identity": json.dumps(identity),
-                        "own_steps": own_steps,
-                        "optimiser": optimiser.state_dict(),
-                        "generator": generator.get_state(),
-                    },
-                    temporary,
-                )
+                torch.save(state | {"generator": generator.get_state()}, temporary)
             with open(folder / "losses.csv", "a") as log:
                 log.write(f"{info['steps']},{info['images']},{info['seconds']:.0f},{smooth:.5f}\n")
             if on_save:

@@ -1,46 +1,24 @@
-"""Training of the oracle and the segmenter, each on its own split, each scored on the audit split."""
+"""Training of the oracle and the segmenter, each on the oracle split, each scored on the audit split."""
 
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..faces import from_bytes, render_split
+from ..canvas import CLASSES
+from ..faces import Faces, from_bytes, render_split
 from ..networks import ORACLE_FACTORS, Oracle, Segmenter, save_network
-from ..render import CLASSES
 from .augment import disturb
-from .loop import Budget, train_network
+from .loop import Job, factor_table, train_network
 
 
-def pretrain_oracle(
-    resolution: int,
-    budget: Budget,
-    folder: Path,
-    export: Path,
-    *,
-    faces: int = 40_000,
-    audit: int = 2_000,
-    device: torch.device,
-) -> dict:
-    """Train the factor regressor on the oracle split under disturbances and write it with its audit scores.
-
-    Args:
-        resolution: side of the pictures.
-        budget: images, batch, rate.
-        folder: run folder with the resumable state.
-        export: weights file.
-        faces: training faces.
-        audit: faces of the audit split behind the scores.
-        device: where to render and train.
-    Returns:
-        The card: images seen, seconds, and R² per factor on clean and on disturbed audit pictures.
-    """
-    data = render_split("oracle", faces, resolution, device=device)
-    table = torch.tensor(data.factors[list(ORACLE_FACTORS)].to_numpy(), dtype=torch.float32, device=device)
-    torch.manual_seed(budget.seed)
-    oracle = Oracle(resolution).to(device)
+def pretrain_oracle(job: Job, audit: int = 2_000) -> dict:
+    """Train the factor regressor under disturbances; its card has R² on clean and disturbed audit images."""
+    data = render_split("oracle", job.faces, job.resolution, device=job.device)
+    table = factor_table(data.factors, job.device)
+    torch.manual_seed(job.budget.seed)
+    oracle = Oracle(job.resolution).to(job.device)
     oracle.mean.copy_(table.mean(0))
     oracle.std.copy_(table.std(0))
     target = (table - oracle.mean) / oracle.std
@@ -49,91 +27,55 @@ def pretrain_oracle(
         images = disturb(from_bytes(data.images[index]), generator)
         return F.mse_loss(model(images).float(), target[index])
 
-    oracle, info = train_network(
-        oracle,
-        loss_of,
-        faces,
-        budget,
-        folder,
-        identity={"network": "oracle", "resolution": resolution, "faces": faces},
-    )
-    held = render_split("audit", audit, resolution, device=device)
-    truth = (
-        held.factors[list(ORACLE_FACTORS)].to_numpy() - oracle.mean.cpu().numpy()
-    ) / oracle.std.cpu().numpy()
+    def scores_of(oracle: Oracle, held: Faces) -> dict:
+        mean, std = oracle.mean.cpu().numpy(), oracle.std.cpu().numpy()
+        truth = (held.factors[list(ORACLE_FACTORS)].to_numpy() - mean) / std
 
-    def r2(images: Tensor) -> dict[str, float]:
-        error = oracle.read(images).to_numpy() - truth
-        scores = 1 - (error**2).mean(0) / truth.var(0)
-        return {name: round(float(s), 4) for name, s in zip(ORACLE_FACTORS, scores)}
+        def r2(images: Tensor) -> dict[str, float]:
+            error = oracle.read(images).to_numpy() - truth
+            scores = 1 - (error**2).mean(0) / truth.var(0)
+            return {name: round(float(s), 4) for name, s in zip(ORACLE_FACTORS, scores)}
 
-    clean = from_bytes(held.images)
-    card = {
-        **info,
-        "faces": faces,
-        "audit_faces": audit,
-        "r2_clean": r2(clean),
-        "r2_disturbed": r2(disturb(clean, torch.Generator().manual_seed(99))),
-    }
-    save_network(oracle, export, card)
-    return card
+        clean = from_bytes(held.images)
+        disturbed = disturb(clean, torch.Generator().manual_seed(99))
+        return {"r2_clean": r2(clean), "r2_disturbed": r2(disturbed)}
+
+    return _train(job, oracle, loss_of, scores_of, audit)
 
 
-def pretrain_segmenter(
-    resolution: int,
-    budget: Budget,
-    folder: Path,
-    export: Path,
-    *,
-    faces: int = 20_000,
-    audit: int = 2_000,
-    device: torch.device,
-) -> dict:
-    """Train the segmenter on the oracle split and write it with its audit scores.
-
-    Args:
-        resolution: side of the pictures.
-        budget: images, batch, rate.
-        folder: run folder with the resumable state.
-        export: weights file.
-        faces: training faces.
-        audit: faces of the audit split behind the scores.
-        device: where to render and train.
-    Returns:
-        The card: images seen, seconds, pixel accuracy and intersection over union per class.
-    """
-    data = render_split("oracle", faces, resolution, device=device)
-    torch.manual_seed(budget.seed)
-    segmenter = Segmenter().to(device)
+def pretrain_segmenter(job: Job, audit: int = 2_000) -> dict:
+    """Train the segmenter; its card has pixel accuracy and intersection over union per class."""
+    data = render_split("oracle", job.faces, job.resolution, device=job.device)
+    torch.manual_seed(job.budget.seed)
 
     def loss_of(model: nn.Module, index: Tensor, generator: torch.Generator) -> Tensor:
         images = disturb(from_bytes(data.images[index]), generator, geometry=False)
         return F.cross_entropy(model(images).float(), data.masks[index].long())
 
-    segmenter, info = train_network(
-        segmenter,
+    def scores_of(segmenter: Segmenter, held: Faces) -> dict:
+        found = torch.cat([segmenter.segment(from_bytes(part)) for part in held.images.split(256)])
+        found, truth = found.cpu().numpy(), held.masks.cpu().numpy()
+        iou = {}
+        for k, name in enumerate(CLASSES):
+            both, either = (found == k) & (truth == k), (found == k) | (truth == k)
+            iou[name] = round(float(both.sum() / either.sum()), 4)
+        return {"pixel_accuracy": round(float((found == truth).mean()), 4), "iou": iou}
+
+    return _train(job, Segmenter().to(job.device), loss_of, scores_of, audit)
+
+
+def _train(job: Job, network: nn.Module, loss_of: Callable, scores_of: Callable, audit: int) -> dict:
+    """Train, score on faces of the audit split, write; the card."""
+    network, info = train_network(
+        network,
         loss_of,
-        faces,
-        budget,
-        folder,
-        identity={"network": "segmenter", "resolution": resolution, "faces": faces},
+        job.faces,
+        job.budget,
+        job.folder,
+        identity=job.identity(type(network).__name__.lower()),
     )
-    held = render_split("audit", audit, resolution, device=device)
-    found = torch.cat([segmenter.segment(from_bytes(part)) for part in held.images.split(256)]).cpu().numpy()
-    truth = held.masks.cpu().numpy()
-    iou = {
-        name: round(
-            float(np.logical_and(found == k, truth == k).sum() / np.logical_or(found == k, truth == k).sum()),
-            4,
-        )
-        for k, name in enumerate(CLASSES)
-    }
-    card = {
-        **info,
-        "faces": faces,
-        "audit_faces": audit,
-        "pixel_accuracy": round(float((found == truth).mean()), 4),
-        "iou": iou,
-    }
-    save_network(segmenter, export, card)
+    held = render_split("audit", audit, job.resolution, device=job.device)
+    about = {"faces": job.faces, "resolution": job.resolution, "audit_faces": audit}
+    card = {**info, **about, **scores_of(network, held)}
+    save_network(network, job.export, card)
     return card
