@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import check
-from ..errors import WeightsError
+from ..errors import GridError, WeightsError
 
 #: Steps of the longest schedule; more are a damaged configuration, not a model.
 LONGEST = 100_000
@@ -157,3 +157,16 @@ def generation_pairs(grid: list[int]) -> list[tuple[int, int]]:
 def inversion_pairs(grid: list[int]) -> list[tuple[int, int]]:
     """(t, t_next) from the bottom of an ascending grid up."""
     return list(zip(grid[:-1], grid[1:]))
+
+
+def interval_pairs(steps: int, t_edit: int, T: int = 1000, *, last: bool = False) -> list[tuple[int, int]]:
+    """Pairs (t, t') of a generation in `steps` steps with t >= t_edit; GridError where there are none.
+
+    `last`: the last pair goes to t' = −1, as in training, and not on along the grid.
+    """
+    pairs = [(t, t_next) for t, t_next in generation_pairs(time_grid(steps, T - 1)) if t >= t_edit]
+    if not pairs:
+        raise GridError(
+            f"t_edit = {t_edit} leaves no step of a {steps}-step grid; expected 0 … {T - 1}; lower t_edit."
+        )
+    return [*pairs[:-1], (pairs[-1][0], -1)] if last else pairs
