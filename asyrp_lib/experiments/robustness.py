@@ -44,7 +44,8 @@ def measure(
     Returns:
         norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" ->
         scores of the random shifts: summaries of `damage`.  These also have length: mean |Δh_t| / |h|, or for
-        ε that of its shift over |ε|; those of ε have ratio: score -> `ratio_of_means` of ε and h for distance,
+        ε that of its shift over |ε|; those of ε have ratio: score -> `ratio_of_means` of ε and h for
+            distance,
         residual and moved.
     Source: Asyrp Fig. 9.
     """
@@ -154,7 +155,7 @@ def length(x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def residual(unet, images: Tensor) -> Tensor:
-    """What the model takes for noise in images (N, C, R, R): mean square (N,) of P_t − x at `LATE`, seeded."""
+    """What the model takes for noise in images (N, C, R, R): mean square (N,) of P_t − x at t = `LATE`."""
     a = unet.schedule.alpha_bar(LATE)
     x_t = a**0.5 * images + (1 - a) ** 0.5 * sample_noise(range(len(images)), images.shape[1:], images.device)
     eps = torch.cat([unet(part, LATE) for part in x_t.split(unet.batch_size)])
