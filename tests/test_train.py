@@ -1,5 +1,7 @@
 """Training of f_t: golden numbers of the original code, resumption, and what must not change."""
 
+import os
+import stat
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ from asyrp_lib.deltas import ConvDelta
 from asyrp_lib.domains.codec import Codec
 from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import GridError, SettingsError, TrainingError
+from asyrp_lib.method import reference
 from asyrp_lib.method.clip import Clip, clip_loss, directional_distance, mean_direction
 from asyrp_lib.method.process import generate, interval_pairs
 from asyrp_lib.method.train import TrainSettings, train_delta
@@ -239,6 +242,29 @@ def test_training_reproduces_the_golden_losses_and_weights(family, golden, golde
         # the losses agree to 1e-6; the weights to 1e-3, because |·|₁ has a kink: rounding flips the sign of
         # the difference at the odd pixel, and at t = 999 P_t reaches 650
         assert (weight - expected).abs().max() <= 1e-3 * expected.abs().max()
+
+
+def test_a_large_reference_is_a_private_entry_of_the_cache_within_its_limit(unet, tmp_path, monkeypatch):
+    pairs, asked = interval_pairs(6, 500, last=True), []
+    ask = lambda: reference.reference_trajectory(unet, noise(), pairs, progress=False).clone()
+    want = ask()
+    folder = tmp_path / "tensors"
+    compute = reference.by_batches
+    monkeypatch.setattr(reference, "IN_MEMORY", 0)
+    monkeypatch.setattr(reference, "by_batches", lambda *a, **k: asked.append(1) or compute(*a, **k))
+    monkeypatch.setattr(reference, "runs_dir", lambda: tmp_path / "runs")
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    assert torch.equal(ask(), want) and torch.equal(ask(), want) and len(asked) == 1
+    (file,) = folder.iterdir()
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (file, folder)] == [0o600, 0o700]
+    monkeypatch.setenv("ASYRP_CACHE_LIMIT", str(1.5 * file.stat().st_size / 1e6))
+    os.utime(file, (0, 0))
+    reference.reference_trajectory(unet, noise() + 1, pairs, progress=False)
+    assert len(list(folder.iterdir())) == 1 and not file.exists()
+    for switch, value in (("ASYRP_CACHE_LIMIT", "0"), ("ASYRP_CACHE", "off")):
+        monkeypatch.setenv(switch, value)
+        assert torch.equal(ask(), want) and len(list(folder.iterdir())) == 1
+        assert not [p for p in tmp_path.glob("*") if p.is_file()] + list(tmp_path.glob("runs/*"))
 
 
 def test_training_from_noise_takes_the_generated_pictures_for_originals_and_needs_no_others(unet, toy_clip):

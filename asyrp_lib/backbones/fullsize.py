@@ -72,8 +72,8 @@ def write_random(name: str, path: Path, seed: int = 0) -> None:
 def measure(path: Path, device: torch.device) -> dict:
     """Load an official file and run one image through it, once, without a warm-up.
 
-    Returns the number of parameters, digest, shape of h, seconds to load, encode and decode, peak memory before and
-    after in MiB.
+    Returns the number of parameters, the digest, shape of h, seconds to load, encode and decode, and peak
+    memory before and after in MiB.
     """
     before, clock = peak_megabytes(device), [time.perf_counter()]
 

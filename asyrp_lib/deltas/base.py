@@ -1,7 +1,6 @@
 """Δh_t: what all kinds of it share, how several add up, and how one is built, kept and shared.
 
-All are called as delta(h, temb, t) -> Δh and know where they may act: `t_edit`, the start of their editing
-interval,
+All are called as delta(h, temb, t) -> Δh and know where they may act: `t_edit`, the start of their interval,
 `train_steps`, the length S_train of their time grid, and the U-Net they were trained for.
 """
 
@@ -26,13 +25,10 @@ HUB_FILE = "delta.safetensors"
 class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "h-space"]):
     """Base of everything that answers a Δh_t; `save_pretrained`, `from_pretrained`, `push_to_hub` share it.
 
-    Attributes:
-        name: of the edit.
-        t_edit: the editing interval is t >= t_edit; None: not known, it must be given to `edit`.
-        train_steps: S_train; with S steps at test time Δh is multiplied by S_train / S.
-        unet_digest: of the U-Net it was trained for (`HSpaceUNet.digest`); None: not known, fits wherever
-            sizes do.
-        config: arguments that build it again, but for tensors.
+    The editing interval is t >= `t_edit`; None: not known, to be given to `edit`.  With S steps at test time
+    Δh is multiplied by `train_steps` / S.  `unet_digest`: of the U-Net it was trained for
+    (`HSpaceUNet.digest`); None: not known, fits wherever sizes do.  `config`: arguments that build it again,
+    but for tensors.
     """
 
     kinds: ClassVar[dict[str, type["Delta"]]] = {}
@@ -49,14 +45,9 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
         Delta.kinds[cls.__name__] = cls
 
     def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
-        """Δh_t.
+        """Δh_t, (B, C, H, W) or broadcastable to it, for the bottleneck h (B, C, H, W) at time t.
 
-        Args:
-            h: (B, C, H, W), the bottleneck.
-            temb: (B, E), output of the time MLP; None leaves the time out of f_t.
-            t: the time.
-        Returns:
-            (B, C, H, W) or broadcastable to it.
+        `temb`: (B, E), output of the time MLP; None leaves the time out of f_t.
         """
         raise TypeError(f"{type(self).__name__} does not say what its Δh is.")
 
@@ -83,7 +74,7 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
         return {key: getattr(self, key) for key in ("name", "t_edit", "train_steps", "unet_digest")}
 
     def bind(self, unet) -> Self:
-        """Let this Δh act in another U-Net than the one it was trained for: whether it edits there is not
+        """Let this Δh act in another U-Net than the one it was trained for; whether it edits there is not
         known."""
         warnings.warn(f"The edit {self.name!r} is used in a U-Net it was not trained for.", stacklevel=2)
         self.unet_digest = unet.digest()
@@ -94,15 +85,10 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, **how) -> "Delta":
-        """What `save_pretrained` or `push_to_hub` kept, in a folder or a Hub repository.
+        """What `save_pretrained` or `push_to_hub` kept, in a folder or the Hub repository of that id.
 
-        Args:
-            name: the folder or the repository's id.
-            how: revision, cache_dir, force_download, token, local_files_only; see
-                `huggingface_hub.hf_hub_download`.
-        Raises:
-            OfflineError: neither there nor reachable.
-            WeightsError: damaged, or no Δh.
+        `how`: revision, token, local_files_only, …; see `huggingface_hub.hf_hub_download`.  OfflineError:
+        neither there nor reachable; WeightsError: damaged, or no Δh.
         """
         if Path(name).is_dir():
             return load_delta(Path(name) / HUB_FILE)
@@ -116,15 +102,9 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
 
 
 def build_delta(config: Mapping, h_shape: Sequence[int], temb_dim: int, **about) -> Delta:
-    """An untrained f_t from {"kind": "ConvDelta", …options of its `build`}.
+    """An untrained f_t from {"kind": "ConvDelta", …options of its `build`}, for h_shape (C, H, W) and E.
 
-    Args:
-        config: kind and options; what is left out keeps its default.
-        h_shape: (C, H, W) of h-space.
-        temb_dim: E.
-        about: see `Delta`.
-    Raises:
-        UnknownNameError: no such kind, or no such option of it.
+    `about`: see `Delta`.  UnknownNameError: no such kind, or no such option of it.
     """
     check.kind("configuration of Δh", config, Mapping, '{"kind": "ConvDelta"}')
     options = dict(config)
@@ -134,9 +114,7 @@ def build_delta(config: Mapping, h_shape: Sequence[int], temb_dim: int, **about)
     try:
         return Delta.kinds[kind].build(h_shape, temb_dim, **options, **about)
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-        raise UnknownNameError(
-            f"A {kind} cannot be built from {options} ({error}); check its options."
-        ) from error
+        raise UnknownNameError(f"A {kind} cannot be built from {options} ({error}); check them.") from error
 
 
 def combine(
@@ -148,17 +126,14 @@ def combine(
     *,
     t_edit: int | None = None,
 ) -> Tensor | None:
-    """The shift of several edits at one time: Σ_i s_i (S_train,i / S) Δh^i / √n.
+    """The shift (B, C, H, W) of several edits at one time: Σ_i s_i (S_train,i / S) Δh^i / √n; None: none is
+    active.
 
     Args:
         edits: Δh -> strength s_i, one number for all images or one per image (B,).
-        h, temb, t: see `Delta.forward`.
-        steps: S, length of the present time grid.
         t_edit: start of the editing interval of all; None: each edit's own, where it knows it.
-    Returns:
-        (B, C, H, W), or None where no edit is active at t.  n counts, for each image, the edits whose
-        strength is not 0:
-        one edit alone is not made weaker by others that are offered and not used.
+    Here n counts, for each image, the edits whose strength is not 0: one edit alone is not made weaker by
+    others that are offered and not used.
     Source: Asyrp Sec. 5.2 (several attributes) and appendix (rescaling to other numbers of steps).
     """
     table = {d: torch.as_tensor(s, dtype=torch.float64).expand(len(h)) for d, s in edits.items()}
@@ -174,26 +149,17 @@ def combine(
 
 
 def save_delta(path: str | os.PathLike, delta: Delta, card: dict) -> None:
-    """Write a Δh with kind, configuration, U-Net and card (settings, provenance) to a safetensors file,
-    atomically."""
+    """Write a Δh with kind, configuration, U-Net and card (settings, provenance) to a safetensors file."""
     kind = {"delta": type(delta).__name__, "config": delta.config, "about": delta.about}
     save_weights(path, delta.state_dict(), {**kind, "card": card})
 
 
 def load_delta(path: str | os.PathLike) -> Delta:
-    """Read what `save_delta` wrote, frozen, on the CPU.
-
-    Raises:
-        WeightsError: missing, damaged, or no Δh.
-    """
+    """Read what `save_delta` wrote, frozen, on the CPU; WeightsError: missing, damaged, or no Δh."""
     state, meta = read_weights(path)
     kind, config, about = meta.get("delta"), meta.get("config"), meta.get("about", {})
-    if (
-        not isinstance(kind, str)
-        or kind not in Delta.kinds
-        or not isinstance(config, dict)
-        or not isinstance(about, dict)
-    ):
+    known = isinstance(kind, str) and kind in Delta.kinds
+    if not known or not isinstance(config, dict) or not isinstance(about, dict):
         raise WeightsError(f"{path} holds no Δh; expected a file written by save_delta; check the path.")
     try:
         delta = Delta.kinds[kind].restore(config, state, path, **about)

@@ -29,24 +29,18 @@ class _Conv(Delta):
     @classmethod
     def build(cls, h_shape: Sequence[int], temb_dim: int, **options) -> Self:
         """See `Delta.build`; one option, groups: of the normalisation, a divisor of C."""
-        options["groups"] = check.whole(
-            "groups", options.get("groups", 32), 1, h_shape[0], error=WeightsError
-        )
+        groups = options.get("groups", 32)
+        options["groups"] = check.whole("groups", groups, 1, h_shape[0], error=WeightsError)
         return cls(h_shape[0], temb_dim, **options)
 
 
 class ConvDelta(_Conv):
     """f_t of the paper for the DDPM family: 1x1 conv, plus the time, GroupNorm, SiLU, 1x1 conv.
 
-    The parameters are named as in the official checkpoints.  The last convolution starts at zero, so that
-    training
-    starts at Δh = 0, from the unedited picture (the original starts it at random).
-
-    Args:
-        channels: C of h-space, a multiple of `groups`.
-        temb_dim: E.
-        groups: of the normalisation.
-    Source: Asyrp Sec. 3.2 and Fig. 2; 788,992 parameters at C = E = 512.
+    For C = `channels`, a multiple of `groups`, and E = `temb_dim`.  The parameters are named as in the
+    official checkpoints.  The last convolution starts at zero, so that training starts at Δh = 0, from the
+    unedited image (the original starts it at random).  (Asyrp Sec. 3.2 and Fig. 2; 788,992 parameters at C =
+    E = 512)
     """
 
     def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
@@ -70,11 +64,8 @@ class PreNormConvDelta(_Conv):
     """f_t of the official code for the iDDPM and ADM families: GroupNorm and SiLU come before the first conv,
     too.
 
-    Args:
-        channels: C of h-space, a multiple of `groups`.
-        temb_dim: E.
-        groups: of both normalisations.
-    Source: official checkpoints of AFHQ-dog and MetFaces; 790,016 parameters at C = E = 512.
+    Arguments as for `ConvDelta`.  (Official checkpoints of AFHQ-dog and MetFaces; 790,016 parameters at C = E
+    = 512)
     """
 
     def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
@@ -99,14 +90,11 @@ class PreNormConvDelta(_Conv):
 
 
 def load_official_delta(path: str | os.PathLike, **about) -> Delta:
-    """Read an f_t of the official repository (`.pth`), frozen, on the CPU.
+    """Read an f_t of the official repository (`.pth`, entry "0": DDPM, iDDPM or ADM family), frozen, on the
+    CPU.
 
-    Args:
-        path: a file whose entry "0" is the state of a delta block of the DDPM, the iDDPM or the ADM family.
-        about: `name`, `t_edit`, `train_steps`, which the file does not say.
-    Raises:
-        WeightsError: missing, damaged, of no known layout, or with a tensor missing, extra or misshapen
-            (named).
+    `about`: `name`, `t_edit`, `train_steps`, which the file does not say.  WeightsError: missing, damaged, of
+    no known layout, or with a tensor missing, extra or misshapen (named).
     """
     try:
         entries = torch.load(path, map_location="cpu", weights_only=True)
@@ -114,8 +102,7 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
         sizes = [tensor.shape[0] for tensor in state.values() if tensor.ndim]
     except Exception as error:  # pickle, zip, key and OS errors alike mean: not such a file
         raise WeightsError(
-            f"{path} is no official f_t checkpoint ({type(error).__name__}); expected a .pth file with an "
-            "entry '0'; fetch it again."
+            f"{path} is no official f_t checkpoint ({type(error).__name__}); expected entry '0'; fetch it."
         ) from error
     if "1" in entries:
         raise WeightsError(
@@ -140,25 +127,17 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
 
 
 def export_official_delta(path: str | os.PathLike, delta: Delta) -> None:
-    """Write a conv f_t as the official repository keeps it: `torch.save` of {"0": state}, atomically.
+    """Write a conv f_t as the official repository keeps it, a `.pth` of {"0": state}; else WeightsError.
 
     The official code tests with such a file; to go on training it would also want its optimiser's state.
-    Name, t_edit
-    and S_train have no place in the format: the official code takes them from file names and options.
-
-    Args:
-        path: a `.pth` file.
-        delta: a ConvDelta for a DDPM, a PreNormConvDelta for an iDDPM, P2 or ADM network.
-    Raises:
-        WeightsError: another kind of Δh, or another number of groups than the official code builds.
+    Name, t_edit and S_train have no place in the format: the official code takes them from file names and
+    options.
     """
     if not isinstance(delta, (ConvDelta, PreNormConvDelta)) or delta.config["groups"] != OFFICIAL_GROUPS:
         raise WeightsError(
             f"A {type(delta).__name__}{delta.config} has no official format; expected a ConvDelta or a "
             f"PreNormConvDelta with {OFFICIAL_GROUPS} groups; keep it with save_delta."
         )
+    state = {name: tensor.detach().cpu().clone() for name, tensor in delta.state_dict().items()}
     with atomic_write(path) as temporary:
-        torch.save(
-            {"0": {name: tensor.detach().cpu().clone() for name, tensor in delta.state_dict().items()}},
-            temporary,
-        )
+        torch.save({"0": state}, temporary)

@@ -9,13 +9,8 @@ from .base import Delta
 
 
 class PerTimeDelta(Delta):
-    """Δh_t^mean: one shift per time, the same for every image; between stored times the nearest one answers.
-
-    Args:
-        times: the stored times (K,).
-        shifts: (K, C, H, W).
-    Source: Asyrp Sec. 5.4, Fig. 10.
-    """
+    """Δh_t^mean: shifts (K, C, H, W) at K times, the same for every image; in between the nearest time
+    answers. (Asyrp Sec. 5.4, Fig. 10)"""
 
     shifts: Tensor
 

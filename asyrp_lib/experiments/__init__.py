@@ -32,11 +32,9 @@ EXPERIMENTS = {
 
 
 def measure(domain, name: str, /, **settings) -> dict:
-    """Run one experiment.
+    """Run one of `EXPERIMENTS`.
 
     Args:
-        domain: a Domain with f_t.
-        name: one of `EXPERIMENTS`.
         settings: of that module's `measure`; the rest keep their defaults.  Common to them: n, how many test
             images; names, of the edits, which must all be trained (None: the usual ones, or what the domain
             has); trial, what another experiment began with; progress.
@@ -60,13 +58,8 @@ def store(
 ) -> Path:
     """Run one experiment and keep its result as JSON, with its settings, and as rows in a CSV beside it.
 
-    Args:
-        domain, name, settings: see `measure`.
-        trial: see `shared_trial`.
-        replace: write over the result in data/results; else what is there stays, and this one goes to
-            runs/results.
-    Raises:
-        AsyrpError: the result to replace was measured on more images.
+    `settings`: see `measure`; `trial`: see `shared_trial`; `replace`: write over the result in data/results,
+    else what is there stays, and this one goes to runs/results.  AsyrpError: what is there has more images.
     """
     asked = {"domain": domain.name, **_defaults(name), **settings}
     if replace and results.result_file(f"{domain.name}_{name}").exists():
@@ -96,11 +89,7 @@ def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
 
 
 def stored(domain, name: str) -> dict:
-    """What `store` wrote: `data` and `provenance`.
-
-    Raises:
-        WeightsError: it is missing; names the command that makes it.
-    """
+    """What `store` wrote: `data` and `provenance`; WeightsError, with the command that makes it, without."""
     command = f"python -m asyrp_lib experiment {name} --domain {domain.name}"
     return results.load_result(f"{domain.name}_{name}", command)
 

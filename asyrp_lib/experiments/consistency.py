@@ -8,9 +8,8 @@ from torch import Tensor
 
 from ..deltas import Delta
 from ..measure.judge import chosen, summaries
-from ..measure.stats import ratio_of_means
+from ..measure.stats import decimals, ratio_of_means
 from ..method.process import Step, global_mean, per_time_mean
-from ..progress import tqdm
 from .trial import Trial, begin
 
 
@@ -32,13 +31,14 @@ def measure(
         counts: further means over images and times, of so many of these images.
     Returns:
         edit -> runs: "Δh_t", "mean", "global", "global of k" -> scores as summaries and, with an oracle,
-        share: aimed shift over that of Δh_t; alignment: see `alignment`, of Δh_t on the training images.
+            share:
+        aimed shift over that of Δh_t; alignment: see `alignment`, of Δh_t on the training images.
     Source: Asyrp Sec. 5.4, Fig. 10.
     """
-    deltas, found = chosen(domain, names, ("smiling", "tanned", "curly hair")), {}
+    deltas, kinds, found = chosen(domain, names, ("smiling", "tanned", "curly hair")), {}, {}
     trial = begin(domain, trial, n, progress)
     seen = trial.like(n=n_train, split="train")
-    for name, delta in tqdm(deltas.items(), desc="consistency", unit="edit", disable=not progress):
+    for name, delta in deltas.items():
         shifts = defaultdict(list)
 
         def keep(now: Step) -> None:
@@ -46,34 +46,34 @@ def measure(
                 shifts[now.t].append(now.dh)  # noqa: B023, used within this turn
 
         seen.edit({delta: 1.0}, callback=keep)
-        kinds, tables = means(domain, seen.x_T, delta, counts), {}
-        for kind, shift in {"Δh_t": delta, **kinds}.items():
-            tables[kind] = trial.scores(name, trial.edit({shift: 1.0}))
-        runs = {kind: summaries(table) for kind, table in tables.items()}
-        for kind in runs if "aimed" in tables["Δh_t"] else ():
-            runs[kind]["share"] = ratio_of_means(tables[kind]["aimed"], tables["Δh_t"]["aimed"])
-        found[name] = {
-            "runs": runs,
-            "alignment": alignment({t: torch.cat(parts) for t, parts in shifts.items()}),
-        }
+        found[name] = {"runs": {}, "alignment": alignment({t: torch.cat(all_) for t, all_ in shifts.items()})}
+        made = means(domain, seen.x_T, delta, counts, progress=progress)
+        kinds |= {(name, kind): shift for kind, shift in {"Δh_t": delta, **made}.items()}
+    whole = {}
+    for (name, kind), edited in trial.edits(
+        "consistency", {k: {"edits": {d: 1.0}} for k, d in kinds.items()}
+    ):
+        table = trial.scores(name, edited)
+        row = found[name]["runs"][kind] = dict(summaries(table))
+        if "aimed" in table:
+            row["share"] = ratio_of_means(table["aimed"], whole.setdefault(name, table["aimed"]))
     return found
 
 
-def means(domain, x_T: Tensor, delta: Delta, counts: Sequence[int] = ()) -> dict[str, Delta]:
+def means(
+    domain, x_T: Tensor, delta: Delta, counts: Sequence[int] = (), *, progress=False
+) -> dict[str, Delta]:
     """Δh_t^mean and Δh^global over images x_T, and Δh^global over the first k of them for k in `counts`."""
-    mean = per_time_mean(domain.unet, x_T, delta, progress=False)
-    fewer = {
-        f"global of {k}": global_mean(per_time_mean(domain.unet, x_T[:k], delta, progress=False))
-        for k in counts
-    }
+    over = lambda x: per_time_mean(domain.unet, x, delta, progress=progress)
+    mean = over(x_T)
+    fewer = {f"global of {k}": global_mean(over(x_T[:k])) for k in counts}
     return {"mean": mean, "global": global_mean(mean), **fewer}
 
 
 def alignment(seen: dict[int, Tensor]) -> dict:
-    """How far Δh_t points the same way for different images and at different times.
+    """How far Δh_t, in `seen`: t -> (N, C, H, W), points the same way for N >= 2 images and at different
+    times.
 
-    Args:
-        seen: t -> Δh_t (N, C, H, W), N >= 2.
     Returns:
         times: T, falling; images: mean cosine of two images at each time (T,); cosines: of an image's Δh at
             two
@@ -84,12 +84,6 @@ def alignment(seen: dict[int, Tensor]) -> dict:
     norms = shifts.norm(dim=2)
     unit, n = shifts / norms[..., None], shifts.shape[1]
     images = (unit.sum(1).square().sum(1) - n) / (n * (n - 1))  # Σ_{i≠j} u_i·u_j over the number of pairs
-    rounded = lambda x: (
-        [[round(float(v), 4) for v in row] for row in x] if x.ndim == 2 else [round(float(v), 4) for v in x]
-    )
-    return {
-        "times": times,
-        "images": rounded(images),
-        "cosines": rounded(torch.einsum("snd,tnd->st", unit, unit) / n),
-        "norms": rounded(norms.mean(1)),
-    }
+    cosines = torch.einsum("snd,tnd->st", unit, unit) / n
+    rows = {"images": images, "cosines": cosines, "norms": norms.mean(1)}
+    return {"times": times, **{name: decimals(row) for name, row in rows.items()}}

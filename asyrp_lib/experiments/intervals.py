@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from ..deltas import Delta
 from ..measure.judge import chosen, per_image, summaries
-from ..progress import tqdm
 from .trial import Trial, begin
 
 
@@ -34,20 +33,19 @@ def measure(
         own: edit -> the t_edit it was trained from;
         t_edit: edit -> t_edit -> `judge.scores` as summaries, at 40 steps and strength 1;
         steps: edit -> S -> "scaled" and "unscaled" -> the same at strength 1 and the edit's own t_edit, and
-        `images`: S_dir and aimed of each image, so that runs on fewer images can be compared.
+            `images`: S_dir and aimed of each image, so that runs on fewer images can be compared.
     """
     deltas, trial = chosen(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
-    found = {
-        "own": {name: delta.t_edit for name, delta in deltas.items()},
-        "t_edit": {},
-        "steps": {name: {} for name in deltas},
+    found = {"own": {name: delta.t_edit for name, delta in deltas.items()}}
+    found |= {part: {name: {} for name in deltas} for part in ("t_edit", "steps")}
+    runs = {
+        (name, t): {"edits": {delta: 1.0}, "t_edit": t}
+        for name, delta in deltas.items()
+        for t in t_edits
+        if t >= delta.t_edit
     }
-    for name, delta in deltas.items():
-        starts = [t for t in t_edits if t >= delta.t_edit]
-        found["t_edit"][name] = {}
-        for t_edit in tqdm(starts, desc=f"{name}: t_edit", unit="run", disable=not progress):
-            edited = trial.edit({delta: 1.0}, t_edit=t_edit)
-            found["t_edit"][name][str(t_edit)] = summaries(trial.scores(name, edited))
+    for (name, t), edited in trial.edits("t_edit", runs):
+        found["t_edit"][name][str(t)] = summaries(trial.scores(name, edited))
     for steps in grids:
         _on_grid(trial.like(n=min(n, n_grids), steps=steps), deltas, found["steps"])
     if n_long:
@@ -57,18 +55,18 @@ def measure(
 
 
 def strengths_on(steps: int, train_steps: int) -> dict[str, float]:
-    """Strengths that multiply Δh_t by S_train/S ("scaled", as `edit` does at 1) and by 1 ("unscaled").
-
-    Args:
-        steps: S of the run.
-        train_steps: S_train of f_t.
-    """
+    """Strengths for a run of S steps that multiply Δh_t by S_train/S ("scaled", as `edit` does at 1) and by
+    1."""
     return {"scaled": 1.0, "unscaled": steps / train_steps}
 
 
 def _on_grid(trial: Trial, deltas: dict[str, Delta], found: dict) -> None:
-    for name, delta in deltas.items():
-        runs = found[name][str(trial.steps)] = {}
-        for rule, strength in strengths_on(trial.steps, delta.train_steps).items():
-            table = trial.scores(name, trial.edit({delta: strength}, progress=trial.progress))
-            runs[rule] = summaries(table) | {"images": per_image(table, ("S_dir", "aimed"))}
+    runs = {
+        (name, rule): {"edits": {delta: strength}}
+        for name, delta in deltas.items()
+        for rule, strength in strengths_on(trial.steps, delta.train_steps).items()
+    }
+    for (name, rule), edited in trial.edits(f"{trial.steps} steps", runs):
+        table = trial.scores(name, edited)
+        row = summaries(table) | {"images": per_image(table, ("S_dir", "aimed"))}
+        found[name].setdefault(str(trial.steps), {})[rule] = row

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..measure.judge import chosen, per_image, summaries
-from ..progress import tqdm
+from ..measure.stats import decimals
 from .trial import Trial, begin
 
 #: A side of the curve ends where the mean shift is this share below the line, ...
@@ -30,62 +30,48 @@ def measure(
         strengths: any; 0 is always included.
     Returns:
         apart: mean perceptual distance of two different test images;
-        edits: edit -> strengths: strength -> scores as summaries (and `outside`: share of values outside
-            [-1, 1]),
-        and with an oracle: images: strength -> aimed shift of each; fit: `line` of the mean shift over -1 …
-            1;
-        faces: correlation with the strength over -1 … 1 of each image; breaks: "+" and "-" -> `break_point`.
+        edits: edit -> strengths: strength -> scores as summaries, `outside` (share of values outside [-1, 1])
+        among them, and with an oracle: images: strength -> aimed shift of each; fit: `line` of the mean shift
+        over -1 … 1; faces: correlation with the strength over -1 … 1 of each image; breaks: "+" and "-" ->
+        `break_point`.
     Source: Asyrp Sec. 5.2, Fig. 7.
     """
     deltas = chosen(domain, names, ("smiling", "old", "tanned", "curly hair"))
     trial, strengths = begin(domain, trial, n, progress), sorted({*map(float, strengths), 0.0})
     apart = float(domain.distance(trial.x_0, trial.x_0.roll(1, 0)).mean())
     tables = {name: {} for name in deltas}
-    for name, s in tqdm(
-        [(name, s) for name in deltas for s in strengths], desc="linearity", unit="run", disable=not progress
-    ):
-        edited = trial.edit({deltas[name]: s})
-        tables[name][s] = trial.scores(name, edited)
-        tables[name][s]["outside"] = (edited.abs() > 1).double().mean((1, 2, 3)).cpu().numpy()
-    found = {"apart": round(apart, 4), "edits": {}}
+    for (name, s), edited in trial.sweep("linearity", deltas, strengths):
+        table = tables[name][s] = trial.scores(name, edited)
+        table["outside"] = (edited.abs() > 1).double().mean((1, 2, 3)).cpu().numpy()
+    found = {"apart": decimals(apart), "edits": {}}
+    s = np.array(strengths)
+    trusted = np.abs(s) <= 1
     for name, runs in tables.items():
-        row = {"strengths": {f"{s:g}": summaries(table) for s, table in runs.items()}}
+        row = found["edits"][name] = {"strengths": {f"{s:g}": summaries(table) for s, table in runs.items()}}
         if "aimed" in runs[0.0]:
-            aimed = np.stack([runs[s]["aimed"] for s in strengths])
-            distance, outside = (
-                [float(runs[s][column].mean()) for s in strengths] for column in ("distance", "outside")
-            )
-            trusted = np.abs(strengths) <= 1
+            column = lambda name, runs=runs: np.stack([table[name] for table in runs.values()])
+            aimed, far, out = column("aimed"), column("distance").mean(1), column("outside").mean(1)
             row |= {
                 "images": {f"{s:g}": per_image(table, ["aimed"])["aimed"] for s, table in runs.items()},
-                "fit": line(np.array(strengths)[trusted], aimed[trusted].mean(1)),
-                "faces": [
-                    round(correlation(np.array(strengths)[trusted], face), 4) for face in aimed[trusted].T
-                ],
+                "fit": line(s[trusted], aimed[trusted].mean(1)),
+                "faces": decimals([correlation(s[trusted], face) for face in aimed[trusted].T]),
                 "breaks": {
-                    side: break_point(
-                        sign * np.array(strengths), sign * aimed.mean(1), distance, outside, apart
-                    )
+                    side: break_point(sign * s, sign * aimed.mean(1), far, out, apart)
                     for side, sign in (("+", 1), ("-", -1))
                 },
             }
-        found["edits"][name] = row
     return found
 
 
 def line(strengths: Sequence[float], shifts: Sequence[float]) -> dict[str, float]:
     """The line through the origin (strength 0 is the reconstruction, its shift is 0), by least squares.
 
-    Args:
-        strengths, shifts: (k,).
-    Returns:
-        slope; R2: 1 − residual / variance about the mean (negative if the line is worse than a constant),
-        rounded to 4 decimals.
+    slope; R2: 1 − residual / variance about the mean, negative if the line is worse than a constant.
     """
     s, y = (np.asarray(values, dtype=np.float64) for values in (strengths, shifts))
     slope = (s * y).sum() / (s * s).sum()
     R2 = 1 - ((y - slope * s) ** 2).sum() / ((y - y.mean()) ** 2).sum()
-    return {"slope": round(float(slope), 4), "R2": round(float(R2), 4)}
+    return {"slope": decimals(slope), "R2": decimals(R2)}
 
 
 def correlation(strengths: Sequence[float], shifts: Sequence[float]) -> float:
@@ -109,21 +95,17 @@ def break_point(
 
     Args:
         strengths: (k,), with 0; turn the signs of strengths and shifts around for the negative side.
-        shifts: mean aimed shift at each.
-        distance: mean perceptual distance to the reconstruction at each.
-        outside: share of values outside [-1, 1] at each.
+        shifts, distance, outside: at each, the means of the aimed shift and of the perceptual distance to the
+            reconstruction, and the share of values outside [-1, 1].
         apart: mean perceptual distance of two different test images.
     Returns:
-        {"at": strength, or None if the curve goes on to its end or has no strengths up to 1, "why": list of
-        the reasons}.
+        {"at": strength, None if the curve has no end or no strengths up to 1, "why": list of the reasons}.
     """
     at = {float(s): values for s, *values in zip(strengths, shifts, distance, outside)}
     side = sorted(s for s in at if s > 0)
     fitted = [s for s in side if s <= 1]
-    if not fitted:
-        return {"at": None, "why": []}
-    slope = line([0, *fitted], [0, *(at[s][0] for s in fitted)])["slope"]
-    for before, s in zip([0.0, *side], side):
+    slope = line([0, *fitted], [0, *(at[s][0] for s in fitted)])["slope"] if fitted else 0.0
+    for before, s in zip([0.0, *side], side if fitted else []):
         shift, far, out = at[s]
         why = {
             "stops growing": shift <= at[before][0],

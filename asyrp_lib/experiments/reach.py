@@ -14,18 +14,13 @@ from torch import Tensor
 from ..deltas import Delta, build_delta
 from ..measure.judge import all_trained
 from ..method.train import TrainSettings, train
-from ..progress import tqdm
 from ..store.cache import digest
 from .trial import Trial, begin
 from .unseen import absolute_error, approach
 
 
 class TargetObjective:
-    """|P_t^edit − target|₁, an `Objective`.
-
-    Args:
-        targets: (N, C, R', R'), as the U-Net sees them.
-    """
+    """|P_t^edit − target|₁, an `Objective`, for targets (N, C, R', R') as the U-Net sees them."""
 
     def __init__(self, targets: Tensor):
         self.targets = targets
@@ -69,9 +64,10 @@ def measure(
     test = begin(domain, trial, n, progress)
     seen = test.like(n=images, split="train")
     found, kinds = {}, {"distance": domain.distance, "error": absolute_error}
-    for name, told in tqdm(deltas.items(), desc="reach", unit="edit", disable=not progress):
+    for name, told in deltas.items():
         unseen_aims, shown = aims[name]
-        own = taught(domain, seen.x_T, shown, told.t_edit if t_edit is None else t_edit, epochs)
+        start = told.t_edit if t_edit is None else t_edit
+        own = taught(domain, seen.x_T, shown, start, epochs, progress=progress)
         runs = {
             "CLIP": (told, test, unseen_aims),
             "target": (own, test, unseen_aims),
@@ -86,21 +82,24 @@ def measure(
 
 
 def taught(
-    domain, x_T: Tensor, targets: Tensor, t_edit: int, epochs: int, settings: TrainSettings = TrainSettings()
+    domain,
+    x_T: Tensor,
+    targets: Tensor,
+    t_edit: int,
+    epochs: int,
+    settings: TrainSettings = TrainSettings(),
+    *,
+    progress: bool = False,
 ) -> Delta:
     """An f_t of the domain's kind, trained on |P_t^edit − target|₁ at every t >= t_edit.
 
-    Args:
-        domain: a Domain.
-        x_T: (N, C, R', R'), inversions of training images.
-        targets: (N, 3, R, R) in [-1, 1], what they should become.
-        t_edit: start of the editing interval.
-        epochs: passes over the images.
-        settings: the rest of the training; λ is not used.
+    x_T: (N, C, R', R'), inversions of training images; targets: (N, 3, R, R) in [-1, 1], what they should
+    become; settings: the rest of the training, without λ.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         delta = build_delta(domain.delta_config, domain.unet.h_shape, domain.unet.temb_dim)
     settings = replace(settings, t_edit=t_edit, epochs=epochs)
-    train(domain.unet, delta, x_T, TargetObjective(domain.codec.encode(targets)), settings, progress=False)
+    objective = TargetObjective(domain.codec.encode(targets))
+    train(domain.unet, delta, x_T, objective, settings, progress=progress)
     return delta

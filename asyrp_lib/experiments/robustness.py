@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -9,11 +10,10 @@ from torch import Tensor
 
 from ..deltas import Delta, combine
 from ..measure.judge import chosen, summaries
-from ..measure.stats import ratio_of_means
+from ..measure.stats import decimals, ratio_of_means
 from ..method.hspace import Encoded
 from ..method.process import Step, by_batches, predict_x0, sample_noise, step
 from ..method.schedule import generation_pairs, time_grid
-from ..progress import tqdm
 from .boosting import fine_energy
 from .trial import Trial, begin
 
@@ -32,22 +32,21 @@ def measure(
 ) -> dict:
     """Shift h, or ε, at random while t >= t_edit, in P_t only, as an edit does; compare with the edit itself.
 
-    The shift of h has, for each image and time, `norm` times the length of the Δh_t that f_t gives there.
-    The shift of ε has "relative": its relative length |Δh_t| / |h|, times |ε|; "effect": the length of the
-    change of ε that the random Δh_t caused; "edit": the length of the change of ε that the trained Δh_t of
-    that norm caused (nearest to the paper's reading). Directions are either one per image, "held" over all
-    times, or "fresh" at each time.
+    The shift of h has, for each image and time, `norm` times the length of the Δh_t that f_t gives there. The
+    shift of ε has "relative": its relative length |Δh_t| / |h|, times |ε|; "effect": the length of the change
+    of ε that the random Δh_t caused; "edit": the length of the change of ε that the trained Δh_t of that norm
+    caused (nearest to the paper's reading). Directions are either one per image, "held" over all times, or
+    "fresh" at each time.
 
     Args:
         name: of the edit; None: smiling, or what there is.
         norms: multiples of the trained length.
     Returns:
-        norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit"
-        -> scores of the random shifts.  Scores are summaries of `judge.scores` and of residual and fine,
-        both relative to the reconstruction's (see `residual`, `boosting.fine_energy`), and, with an oracle,
-        of moved: root mean square of all factors' shifts.
-        The random ones also have length: mean |Δh_t| / |h|, or that of the shift of ε over |ε|; those of ε
-        have ratio: score -> that of ε over that of h (`ratio_of_means`) for distance, residual and moved.
+        norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" ->
+        scores of the random shifts: summaries of `damage`.  These also have length: mean |Δh_t| / |h|, or for
+        ε that of its shift over |ε|; those of ε have ratio: score -> `ratio_of_means` of ε and h for
+            distance,
+        residual and moved.
     Source: Asyrp Fig. 9.
     """
     ((name, delta),) = chosen(domain, None if name is None else [name], ["smiling"]).items()
@@ -58,52 +57,44 @@ def measure(
         return damage(domain, trial.scores(name, images), trial.plain, images)
 
     found: dict = {}
-    with tqdm(total=9 * len(norms), desc="robustness", unit="run", disable=not progress) as bar:
+    with trial.bar("robustness", 9 * len(norms)) as bar:
         for norm in norms:
-            made, lengths = shift_h(domain.unet, trial.x_T, delta, norm)
+            made, trained = shift_h(domain.unet, trial.x_T, delta, norm, progress=bar)
             row = found[f"{norm:g}"] = {"edit": summaries(read(made))}
-            bar.update()
             for kind in ("held", "fresh"):
-                made, caused = shift_h(domain.unet, trial.x_T, delta, norm, kind)
-                in_h = read(made)
-                row[kind] = {"h": {**summaries(in_h), "length": _share(caused["relative"], caused["eps"])}}
-                bar.update()
-                rules = {
-                    "relative": caused["relative"],
-                    "effect": caused["effect"],
-                    "edit": lengths["effect"],
-                }
+                made, caused = shift_h(domain.unet, trial.x_T, delta, norm, kind, progress=bar)
+                in_h, relative = read(made), caused["relative"]
+                columns = [column for column in ("distance", "residual", "moved") if column in in_h]
+                row[kind] = {"h": {**summaries(in_h), "length": _share(relative, caused["eps"])}}
+                rules = {"relative": relative, "effect": caused["effect"], "edit": trained["effect"]}
                 for rule, sizes in rules.items():
-                    in_eps = read(shift_eps(domain.unet, trial.x_T, sizes, kind))
-                    ratios = {
-                        c: ratio_of_means(in_eps[c], in_h[c])
-                        for c in ("distance", "residual", "moved")
-                        if c in in_h
-                    }
+                    in_eps = read(shift_eps(domain.unet, trial.x_T, sizes, kind, bar=bar))
+                    ratios = {column: ratio_of_means(in_eps[column], in_h[column]) for column in columns}
                     row[kind][rule] = {
                         **summaries(in_eps),
                         "length": _share(sizes, caused["eps"]),
                         "ratio": ratios,
                     }
-                    bar.update()
     return found
 
 
 def shift_h(
-    unet, x_T: Tensor, delta: Delta, norm: float = 1.0, kind: str | None = None, *, steps: int = 40
+    unet,
+    x_T: Tensor,
+    delta: Delta,
+    norm: float = 1.0,
+    kind: str | None = None,
+    *,
+    steps: int = 40,
+    progress: Any = False,
 ) -> tuple[Tensor, dict[str, dict[int, Tensor]]]:
-    """Generate with h shifted by the trained Δh_t, or in a random direction by as much.
+    """Generate from x_T (N, C, R, R) with h shifted by the trained Δh_t, or in a random direction by as much.
 
     Args:
-        unet: the frozen model.
-        x_T: (N, C, R, R).
-        delta: f_t.
         norm: multiple of its length.
         kind: "held", "fresh" (see `directions`), or None for the trained direction.
-        steps: S.
     Returns:
-        x_0 (N, C, R, R), and name -> t -> lengths (N, 1, 1, 1): effect: |ε(x|h+Δh) − ε(x)|; relative: |Δh|
-        |ε| / |h|;
+        x_0, and name -> t -> lengths (N, 1, 1, 1): effect: |ε(x|h+Δh) − ε(x)|; relative: |Δh| |ε| / |h|;
         eps: |ε|.
     """
     caused = {name: defaultdict(list) for name in ("effect", "relative", "eps")}
@@ -123,20 +114,15 @@ def shift_h(
             caused["relative"][now.t].append(length(now.dh) * length(now.eps) / length(now.h))
 
     pairs = generation_pairs(time_grid(steps, len(unet.schedule) - 1))
-    made = by_batches(unet, x_T, pairs, shift, callback=record, progress=False)
+    made = by_batches(unet, x_T, pairs, shift, callback=record, progress=progress)
     return made, {name: {t: torch.cat(parts) for t, parts in at.items()} for name, at in caused.items()}
 
 
 @torch.no_grad()
-def shift_eps(unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: int = 40) -> Tensor:
-    """Generate with ε shifted in a random direction by `sizes`: t -> lengths (N, 1, 1, 1), in P_t only.
-
-    Args:
-        unet, x_T, kind, steps: see `shift_h`.
-        sizes: one of the lengths that `shift_h` answers.
-    Returns:
-        x_0 (N, C, R, R).
-    """
+def shift_eps(
+    unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: int = 40, bar: Any = None
+) -> Tensor:
+    """Generate x_0 with ε shifted in P_t only, in a random direction, by one of the lengths of `shift_h`."""
     made = []
     for start in range(0, len(x_T), unet.batch_size):
         images = slice(start, start + unet.batch_size)
@@ -146,6 +132,8 @@ def shift_eps(unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: 
             if t in sizes:
                 eps_P = eps + sizes[t][images] * directions(eps, t, kind, start)
             x, _ = step(x, eps_P, eps, unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next))
+            if bar is not None:
+                bar.update()
         made.append(x)
     return torch.cat(made)
 
@@ -153,13 +141,7 @@ def shift_eps(unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: 
 def directions(like: Tensor, t: int, kind: str, start: int = 0) -> Tensor:
     """Random directions of length 1 per image: one for all times ("held"), or others at each ("fresh").
 
-    Args:
-        like: (N, …), for the shape.
-        t: the time.
-        kind: "held" or "fresh".
-        start: number of the first image.
-    Returns:
-        (N, …).
+    They have the shape of `like`, (N, …); `start` is the number of the first image.
     """
     first = start + 10**6 * (t + 2 if kind == "fresh" else 1)  # none of the seeds of `residual`
     noise = sample_noise(range(first, first + len(like)), like.shape[1:], like.device)
@@ -173,14 +155,7 @@ def length(x: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def residual(unet, images: Tensor) -> Tensor:
-    """What the frozen model takes for noise in an image: mean square of P_t − x at t = `LATE`, seeded.
-
-    Args:
-        unet: the frozen model.
-        images: (N, C, R, R) in [-1, 1].
-    Returns:
-        (N,).
-    """
+    """What the model takes for noise in images (N, C, R, R): mean square (N,) of P_t − x at t = `LATE`."""
     a = unet.schedule.alpha_bar(LATE)
     x_t = a**0.5 * images + (1 - a) ** 0.5 * sample_noise(range(len(images)), images.shape[1:], images.device)
     eps = torch.cat([unet(part, LATE) for part in x_t.split(unet.batch_size)])
@@ -188,7 +163,8 @@ def residual(unet, images: Tensor) -> Tensor:
 
 
 def damage(domain, table: pd.DataFrame, plain: Tensor, made: Tensor) -> pd.DataFrame:
-    """`judge.scores` with residual, fine and, where an oracle reads factors, moved; see `measure`."""
+    """`judge.scores` with `residual` and `boosting.fine_energy`, both over the reconstruction's, and, with an
+    oracle, moved: root mean square of all factors' shifts."""
     of = lambda images: residual(domain.unet, domain.codec.encode(images))
     table["residual"] = (of(made) / of(plain)).cpu().numpy()
     table["fine"] = (fine_energy(made) / fine_energy(plain)).cpu().numpy()
@@ -200,4 +176,4 @@ def damage(domain, table: pd.DataFrame, plain: Tensor, made: Tensor) -> pd.DataF
 
 def _share(sizes: dict[int, Tensor], of: dict[int, Tensor]) -> float:
     """Mean of sizes / of over images and times."""
-    return round(float(torch.stack([sizes[t] / of[t] for t in of]).mean()), 4)
+    return decimals(float(torch.stack([sizes[t] / of[t] for t in of]).mean()))

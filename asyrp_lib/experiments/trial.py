@@ -1,6 +1,6 @@
 """What all experiments begin with, made once: images, their noise, and their plain generations."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,25 +11,19 @@ from .. import api
 from ..deltas import Delta
 from ..domains.domain import Domain
 from ..measure.judge import scores
+from ..progress import tqdm
 
 
 @dataclass(eq=False)
 class Trial:
-    """The first n images of a split under S steps; everything is made when it is first asked for.
-
-    Attributes:
-        domain: a Domain.
-        n, steps, split: how many images, S, and which images.
-        progress: show the bar of the inversion.
-        larger: a trial of more images, whose first n these are.
-    """
+    """The first n images of a split under S steps; everything is made when it is first asked for."""
 
     domain: Domain
     n: int
     steps: int = 40
     split: str = "test"
     progress: bool = False
-    larger: "Trial | None" = None
+    larger: "Trial | None" = None  # a trial of more images, whose first n these are
 
     @cached_property
     def x_0(self) -> Tensor:
@@ -50,7 +44,24 @@ class Trial:
 
     def edit(self, edits: Mapping[str | Delta, float | Tensor], **how) -> Tensor:
         """The images edited (n, 3, R, R); see `api.edit`."""
-        return api.edit(self.domain, self.x_T, edits, steps=self.steps, **{"progress": False, **how})
+        return api.edit(self.domain, self.x_T, edits, steps=self.steps, **{"progress": self.progress, **how})
+
+    def bar(self, title: str, runs: int):
+        """A bar for so many edits of all images; it counts their steps, so that it soon knows the time
+        left."""
+        batches = -(-self.n // self.domain.unet.batch_size)
+        return tqdm(total=runs * batches * self.steps, desc=title, unit="step", disable=not self.progress)
+
+    def edits(self, title: str, runs: Mapping) -> Iterator[tuple[Hashable, Tensor]]:
+        """(key, images edited) of key -> arguments of `edit`, under one bar."""
+        with self.bar(title, len(runs)) as bar:
+            for key, how in runs.items():
+                yield key, self.edit(**how, progress=bar)
+
+    def sweep(self, title: str, deltas: Mapping[str, Delta], strengths: Iterable[float]) -> Iterator:
+        """((name, strength), images edited) of every f_t at every strength, under one bar."""
+        runs = {(name, s): {"edits": {delta: s}} for name, delta in deltas.items() for s in strengths}
+        return self.edits(title, runs)
 
     def scores(self, name: str, edited: Tensor) -> pd.DataFrame:
         """`judge.scores` of edited images by what the edit `name` aims at."""

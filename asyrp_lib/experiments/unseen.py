@@ -1,7 +1,6 @@
 """Unseen domains: do edits reach targets that CLIP knows and the frozen model never saw?  (Fig. 5)
 
-A rendered domain can draw the true target of the very same images, so that "it worked" is a distance and no
-opinion.
+A rendered domain can draw the true target of the very same images: "it worked" is a distance and no opinion.
 """
 
 from collections.abc import Sequence
@@ -11,8 +10,7 @@ from torch import Tensor
 
 from ..measure.judge import all_trained, summaries
 from ..measure.scores import factor_shifts
-from ..measure.stats import summary
-from ..progress import tqdm
+from ..measure.stats import decimals, summary
 from .trial import Trial, begin
 
 
@@ -30,58 +28,38 @@ def measure(
 
     Args:
         names: of the unseen edits; None: all of them that have an f_t.
-        strengths: of the edits.
-        steps: S.
     Returns:
         scores: edit -> strength -> `judge.scores` as summaries; `leaked` is over all factors;
+        and where the domain draws targets:
         closer: edit -> strength -> "distance" and "error" (perceptual, and mean absolute) -> `approach`;
         confusion: the same two -> strength -> edit -> true target -> mean relative gain;
         nearest: the same two -> strength -> edit -> true target -> how many images gained most towards it;
-        target_leaked: edit -> the oracle's `leaked` of the true target itself: how far a style misleads it;
-        the last four only where the domain draws targets.
+        target_leaked: edit -> the oracle's `leaked` of the true target itself: how far a style misleads it.
     """
     deltas = all_trained(domain, names, in_domain=False)
     trial = begin(domain, trial, n, progress, steps)
-    plain = trial.plain
+    plain, kinds = trial.plain, {"distance": domain.distance, "error": absolute_error}
     targets = {name: domain.targets(name, "test", n) for name in deltas} if domain.target_source else {}
-    found: dict = {"scores": {name: {} for name in deltas}}
-    kinds = {"distance": domain.distance, "error": absolute_error}
-    if targets:
-        found |= {"closer": {name: {} for name in deltas}} | {
-            table: {kind: {f"{s:g}": {} for s in strengths} for kind in kinds}
-            for table in ("confusion", "nearest")
-        }
-    if targets and domain.oracle is not None:
-        shifts = {
-            name: factor_shifts(domain.oracle.read, trial.x_0, target) for name, target in targets.items()
-        }
-        found["target_leaked"] = {
-            name: summary(np.sqrt((table**2).mean(axis=1))) for name, table in shifts.items()
-        }
-    bar = tqdm(
-        [(name, s) for name in deltas for s in strengths],
-        desc="unseen edits",
-        unit="edit",
-        disable=not progress,
-    )
-    for name, strength in bar:
-        edited, key = trial.edit({deltas[name]: strength}), f"{strength:g}"
-        found["scores"][name][key] = summaries(trial.scores(name, edited))
-        if targets:
-            found["closer"][name][key] = {
-                kind: approach(distance, plain, edited, targets[name]) for kind, distance in kinds.items()
-            }
+    found: dict = {"scores": {}}
+    for (name, strength), edited in trial.sweep("unseen edits", deltas, strengths):
+        key = f"{strength:g}"
+        found["scores"].setdefault(name, {})[key] = summaries(trial.scores(name, edited))
         for kind, distance in kinds.items() if targets else ():
-            gains = {
-                other: relative_gain(distance, plain, edited, target) for other, target in targets.items()
-            }
+            gains = {other: relative_gain(distance, plain, edited, t) for other, t in targets.items()}
             most = np.stack(list(gains.values())).argmax(0)
-            found["confusion"][kind][key][name] = {
-                other: round(float(gain.mean()), 4) for other, gain in gains.items()
+            rows = {
+                ("closer", name, key, kind): approach(distance, plain, edited, targets[name]),
+                ("confusion", kind, key, name): {other: decimals(g.mean()) for other, g in gains.items()},
+                ("nearest", kind, key, name): {
+                    other: int((most == k).sum()) for k, other in enumerate(gains)
+                },
             }
-            found["nearest"][kind][key][name] = {
-                other: int((most == k).sum()) for k, other in enumerate(gains)
-            }
+            for (table, one, two, three), row in rows.items():
+                found.setdefault(table, {}).setdefault(one, {}).setdefault(two, {})[three] = row
+    if targets and domain.oracle is not None:
+        shifts = {name: factor_shifts(domain.oracle.read, trial.x_0, t) for name, t in targets.items()}
+        leaked = {name: summary(np.sqrt((table**2).mean(axis=1))) for name, table in shifts.items()}
+        found["target_leaked"] = leaked
     return found
 
 
@@ -91,11 +69,10 @@ def absolute_error(a: Tensor, b: Tensor) -> Tensor:
 
 
 def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
-    """How much closer to its true target an image is edited than reconstructed.
+    """How much closer to its true target an image (B, 3, R, R) is edited than reconstructed.
 
     Args:
         distance: (a, b) -> (B,).
-        plain, edited, target: (B, 3, R, R).
     Returns:
         before, after: mean distances of reconstruction and edit to the target; gain: summary of before −
             after
@@ -103,11 +80,11 @@ def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
     """
     before, after = (distance(image, target).cpu().double().numpy() for image in (plain, edited))
     return {
-        "before": round(float(before.mean()), 4),
-        "after": round(float(after.mean()), 4),
+        "before": decimals(before.mean()),
+        "after": decimals(after.mean()),
         "gain": summary(before - after),
         "closer": int((after < before).sum()),
-        "images": [round(float(v), 4) for v in before - after],
+        "images": decimals(before - after),
     }
 
 

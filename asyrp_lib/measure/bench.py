@@ -58,13 +58,11 @@ def compare_with_original(
     training; fp32, contiguous memory.  Without CLIP, which costs both the same.
 
     Args:
-        unet: in fp32, on its device.
-        name: of the network; the result is bench_original_<name>_<device>.
+        unet: in fp32, on its device; the result is bench_original_<name>_<device>.
         delta: f_t; None: an untrained `ConvDelta`.
         precision: of ours; see `HSpaceUNet.to_precision`.
         repeats: of every step, after a warm-up; medians count.
         t: time of the steps.
-        replace: see `save_result`.
     Returns:
         One row per figure: seconds and GFLOP of both, their ratio, our share of the measured matrix peak.
     Source: the official implementation's `denoising_step` and training loop.
@@ -118,15 +116,15 @@ def compare_with_original(
     table["share_of_peak"] = table.ours_gflop * 1e9 / table.ours_s / peak
     print(f"{name}: ours {ours.precision}, {ours.memory_format}; matrix peak {peak / 1e9:.0f} GFLOP/s")
     print(table.to_string(index=False, float_format="{:.3g}".format), flush=True)
-    path = save_result(
-        f"bench_original_{name}_{device.type}",
-        {"rows": table.to_dict("records"), "matrix_peak_gflops": peak / 1e9},
-        {"precision": ours.precision, "memory_format": str(ours.memory_format), "t": t, "repeats": repeats},
-        started=started,
-        device=device,
-        digests={"unet": unet.digest(), "f_t": module_digest(delta)},
-        replace=replace,
-    )
+    data = {"rows": table.to_dict("records"), "matrix_peak_gflops": peak / 1e9}
+    how = {"precision": ours.precision, "memory_format": str(ours.memory_format), "t": t, "repeats": repeats}
+    made_by = {
+        "started": started,
+        "device": device,
+        "digests": {"unet": unet.digest(), "f_t": module_digest(delta)},
+        "replace": replace,
+    }
+    path = save_result(f"bench_original_{name}_{device.type}", data, how, **made_by)
     print(f"wrote {path}")
     return table
 
@@ -136,14 +134,8 @@ def run_benchmark(
 ) -> pd.DataFrame:
     """Measure inversion, editing, training and the slider; print the table and store it as bench_<device>.
 
-    Args:
-        domain: a Domain with the direction "smiling".
-        repeats: runs per figure after a warm-up; the median counts.
-        batch: images in the batched figures.
-        steps: S.
-        replace: see `save_result`.
-    Returns:
-        DataFrame with columns figure, value, unit.
+    Of a domain with the direction "smiling"; `repeats` after a warm-up, of which the median counts; `batch`:
+    images in the batched figures.  The DataFrame has the columns figure, value, unit.
     """
     started, device = time.monotonic(), domain.unet.device
     x_0, delta = domain.codec.encode(domain.images("test", batch)), domain.delta("smiling")
@@ -179,22 +171,14 @@ def run_benchmark(
     add("slider move", move, 1e-3, "ms")
     tell("peak memory", peak_megabytes(device), "MiB")
     table = pd.DataFrame(rows)
-    path = save_result(
-        f"bench_{device.type}",
-        {"rows": rows},
-        {
-            "domain": domain.name,
-            "resolution": domain.resolution,
-            **dict(steps=steps, batch=batch, repeats=repeats),
-        },
-        started=started,
-        device=device,
-        digests={
-            "unet": domain.unet.digest(),
-            "clip": module_digest(domain.clip),
-            "f_t": module_digest(delta),
-        },
-        replace=replace,
-    )
+    how = {"domain": domain.name, "resolution": domain.resolution}
+    how |= {"steps": steps, "batch": batch, "repeats": repeats}
+    made_by = {
+        "started": started,
+        "device": device,
+        "digests": {"unet": domain.unet.digest(), "f_t": module_digest(delta)},
+        "replace": replace,
+    }
+    path = save_result(f"bench_{device.type}", {"rows": rows}, how, **made_by)
     print(f"wrote {path}")
     return table

@@ -11,28 +11,18 @@ from ..errors import OfflineError
 from .scores import check_range, frechet_distance
 from .stats import rounded
 
+Features = Tensor | np.ndarray
+
 
 def frechet_summary(
-    a: Tensor | np.ndarray,
-    b: Tensor | np.ndarray,
-    *,
-    paired: bool = False,
-    resamples: int = 200,
-    seed: int = 0,
-) -> dict[str, float]:
-    """A Fréchet distance with a bootstrap interval.
+    a: Features, b: Features, *, paired: bool = False, resamples: int = 200, seed: int = 0
+) -> dict[str, float | None]:
+    """A Fréchet distance of features (N_a, D), (N_b, D): {"value", "std", "low", "high", "n"}, `rounded`.
 
-    The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would
-    lie too high: a resample repeats images, which lowers the rank of the covariance and raises the distance.
-
-    Args:
-        a, b: features (N_a, D), (N_b, D).
-        paired: row i of both is the same image, before and after, and they are resampled together; else `b`
-            is a fixed reference.
-        resamples: number of resamples.
-        seed: of the resampling.
-    Returns:
-        {"value", "std", "low", "high", "n"}, `rounded`.
+    The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would lie
+    too high: a resample repeats images, which lowers the rank of the covariance and raises the distance.
+    `paired`: row i of both is the same image, before and after, and they are resampled together; else `b` is
+    a fixed reference.
     """
     a, b, rng = np.asarray(a), np.asarray(b), np.random.default_rng(seed)
     drawn = []
@@ -40,23 +30,16 @@ def frechet_summary(
         rows = rng.integers(len(a), size=len(a))
         drawn.append(frechet_distance(a[rows], b[rows] if paired else b))
     value, std = frechet_distance(a, b), float(np.std(drawn, ddof=1))
-    return rounded({"value": value, "std": std, "low": value - 1.96 * std, "high": value + 1.96 * std}) | {
-        "n": len(a)
-    }
+    found = {"value": value, "std": std, "low": value - 1.96 * std, "high": value + 1.96 * std}
+    return rounded(found) | {"n": len(a)}
 
 
 def frechet_bias(
-    features: Tensor | np.ndarray, sizes: Sequence[int], *, draws: int = 20, seed: int = 0
-) -> dict[str, dict[str, float]]:
-    """Fréchet distance of two disjoint samples of the same images: what a perfect generator would score.
+    features: Features, sizes: Sequence[int], *, draws: int = 20, seed: int = 0
+) -> dict[str, dict[str, float | None]]:
+    """Fréchet distance of two disjoint samples of real images: what a perfect generator would score.
 
-    Args:
-        features: (N, D) of real images.
-        sizes: images in each sample, N/2 at most.
-        draws: pairs of samples for each size.
-        seed: of the draws.
-    Returns:
-        size -> {"mean", "std" over the draws}; the true value is 0.
+    From features (N, D), size of each sample, N/2 at most -> {"mean", "std" over draws}; the true value is 0.
     """
     features, rng, found = np.asarray(features), np.random.default_rng(seed), {}
     for size in sizes:
@@ -74,11 +57,8 @@ def inception_file() -> Path:
 
 
 def inception() -> nn.Module:
-    """pytorch-fid's InceptionV3 (2048-d pool features), the network that makes a Fréchet distance an FID.
-
-    Raises:
-        OfflineError: its weights are neither cached nor reachable.
-    """
+    """pytorch-fid's InceptionV3 (2048-d pool features), the network that makes a Fréchet distance an FID;
+    OfflineError where its weights are neither cached nor reachable."""
     from pytorch_fid.inception import InceptionV3
 
     try:

@@ -10,7 +10,7 @@ from ..deltas import Delta
 from ..domains.edits import Edit
 from ..errors import DomainError
 from .scores import factor_shifts, s_dir, segmentation_consistency
-from .stats import summary
+from .stats import decimals, summary
 
 
 def chosen(domain, names: Iterable[str] | None, wished: Sequence[str]) -> dict[str, Delta]:
@@ -19,11 +19,7 @@ def chosen(domain, names: Iterable[str] | None, wished: Sequence[str]) -> dict[s
 
 
 def all_trained(domain, names: Iterable[str] | None, *, in_domain: bool) -> dict[str, Delta]:
-    """The f_t named, which must all be there; None: all in-domain or all unseen edits that have one.
-
-    Raises:
-        DomainError: there is none.
-    """
+    """The f_t named, which must all be there; None: all in-domain or all unseen ones, or DomainError."""
     if names is not None:
         return domain.trained(names)
     wished = [name for name, edit in domain.edits.items() if edit.in_domain == in_domain]
@@ -37,30 +33,17 @@ def all_trained(domain, names: Iterable[str] | None, *, in_domain: bool) -> dict
 
 
 def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd.DataFrame:
-    """Scores of edited images, one row for each.
+    """Scores of originals, reconstructions and edits (N, 3, R, R) in [-1, 1], one row for each image.
 
-    Args:
-        domain: a Domain.
-        edit: what was aimed at.
-        x_0, plain, edited: (N, 3, R, R) in [-1, 1]: originals, reconstructions, edits.
-    Returns:
-        DataFrame (N rows):
-        S_dir: cos(ΔI, ΔT) from the original; distance: perceptual, to the reconstruction;
-        SC: of reconstruction and edit, where there is a segmenter;
-        aimed: how far the oracle sees the edit's factor move the right way, in standard deviations of the
-            data, where it has one;
-        leaked: root mean square of the shifts of all other factors; both only where there is an oracle.
-    Source: Asyrp Sec. 5.3 and Table 4 (S_dir, SC).
+    S_dir: cos(ΔI, ΔT) from the original; distance: perceptual, to the reconstruction; SC: of reconstruction
+    and edit, where there is a segmenter; and where there is an oracle, aimed: how far it sees the edit's
+    factor, if it has one, move the right way, in standard deviations of the data; leaked: root mean square of
+    the shifts of all other factors.  (Asyrp Sec. 5.3 and Table 4)
     """
-    table = pd.DataFrame(
-        {
-            "S_dir": s_dir(domain.clip, x_0, edited, edit.source, edit.target).numpy(),
-            "distance": domain.distance(plain, edited).cpu().numpy(),
-        }
-    )
+    table = pd.DataFrame({"S_dir": s_dir(domain.clip, x_0, edited, edit.source, edit.target).numpy()})
+    table["distance"] = domain.distance(plain, edited).cpu().numpy()
     if domain.segmenter is not None:
-        before, after = domain.segmenter(plain), domain.segmenter(edited)
-        table["SC"] = segmentation_consistency(before, after, len(domain.classes)).cpu().numpy()
+        table["SC"] = sc(domain, plain, edited)
     if domain.oracle is not None:
         shifts = factor_shifts(domain.oracle.read, plain, edited)
         if edit.factor:
@@ -69,11 +52,17 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
     return table
 
 
-def summaries(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+def sc(domain, before: Tensor, after: Tensor) -> np.ndarray:
+    """`segmentation_consistency` (N,) of images before and after, by the domain's segmenter."""
+    maps = domain.segmenter(before), domain.segmenter(after)
+    return segmentation_consistency(*maps, len(domain.classes)).cpu().numpy()
+
+
+def summaries(table: pd.DataFrame) -> dict[str, dict[str, float | None]]:
     """Column -> `summary`."""
     return {column: summary(table[column]) for column in table}
 
 
 def per_image(table: pd.DataFrame, columns: Iterable[str]) -> dict[str, list[float]]:
     """Column -> one number per image, rounded to 4 decimals; columns that the table lacks are left out."""
-    return {column: [round(float(v), 4) for v in table[column]] for column in columns if column in table}
+    return {column: decimals(table[column]) for column in columns if column in table}

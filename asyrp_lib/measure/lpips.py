@@ -20,14 +20,10 @@ _MISSING = (
 
 
 class LpipsDistance(nn.Module):
-    """LPIPS with AlexNet, as the original uses it, from the package `lpips` and a local AlexNet file; frozen.
+    """LPIPS with AlexNet, as the original uses it, from the package `lpips` and torchvision's AlexNet file;
+    frozen.
 
-    Args:
-        alexnet: torchvision's AlexNet weights.
-    Raises:
-        ImportError: the package is not installed.
-        WeightsError: the file is no AlexNet.
-    Source: Zhang et al. 2018; Asyrp Sec. 4.
+    ImportError: no such package; WeightsError: the file is no AlexNet.  (Zhang et al. 2018; Asyrp Sec. 4)
     """
 
     #: For the same use as `PerceptualDistance.scale`.
@@ -73,10 +69,7 @@ def unet_features(unet: HSpaceUNet, images: Tensor) -> list[Tensor]:
 
 def perceptual_distance(unet: HSpaceUNet) -> nn.Module:
     """LPIPS on the U-Net's device if package and AlexNet are at hand, else our own distance with a warning.
-
-    Raises:
-        WeightsError: AlexNet's file is not the published one, or no AlexNet.
-    """
+    WeightsError: AlexNet's file is not the published one, or no AlexNet."""
     # torch's own cache, too: who has ever used LPIPS has the file there
     ours, torchs = weights_dir("lpips"), Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET.name
     missing = "AlexNet's weights are not here"

@@ -10,15 +10,10 @@ class PerceptualDistance(nn.Module):
     """LPIPS's formula without its learned weights: squared differences of unit-length features, averaged over
     positions, summed over levels, times a scale.
 
-    Real LPIPS needs a download; this one needs a network that knows the domain.  Its scale can be set by
-    `calibrate`,
-    after which the thresholds of the paper (0.33 and 1.2) keep their meaning.
-
-    Args:
-        features: images (B, 3, R, R) in [-1, 1] -> list of activations (B, C, H, W).
-        scale: factor on the sum.
-        batch_size: pictures per pass.
-    Source: Zhang et al. 2018, Eq. 1; used in Asyrp Sec. 4.
+    Real LPIPS needs a download; this one needs a network that knows the domain: `features` is images (B, 3,
+    R, R) in [-1, 1] -> list of activations (B, C, H, W).  Its scale can be set by `calibrated`, after which
+    the thresholds of the paper (0.33 and 1.2) keep their meaning.  (Zhang et al. 2018, Eq. 1; used in Asyrp
+    Sec. 4)
     """
 
     #: LPIPS between an image and its inversion x_T: the mean over the five published curves (1.34 … 1.51).
@@ -30,7 +25,7 @@ class PerceptualDistance(nn.Module):
 
     @torch.inference_mode()
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Distances (B,) between pictures a and b, both (B, 3, R, R) in [-1, 1]."""
+        """Distances (B,) between images a and b, both (B, 3, R, R) in [-1, 1]."""
         return self.scale * torch.cat(
             [self._sum(*parts) for parts in zip(a.split(self.batch_size), b.split(self.batch_size))]
         )
@@ -44,12 +39,7 @@ class PerceptualDistance(nn.Module):
         return total
 
     def calibrated(self, x_0: Tensor, x_T: Tensor) -> "PerceptualDistance":
-        """The same with the scale that puts x_T as far from x_0 as LPIPS finds it at the end of the published
-        curves.
-
-        Args:
-            x_0: images (B, 3, R, R) in [-1, 1].
-            x_T: their inversions, as images (B, 3, R, R).
-        """
+        """The same with the scale that puts x_T, inversions of images x_0, both (B, 3, R, R), as far from
+        them as LPIPS finds it at the end of the published curves."""
         scale = self.scale * self.NOISE_DISTANCE / float(self(x_0, x_T).mean())
         return type(self)(self.features, scale, self.batch_size)

@@ -15,35 +15,22 @@ from ..method.clip import Clip, directional_distance
 def s_dir(
     clip: Clip, x_0: Tensor, x_edit: Tensor, source: str, target: str, *, batch_size: int = 64
 ) -> Tensor:
-    """Directional CLIP similarity cos(ΔI, ΔT) per image; higher is better.
+    """Directional CLIP similarity cos(ΔI, ΔT) (N,) in [-1, 1] of images (N, 3, R, R) in [-1, 1]; higher is
+    better.
 
-    The study's table prints 1 − cos under this name; here it is always the cosine.
-
-    Args:
-        clip: the judge; take another one than the training used, where there is one.
-        x_0, x_edit: (N, 3, R, R) in [-1, 1].
-        source, target: the texts of the edit.
-        batch_size: images per pass.
-    Returns:
-        (N,) in [-1, 1].
-    Source: Asyrp Sec. 5.3, Table 4.
+    The study's table prints 1 − cos under this name; here it is always the cosine.  `clip`: take another one
+    than the training used, where there is one.  (Asyrp Sec. 5.3, Table 4)
     """
     direction = clip.text_direction(source, target)
-    encode = lambda x: torch.cat(
-        [clip.encode_images(part.to(clip.mean.device)) for part in x.split(batch_size)]
-    )
+    encode = lambda x: torch.cat([clip.encode_images(p.to(clip.mean.device)) for p in x.split(batch_size)])
     return (1 - directional_distance(encode(x_0), encode(x_edit), direction)).cpu()
 
 
 def segmentation_consistency(before: Tensor, after: Tensor, classes: int) -> Tensor:
     """SC: mean intersection over union of two segmentations, over the classes that either shows.
 
-    Args:
-        before, after: class numbers (N, R, R).
-        classes: number of classes.
-    Returns:
-        (N,) in [0, 1]; 1 for equal segmentations.
-    Source: Asyrp Sec. 5.3, Table 4.
+    From class numbers (N, R, R) before and after, (N,) in [0, 1]; 1 for equal ones.  (Asyrp Sec. 5.3, Table
+    4)
     """
     number = torch.arange(classes, device=before.device)[:, None, None]
     a, b = before[:, None] == number, after[:, None] == number
@@ -53,23 +40,17 @@ def segmentation_consistency(before: Tensor, after: Tensor, classes: int) -> Ten
 
 
 def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
-    """Fréchet distance of two sets of features under the Gaussian assumption.
+    """Fréchet distance of two sets of features (N_a, D), (N_b, D) under the Gaussian assumption.
 
     |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½); the trace of the root is the sum of the singular values of
     Σ_a^½ Σ_b^½, which needs no matrix square root of a non-symmetric matrix.  With N features of dimension D
     the covariance has rank N − 1 at most, so values for N < D are biased upwards: compare only at equal N.
-
-    Args:
-        a, b: features (N_a, D), (N_b, D).
-    Raises:
-        ImageError: fewer than two features in a set.
-    Source: Heusel et al. 2017, Eq. 6.
+    ImageError: fewer than two features in a set.  (Heusel et al. 2017, Eq. 6)
     """
     a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
     if min(len(a), len(b)) < 2:
         raise ImageError(
-            f"A Fréchet distance of {len(a)} and {len(b)} images is not defined; expected at least 2 each; "
-            "give more images."
+            f"A Fréchet distance of {len(a)} and {len(b)} images is not defined; expected at least 2 each."
         )
     centre = lambda x: (x - x.mean(0)) / np.sqrt(len(x) - 1)
     ca, cb = centre(a), centre(b)  # Σ = cᵀc, and the singular values of ca cbᵀ are those of Σ_a^½ Σ_b^½
@@ -79,18 +60,14 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
 
 @torch.inference_mode()
 def clip_features(clip: Clip, images: Tensor, *, batch_size: int = 64) -> Tensor:
-    """Normalised CLIP features (N, D) for `frechet_distance`; report the result as "FD-CLIP", never as
-    FID.
-    """
+    """Normalised CLIP features (N, D) for `frechet_distance`: the result is an "FD-CLIP", never an FID."""
     check_range(images)
     parts = [clip.encode_images(x.to(clip.mean.device)) for x in images.split(batch_size)]
     return nn.functional.normalize(torch.cat(parts), dim=-1).cpu()
 
 
 def check_range(images: Tensor) -> None:
-    """Raise ImageError unless images are floating point and about in [-1, 1]: bytes would wrap around
-    unseen.
-    """
+    """ImageError unless images are floating point and about in [-1, 1]: bytes would wrap around unseen."""
     if not images.is_floating_point() or float(images.abs().max()) > 100:
         raise ImageError(
             f"The images are {images.dtype} up to {float(images.max()):g}; expected floating point in "
@@ -99,12 +76,9 @@ def check_range(images: Tensor) -> None:
 
 
 def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after: Tensor) -> pd.DataFrame:
-    """What an edit did to each factor, per image, in data-set standard deviations.
+    """What an edit did to each factor: DataFrame (N, factors), after minus before, in the data's standard
+    deviations.
 
-    Args:
-        read: the oracle, images -> standardised factors.
-        before, after: (N, 3, R, R) in [-1, 1], the reconstructions and the edits.
-    Returns:
-        DataFrame (N, factors): after minus before.
+    `read`: the oracle, images (N, 3, R, R) in [-1, 1] -> standardised factors.
     """
     return read(after) - read(before)

@@ -2,24 +2,26 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 
+def decimals(values) -> Any:
+    """A number or nested lists of them, anything that numpy reads, to 4 decimals."""
+    return np.round(np.asarray(values, dtype=np.float64), 4).tolist()
+
+
 def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
     """To 4 decimals; None for what is not finite, such as the spread of one value."""
-    return {name: round(float(v), 4) if math.isfinite(v) else None for name, v in values.items()}
+    return {name: decimals(v) if math.isfinite(v) else None for name, v in values.items()}
 
 
 def summary(values) -> dict[str, float | None]:
-    """Mean, standard deviation and the 95 % confidence interval of the mean (Student's t) of n independent
-    values.
+    """Mean, standard deviation and 95 % confidence interval of the mean (Student's t) of independent values.
 
-    Args:
-        values: (n,), anything that numpy reads.
-    Returns:
-        {"mean", "std", "low", "high", "n"}, `rounded`; one value has a mean only.
+    {"mean", "std", "low", "high", "n"}, `rounded`; one value has a mean only.
     """
     values = np.asarray(values, dtype=np.float64)
     n, mean = len(values), values.mean()
@@ -29,16 +31,10 @@ def summary(values) -> dict[str, float | None]:
 
 
 def ratio_of_means(above, below, *, resamples: int = 2000) -> dict[str, float | None]:
-    """mean(above) / mean(below) on the same images, with a 95 % interval by the paired bootstrap
-    (percentiles, seed 0).
+    """mean(above) / mean(below), (n,) each, image by image, with its 95 % interval by the paired bootstrap.
 
     The ratio of means, not the mean of ratios: single images on which `below` is near 0 must not decide.
-
-    Args:
-        above, below: (n,) each, image by image.
-    Returns:
-        {"mean", "low", "high", "n"}, `rounded`; one image has no interval.
-    Source: Efron 1979.
+    {"mean", "low", "high", "n"}, `rounded` (percentiles, seed 0); one image has no interval.  (Efron 1979)
     """
     above, below = (np.asarray(values, dtype=np.float64) for values in (above, below))
     n = len(above)

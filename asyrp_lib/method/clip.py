@@ -18,13 +18,10 @@ TEMPLATES = tuple(open_clip.OPENAI_IMAGENET_TEMPLATES)
 
 
 class Clip(nn.Module):
-    """An open_clip model behind the suite's conventions: pictures in [-1, 1] of any size in, features out.
+    """An open_clip model behind the suite's conventions: images in [-1, 1] of any size in, features out.
 
-    Args:
-        model: has `encode_image(pictures)` and `encode_text(tokens)`.
-        tokenizer: list of texts -> tokens.
-        image_size: side in pixels that the image tower expects.
-        mean, std: of the RGB channels in [0, 1], as the image tower expects.
+    `model` has `encode_image(images)` and `encode_text(tokens)`, `tokenizer` makes tokens of a list of texts;
+    `image_size`, the side in pixels, `mean` and `std`, of RGB in [0, 1], are what the image tower expects.
     """
 
     mean: Tensor
@@ -50,7 +47,7 @@ class Clip(nn.Module):
         return (unit - self.mean) / self.std
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """Features (B, D), not normalised, of pictures (B, 3, R, R) in [-1, 1]; differentiable."""
+        """Features (B, D), not normalised, of images (B, 3, R, R) in [-1, 1]; differentiable."""
         return self.model.encode_image(self.preprocess(images))
 
     @torch.no_grad()
@@ -59,56 +56,42 @@ class Clip(nn.Module):
         return self.model.encode_text(self.tokenizer(list(texts)).to(self.mean.device))
 
     def text_direction(self, source: str, target: str, *, templates=TEMPLATES) -> Tensor:
-        """ΔT (D,), unit length: target minus source, averaged over the prompt templates.
+        """ΔT (D,), unit length: target minus source text, e.g. "smiling face" minus "face", averaged over
+        templates.
 
-        Args:
-            source, target: the two texts, e.g. "face", "smiling face".
-            templates: functions or format strings that put a text into a sentence.
-        Source: Asyrp Eq. 1-2 and Sec. 4 (as in StyleGAN-NADA and DiffusionCLIP).
+        `templates`: functions or format strings.  (Asyrp Eq. 1-2 and Sec. 4, as in StyleGAN-NADA and
+        DiffusionCLIP)
         """
         fill = [t if callable(t) else t.format for t in templates]
-        return mean_direction(
-            self.encode_texts([f(source) for f in fill]), self.encode_texts([f(target) for f in fill])
-        )
+        return mean_direction(*(self.encode_texts([f(text) for f in fill]) for text in (source, target)))
 
     def prompt_cosine(self, source: str, target: str) -> float:
-        """cos(E_T(source), E_T(target)) of the two bare texts; scales λ_recon and t_edit (Asyrp Sec. 3.3,
-        4)."""
+        """cos(E_T(source), E_T(target)) of the bare texts; scales λ_recon and t_edit (Asyrp Sec. 3.3, 4)."""
         a, b = F.normalize(self.encode_texts([source, target]), dim=-1)
         return float(a @ b)
 
 
 def mean_direction(source_features: Tensor, target_features: Tensor) -> Tensor:
     """Unit vector (D,): mean over rows of normalised target minus normalised source, both (N, D)."""
-    return F.normalize(
-        (F.normalize(target_features, dim=-1) - F.normalize(source_features, dim=-1)).mean(0), dim=0
-    )
+    difference = F.normalize(target_features, dim=-1) - F.normalize(source_features, dim=-1)
+    return F.normalize(difference.mean(0), dim=0)
 
 
 def image_direction(reference_features: Tensor, edited_features: Tensor) -> Tensor:
     """ΔI (B, D): normalised edited minus normalised reference features, brought to unit length."""
     delta = F.normalize(edited_features, dim=-1) - F.normalize(reference_features, dim=-1)
-    return delta / (
-        delta.norm(dim=-1, keepdim=True) + 1e-7
-    )  # an unchanged picture has no direction: zero, not NaN
+    return delta / (delta.norm(dim=-1, keepdim=True) + 1e-7)  # of an unchanged image: zero, not NaN
 
 
 def directional_distance(reference_features: Tensor, edited_features: Tensor, direction: Tensor) -> Tensor:
-    """L_dir = 1 − cos(ΔI, ΔT) (B,), in [0, 2].
-
-    Args:
-        reference_features: (B, D) of the original pictures.
-        edited_features: (B, D) of the edited pictures.
-        direction: ΔT (D,), unit length.
-    Source: Asyrp Eq. 1.
-    """
-    return 1 - F.cosine_similarity(
-        image_direction(reference_features, edited_features), direction[None], dim=-1
-    )
+    """L_dir = 1 − cos(ΔI, ΔT) (B,), in [0, 2], from features (B, D) and ΔT (D,), unit length (Asyrp Eq.
+    1)."""
+    moved = image_direction(reference_features, edited_features)
+    return 1 - F.cosine_similarity(moved, direction[None], dim=-1)
 
 
 def clip_loss(distance: Tensor) -> Tensor:
-    """−log((2 − L_dir) / 2) elementwise: 0 for a picture that moved along ΔT, infinite for the opposite
+    """−log((2 − L_dir) / 2) elementwise: 0 for an image that moved along ΔT, infinite for the opposite
     way."""
     return -torch.log((2 - distance) / 2)
 
@@ -116,11 +99,8 @@ def clip_loss(distance: Tensor) -> Tensor:
 def load_open_clip(name: str = "ViT-B-32-quickgelu", pretrained: str = "openai") -> Clip:
     """A public open_clip model, frozen; the paper trains with OpenAI's ViT-B/32.
 
-    Args:
-        name: open_clip architecture; OpenAI's weights need the "-quickgelu" one.
-        pretrained: open_clip weight tag or a local file.
-    Raises:
-        OfflineError: the weights are not in the local cache and cannot be downloaded.
+    `name`: architecture, with "-quickgelu" for OpenAI's weights; `pretrained`: weight tag or a local file.
+    OfflineError: the weights are not in the local cache and cannot be downloaded.
     """
     try:
         model, _, _ = open_clip.create_model_and_transforms(name, pretrained=pretrained)
@@ -148,15 +128,12 @@ def save_clip(clip: Clip, path: str | os.PathLike, config: dict, card: dict) -> 
 
 
 def load_clip(path: str | os.PathLike) -> Clip:
-    """Read what `save_clip` wrote, frozen, on the CPU.
-
-    Raises:
-        WeightsError: the file is missing, damaged, or no CLIP of this suite.
-    """
+    """Read what `save_clip` wrote, frozen, on the CPU; WeightsError: missing, damaged, or no CLIP of this
+    suite."""
     state, config = read_weights(path)
     if "clip" not in config:
         raise WeightsError(
-            f"{path} holds no CLIP configuration; expected a file written by save_clip; check the path."
+            f"{path} holds no CLIP configuration; expected a file of save_clip; check the path."
         )
     clip = build_clip(config["clip"])
     load_strictly(clip.model, state, path)

@@ -47,7 +47,6 @@ class HSpaceUNet(nn.Module):
 
     Args:
         net: any diffusers UNet2DModel; put in eval mode, its parameters are frozen.
-        schedule: its noise schedule.
         prediction_type: what the network's output means: "epsilon" or "v_prediction".
         class_label: of a class-conditional network: the class of every image where `encode` gets no others.
     Raises:
@@ -142,35 +141,27 @@ class HSpaceUNet(nn.Module):
         """The network for the device it is on; itself if nothing changes, else a copy.
 
         In "bf16" the blocks are bfloat16; time MLP, first and last convolution, whose rounding shows most and
-        whose work is least, stay float32.
-
-        Args:
-            precision ("fp32" or "bf16"), memory_format: None: as `device.pick_…` says.
-        Raises:
-            UnknownNameError: another precision.
-            AsyrpError: "fp32" of weights that are already rounded.
+        whose work is least, stay float32.  `precision` ("fp32" or "bf16"), `memory_format`: None: as
+        `device.pick_…` says. UnknownNameError: another precision; AsyrpError: "fp32" of weights that are
+        already rounded.
         """
         precision = pick_precision(self.device, sum(p.numel() for p in self.net.parameters()), precision)
         net = self.net.to(memory_format=memory_format or pick_memory_format(self.device))
         if precision == self.precision:
             return self
         if precision == "fp32":
-            raise AsyrpError(
-                "The weights are rounded to bf16; expected fp32 ones; load the network again in fp32."
-            )
+            raise AsyrpError("The weights are rounded to bf16; expected fp32 ones; load them again in fp32.")
         net = copy.deepcopy(net)
         for part in (net.down_blocks, net.mid_block, net.up_blocks):
             part.to(torch.bfloat16)
         return self._twin(net, self.class_label, {module_digest(net): module_digest(self.net)})
 
     def encode(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Encoded:
-        """Run the U-Net down to its bottleneck.
+        """Run the U-Net down to its bottleneck, from x_t (B, C, R, R) and its time, one for all or (B,)
+        int64.
 
-        Args:
-            x, t: x_t (B, C, R, R); its time, one for all or (B,) int64.
-            class_labels: (B,) int64 for class-conditional models; None: the label bound to the model.
-        Raises:
-            AsyrpError: a class-conditional model without a label, another one with, or a label out of range.
+        `class_labels`: (B,) int64 for class-conditional models; None: the label bound to the model.
+        AsyrpError: such a model without a label, another one with, or a label out of range.
         """
         net, n = self.net, len(x)
         times = t.to(x.device).expand(n) if torch.is_tensor(t) else torch.full((n,), t, device=x.device)
@@ -192,8 +183,8 @@ class HSpaceUNet(nn.Module):
         return Encoded(net.mid_block(h, e).to(x.dtype), skips, emb.to(x.dtype), x, t)
 
     def for_class(self, label: int) -> "HSpaceUNet":
-        """The same network, weights shared, with every image of one class, 0 … number of classes − 1.
-        Raises AsyrpError where there is no such class."""
+        """The same network, weights shared, with every image of one class, or AsyrpError where there is no
+        such."""
         self._labels(torch.tensor(label), 1)
         return self._twin(self.net, torch.tensor(label, device=self.device), self._exact)
 
@@ -206,14 +197,9 @@ class HSpaceUNet(nn.Module):
         """The labels, one or n, if the network knows them."""
         table = self.net.class_embedding
         if table is None:
-            raise AsyrpError(
-                "A class label was given to a network that is not class-conditional; expected none."
-            )
-        if (
-            labels.dtype not in (torch.int32, torch.int64)
-            or labels.shape not in ((), (n,))
-            or not bool(((labels >= 0) & (labels < table.num_embeddings)).all())
-        ):
+            raise AsyrpError("A class label was given to a network that is not class-conditional; give none.")
+        whole = labels.dtype in (torch.int32, torch.int64) and labels.shape in ((), (n,))
+        if not whole or not bool(((labels >= 0) & (labels < table.num_embeddings)).all()):
             raise AsyrpError(
                 f"The class labels {labels.tolist()} do not fit {n} images; expected whole numbers from 0 to "
                 f"{table.num_embeddings - 1}, one for all or one each; choose among those."
@@ -257,8 +243,8 @@ class HSpaceUNet(nn.Module):
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
     def digest(self) -> str:
-        """sha256 over weights, configuration, schedule, prediction type and class: what an f_t is bound to
-        (in every precision the same)."""
+        """sha256 of weights, configuration, schedule, prediction type and class, the same in every precision:
+        what an f_t is bound to."""
         label = None if self.class_label is None else int(self.class_label)
         usual = inspect.signature(UNet2DModel.__init__).parameters
         config = {  # without the defaults: later versions of diffusers have more of them

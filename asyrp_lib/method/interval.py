@@ -21,59 +21,34 @@ def t_edit_from_curve(
 ) -> int:
     """End of the editing interval: the smallest t with d(x_0, P_t) >= threshold · cosine.
 
-    Args:
-        timesteps: t of the curve.
-        distances: d(x_0, P_t), as many, LPIPS or alike.
-        cosine: cos(E_T(source), E_T(target)) of the two bare texts; near 1 for a small change,
-            which gets a short interval.
-        threshold: distance that editing must leave open.
-    Returns:
-        t_edit, one of `timesteps`.
-    Raises:
-        GridError: the curve never gets there.
+    `distances` are d(x_0, P_t), LPIPS or alike, at `timesteps`; `cosine` is cos(E_T(source), E_T(target)) of
+    the bare texts, near 1 for a small change, which gets a short interval.  GridError if the curve never gets
+    there.
     Source: Asyrp Sec. 4 (LPIPS(x, P_t) = 0.33), appendix (cosine).
     """
     return _first_reaching(timesteps, distances, threshold * cosine)
 
 
 def t_boost_from_curve(timesteps: Sequence[int], distances: Sequence[float], threshold: float = 1.2) -> int:
-    """Start of quality boosting: the smallest t with distance >= threshold.
+    """Start of quality boosting: the smallest t with distance >= threshold, else GridError.
 
-    Args:
-        timesteps: t of the curve.
-        distances: d(x_0, x_t), as many, with the paper's threshold 1.2; or d(x_0, P_t) with 0.1, the
-            original code's other rule.
-        threshold: see `distances`.
-    Returns:
-        t_boost, one of `timesteps`.
-    Raises:
-        GridError: the curve never gets there.
-    Source: Asyrp Sec. 3.4, Sec. 4 (LPIPS(x, x_t) = 1.2).
+    `distances` are d(x_0, x_t), with the paper's threshold 1.2, or d(x_0, P_t) with 0.1, the original code's
+    other rule, at `timesteps`.  (Asyrp Sec. 3.4, Sec. 4: LPIPS(x, x_t) = 1.2)
     """
     return _first_reaching(timesteps, distances, threshold)
 
 
 def perceptual_curves(
-    unet: HSpaceUNet,
-    x0: Tensor,
-    distance: Callable[[Tensor, Tensor], Tensor],
-    *,
-    steps: int = 100,
-    **how,
+    unet: HSpaceUNet, x0: Tensor, distance: Callable[[Tensor, Tensor], Tensor], *, steps: int = 100, **how
 ) -> pd.DataFrame:
-    """How x_t and P_t move away from x_0 along its inversion, averaged over images.
+    """How x_t and P_t move away from x_0 along its inversion, averaged over images (N, C, R, R) in [-1, 1].
 
     Args:
-        unet: the frozen model.
-        x0: (N, C, R, R) in [-1, 1]; the original used 100 images.
         distance: (a, b), both (B, C, R, R) -> (B,), e.g. LPIPS.
-        steps: S of the inversion, also the resolution of the curves; the original used 1000.
+        steps: of the inversion and of the curves; the original used 1000, on 100 images.
         how: batch_size, progress; see `process.by_batches`.
     Returns:
-        DataFrame (S rows): t, x_t (mean distance of x_t to x_0), P_t (mean distance of P_t to x_0).
-    Raises:
-        GridError: `steps` outside the grid.
-        ImageError: `x0` of the wrong shape or type.
+        DataFrame (`steps` rows): t, x_t (mean distance of x_t to x_0), P_t (mean distance of P_t to x_0).
     Source: Asyrp Sec. 3.4 and 4, appendix (LPIPS curves behind t_edit and t_boost).
     """
     grid = time_grid(steps, len(unet.schedule) - 1)
@@ -92,23 +67,15 @@ def perceptual_curves(
 
 
 def read_official_curve(path: str | os.PathLike) -> tuple[list[int], list[float]]:
-    """One of the curves published with the paper: lines of timestep and mean LPIPS, separated by a tab.
-
-    Args:
-        path: a `.tsv` file.
-    Returns:
-        (timesteps, distances).
-    Raises:
-        AsyrpError: the file is missing or has another form.
-    """
+    """(timesteps, distances) of a curve published with the paper: lines of t and mean LPIPS,
+    tab-separated."""
     path = Path(path)
     try:
         rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         curve = [(int(t), float(d)) for t, d in rows]
     except (OSError, ValueError) as error:
         raise AsyrpError(
-            f"{path} could not be read as a perceptual curve ({error}); expected lines of a "
-            "timestep, a tab and a distance; check the file."
+            f"{path} could not be read as a perceptual curve ({error}); expected t, tab, LPIPS; check it."
         ) from error
     return [t for t, _ in curve], [d for _, d in curve]
 
@@ -116,14 +83,12 @@ def read_official_curve(path: str | os.PathLike) -> tuple[list[int], list[float]
 def _first_reaching(timesteps: Sequence[int], distances: Sequence[float], level: float) -> int:
     if len(timesteps) != len(distances):
         raise GridError(
-            f"The curve has {len(timesteps)} timesteps and {len(distances)} distances; expected "
-            "as many of both."
+            f"{len(timesteps)} timesteps and {len(distances)} distances; expected as many of both."
         )
     there = [int(t) for t, d in zip(timesteps, distances) if d >= level]
     if not there:
         top = max(distances, default=float("nan"))
         raise GridError(
-            f"The curve reaches {top:.3f} and never {level:.3f}; expected a crossing; lower the "
-            "threshold or measure up to t = T."
+            f"The curve reaches {top:.3f} and never {level:.3f}; lower the threshold, or measure up to t = T."
         )
     return min(there)

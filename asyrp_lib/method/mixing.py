@@ -1,8 +1,7 @@
-"""Another picture's h as an edit: interpolation between two pictures' h, and mixing by injecting one into the
+"""Another image's h as an edit: interpolation between two images' h, and mixing by injecting one in the
 other.
 
-Both are the asymmetric process with Δh_t = slerp(h_t, h_t^guide, share) − h_t: the guide's h enters P_t,
-never D_t.
+Both are the asymmetric process with Δh_t = slerp(h_t, h_t^guide, share) − h_t: it enters P_t, never D_t.
 """
 
 from collections.abc import Mapping
@@ -17,13 +16,11 @@ from .process import Step, by_batches, interval_pairs
 
 
 class GuideDelta(Delta):
-    """Δh_t that leads h towards a guide's h, for one guide and any number of pictures.
+    """Δh_t that leads h towards a guide's h, for one guide and any number of images.
 
-    Args:
-        guide: t -> h_t of the guide (1, C, H, W), from `h_trajectory`; one for every t of the time grid in
-            the interval.
-        share: 0 leaves h as it is, 1 replaces it by the guide's.
-        about: see `Delta`; `train_steps` is the number of steps of the guide's trajectory.
+    `guide` is t -> h_t of the guide (1, C, H, W), from `h_trajectory`, for every t of the grid in the
+    interval; `share` 0 leaves h as it is, 1 replaces it; `train_steps` is the number of steps of the guide's
+    trajectory.
     Source: Asyrp appendix (interpolation and mixing in h-space).
     """
 
@@ -37,11 +34,7 @@ class GuideDelta(Delta):
         return next(iter(self.guide.values())).shape[1]
 
     def forward(self, h: Tensor, temb: Tensor | None, t: int) -> Tensor:
-        """Δh_t (B, C, H, W); see `Delta.forward`.
-
-        Raises:
-            GridError: the guide was not recorded at this t.
-        """
+        """Δh_t (B, C, H, W); see `Delta.forward`.  GridError: the guide was not recorded at this t."""
         if t not in self.guide:
             raise GridError(
                 f"The guide has no h at t = {t}; expected the times {min(self.guide)} … {max(self.guide)} "
@@ -51,15 +44,8 @@ class GuideDelta(Delta):
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """Between a and b along the arc, picture by picture; the norm goes linearly from |a| to |b|.
-
-    Args:
-        a, b: (B, …), broadcastable to each other.
-        share: 0 gives a, 1 gives b.
-    Returns:
-        (B, …).
-    Source: Shoemake 1985.
-    """
+    """From a (share 0) to b (share 1) along the arc, both (B, …), broadcast; the norm goes linearly.
+    (Shoemake 1985)"""
     a, b = torch.broadcast_tensors(a, b)
     norm = lambda x: x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1)).clamp(min=1e-12)
     unit_a, unit_b = a / norm(a), b / norm(b)
@@ -72,24 +58,14 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
 def h_trajectory(
     unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, t_edit: int = 0, progress: bool = True
 ) -> dict[int, Tensor]:
-    """h_t of one picture along its own plain generation.
+    """t -> h_t (1, C_h, H, W) on the CPU, for t >= t_edit, of one image x_T (1, C, R, R) along its plain
+    generation.
 
-    Args:
-        unet: the frozen model.
-        x_T: (1, C, R, R), the guide, usually from `invert`.
-        steps: S.
-        t_edit: h is kept for t >= t_edit only.
-        progress: show a progress bar.
-    Returns:
-        t -> (1, C_h, H, W) on the CPU.
-    Raises:
-        GridError: `steps` outside the grid, or no step of it in the interval.
-        ImageError: not exactly one picture, or of the wrong shape.
+    GridError: no step in the interval; ImageError: not exactly one image.
     """
     if len(x_T) != 1:
         raise ImageError(
-            f"A guide is one picture, got {len(x_T)}; expected x_T of shape (1, C, R, R); pass them one by "
-            "one."
+            f"A guide is one picture, got {len(x_T)}; expected x_T (1, C, R, R); pass them one by one."
         )
     seen = {}
 
@@ -102,27 +78,13 @@ def h_trajectory(
 
 
 def guided(
-    unet: HSpaceUNet,
-    x_T: Tensor,
-    share: float = 1.0,
-    *,
-    steps: int = 40,
-    t_edit: int = 0,
-    progress: bool = True,
+    unet: HSpaceUNet, x_T: Tensor, share: float = 1.0, *, steps: int = 40, t_edit: int = 0, progress=True
 ) -> GuideDelta:
-    """The edit that leads other pictures' h towards this one's: `edit(domain, x_T, {guided(domain.unet,
-    guide, 0.5): 1.0})`.
+    """The edit that leads other images' h towards this one's: `edit(domain, x_T, {guided(domain.unet, g,
+    0.5): 1.0})`.
 
-    Args:
-        unet, x_T, steps, t_edit, progress: see `h_trajectory`.
-        share: see `GuideDelta`; for interpolation a value between 0 and 1, for mixing 1.
-    Raises:
-        GridError, ImageError: see `h_trajectory`.
+    `share`: for interpolation a value between 0 and 1, for mixing 1.  Other arguments, errors: see
+    `h_trajectory`.
     """
-    return GuideDelta(
-        h_trajectory(unet, x_T, steps=steps, t_edit=t_edit, progress=progress),
-        share,
-        name="guide",
-        t_edit=t_edit,
-        train_steps=steps,
-    )
+    guide = h_trajectory(unet, x_T, steps=steps, t_edit=t_edit, progress=progress)
+    return GuideDelta(guide, share, name="guide", t_edit=t_edit, train_steps=steps)

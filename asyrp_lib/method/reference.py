@@ -1,15 +1,18 @@
-"""P_t^ref, the unedited predictions that an edit may not leave: computed once, kept on disk, shared by all
-f_t."""
+"""P_t^ref, the unedited predictions that an edit may not leave: computed once, shared by all f_t."""
 
 import hashlib
 import json
+import math
+import os
+import tempfile
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..store.files import atomic_write
+from ..store.cache import limit, make_room
+from ..store.files import atomic_write, os_errors
 from ..store.paths import cache_dir, runs_dir
 from ..store.weights import digest
 from .hspace import HSpaceUNet
@@ -19,50 +22,39 @@ from .process import Step, by_batches
 IN_MEMORY = 2**28
 
 
-def reference_trajectory(
-    unet: HSpaceUNet,
-    x_T: Tensor,
-    pairs: Sequence[tuple[int, int]],
-    *,
-    batch_size: int | None = None,
-    progress: bool = True,
-) -> Tensor:
-    """P_t of the unedited process at every t of `pairs`; it does not depend on f_t.
+def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: Sequence[tuple[int, int]], **how) -> Tensor:
+    """P_t (N, len(pairs), C, R, R) float32 of the unedited process at every t of `pairs`, on the CPU.
 
-    Args:
-        unet: the frozen model.
-        x_T: (N, C, R, R).
-        pairs: from `interval_pairs`.
-        batch_size: images per pass; None: `HSpaceUNet.batch_size`.
-        progress: show a progress bar.
-    Returns:
-        (N, len(pairs), C, R, R) float32 on the CPU: in memory, or mapped from a file in the cache folder,
-        named by the
-        digest of all it depends on, which later runs find again.
+    A large one is an entry of the cache, private and within its limit as others are; where the cache is off
+    or too small, a file without a name, which goes with the run.
+    `pairs`: from `interval_pairs`.  `how`: batch_size, progress; see `by_batches`.
     """
     shape = (len(x_T), len(pairs), *x_T.shape[1:])
-    if 4 * int(np.prod(shape)) <= IN_MEMORY:
-        out = np.empty(shape, np.float32)
-        _fill(out, unet, x_T, pairs, batch_size, progress)
-        return torch.from_numpy(out)
-    key = json.dumps([unet.digest(), digest(x_T), list(map(list, pairs))])
-    file = (cache_dir() or runs_dir()) / "references" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
-    if not file.exists():
-        with atomic_write(file) as temporary:
-            out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-            _fill(out, unet, x_T, pairs, batch_size, progress)
-            out.flush()
-    return torch.from_numpy(np.load(file, mmap_mode="c"))
-
-
-def _fill(
-    out: np.ndarray, unet: HSpaceUNet, x_T: Tensor, pairs, batch_size: int | None, progress: bool
-) -> None:
     place = {t: k for k, (t, _) in enumerate(pairs)}
 
-    def keep(now: Step) -> None:
-        out[now.images, place[now.t]] = now.P.float().cpu().numpy()
+    def filled(out: np.ndarray) -> Tensor:
+        def keep(now: Step) -> None:
+            out[now.images, place[now.t]] = now.P.float().cpu().numpy()
 
-    by_batches(
-        unet, x_T, pairs, batch_size=batch_size, progress=progress, callback=keep, title="reference P_t"
-    )
+        by_batches(unet, x_T, pairs, callback=keep, title="reference P_t", **how)
+        return torch.from_numpy(out)
+
+    size, root = 4 * math.prod(shape), cache_dir()
+    if size <= IN_MEMORY:
+        return filled(np.empty(shape, np.float32))
+    if root is None or size > limit():
+        folder = root or runs_dir()
+        with os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as nameless:
+                return filled(np.memmap(nameless, np.float32, "w+", shape=shape))
+    key = json.dumps([unet.digest(), digest(x_T), list(map(list, pairs))])
+    file = root / "tensors" / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+    if file.exists():
+        os.utime(file)  # just used: the last to leave
+    else:
+        with atomic_write(file, mode=0o600) as temporary:
+            file.parent.chmod(0o700)
+            filled(np.lib.format.open_memmap(temporary, "w+", np.float32, shape))
+        make_room(file.parent)
+    return torch.from_numpy(np.load(file, mmap_mode="c"))

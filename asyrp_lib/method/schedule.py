@@ -1,7 +1,6 @@
 """The noise schedule ᾱ_t and explicit time grids.
 
-The paper writes α_t for the cumulative product that the DDPM literature calls ᾱ_t.  t = −1 means "no noise",
-ᾱ = 1.
+The paper writes α_t for the cumulative product that the DDPM literature calls ᾱ_t.  t = −1: no noise, ᾱ = 1.
 """
 
 import math
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import check
-from ..errors import WeightsError
+from ..errors import GridError, WeightsError
 
 #: Steps of the longest schedule; more are a damaged configuration, not a model.
 LONGEST = 100_000
@@ -19,23 +18,16 @@ LONGEST = 100_000
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
-    """ᾱ_t for t = 0 … T − 1, in float64.
-
-    Attributes:
-        alphas_cumprod: (T,) float64, decreasing, in (0, 1).
-    Source: Asyrp Sec. 2.1 Eq. 1; Ho et al. 2020, Eq. 4.
-    """
+    """ᾱ_t for t = 0 … T − 1: (T,) float64, falling, in (0, 1) (Asyrp Sec. 2.1 Eq. 1; Ho et al. 2020, Eq.
+    4)."""
 
     alphas_cumprod: Tensor
 
     def __post_init__(self):
         a = self.alphas_cumprod
         check.kind("ᾱ", a, Tensor, "a tensor (T,)")
-        if (
-            a.ndim != 1
-            or not 1 <= len(a) <= LONGEST
-            or not bool(((a > 0) & (a < 1)).all() and (a.diff() < 0).all())
-        ):
+        falls = ((a > 0) & (a < 1)).all() and (a.diff(dim=0) < 0).all() if a.ndim == 1 else False
+        if not falls or not 1 <= len(a) <= LONGEST:
             raise WeightsError(
                 f"The noise schedule has ᾱ of shape {tuple(a.shape)} that do not fall from below 1 to above "
                 f"0; expected 1 to {LONGEST} falling values; choose another checkpoint."
@@ -50,29 +42,17 @@ class NoiseSchedule:
 
     @classmethod
     def from_betas(cls, betas: Tensor) -> "NoiseSchedule":
-        """ᾱ_t = Π (1 − β_s), accumulated in float64.
-
-        Args:
-            betas: (T,) in (0, 1).
-        Raises:
-            WeightsError: a β outside (0, 1); β = 1 would leave no signal at T, where ε could not give P_t.
-        """
+        """ᾱ_t = Π (1 − β_s), accumulated in float64, of betas (T,) in (0, 1), else WeightsError: β = 1 would
+        leave no signal at T, where ε could not give P_t."""
         check.kind("β", betas, Tensor, "a tensor (T,)")
         if not bool(((betas > 0) & (betas < 1)).all()):
-            raise WeightsError(
-                "The noise schedule has a β outside (0, 1); expected every step to leave some signal; "
-                "choose another checkpoint."
-            )
+            raise WeightsError("The noise schedule has a β outside (0, 1); expected none; get another one.")
         return cls(torch.cumprod(1 - betas.double(), 0))
 
     @classmethod
     def from_config(cls, config: dict) -> "NoiseSchedule":
-        """The schedule of a diffusers scheduler configuration (linear, scaled_linear, squaredcos_cap_v2,
-        trained_betas).
-
-        Raises:
-            WeightsError: another kind of schedule.
-        """
+        """The schedule of a diffusers scheduler configuration; WeightsError: another kind than those
+        below."""
         try:
             if config.get("trained_betas") is not None:
                 return cls.from_betas(torch.as_tensor(config["trained_betas"], dtype=torch.float64))
@@ -97,13 +77,10 @@ class NoiseSchedule:
         )
 
     def shifted(self, factor: float) -> "NoiseSchedule":
-        """The schedule whose signal-to-noise ratio ᾱ/(1−ᾱ) is `factor` times as large at every t.
+        """The schedule whose signal-to-noise ratio ᾱ/(1−ᾱ) is `factor` > 0 times as large at every t.
 
         A linear schedule made for 256 px hides a small image early; (256/R)² lets t mean at R px what it
         means there.
-
-        Raises:
-            WeightsError: `factor` is not a positive number.
         Source: Hoogeboom et al. 2023, "simple diffusion", Sec. 3.1.
         """
         if not check.number("factor", factor, -1e9, 1e9) > 0:
@@ -117,32 +94,21 @@ class NoiseSchedule:
         return len(self.alphas_cumprod)
 
     def alpha_bar(self, t: int) -> float:
-        """ᾱ_t of one time; 1 for t = −1.
-
-        Raises:
-            GridError: t outside −1 … T − 1.
-        """
+        """ᾱ_t of one time, 1 for t = −1; GridError: t outside −1 … T − 1."""
         check.whole("t", t, -1, len(self) - 1)
         return 1.0 if t == -1 else float(self.alphas_cumprod[t])
 
     def alpha_bar_at(self, t: Tensor, like: Tensor) -> Tensor:
-        """ᾱ_t of a batch of times (B,) int64 as (B, 1, 1, 1) with the dtype and device of `like`; 1 where t =
-        −1."""
-        table = torch.cat(
-            [self.alphas_cumprod, torch.ones(1, dtype=torch.float64)]
-        )  # so that index −1 is t = −1
+        """ᾱ_t of times (B,) int64, 1 where t = −1, as (B, 1, 1, 1) with the dtype and device of `like`."""
+        table = torch.cat([self.alphas_cumprod, torch.ones(1).double()])  # so that index −1 is t = −1
         return table[t.cpu()][:, None, None, None].to(like)
 
 
 def time_grid(steps: int, t_max: int = 999) -> list[int]:
-    """`steps` times from 0 to `t_max`, ascending: the integer part of an even spacing.
+    """`steps` times (1 … t_max + 1, else GridError) from 0 to `t_max`, ascending: the integer part of an even
+    spacing.
 
-    Args:
-        steps: S, 1 … t_max + 1.
-        t_max: the last time.
-    Raises:
-        GridError: `steps` is no whole number in that range.
-    Source: the official implementation's grid; the truncation matters (18 of 40 times differ from rounding).
+    It is the official implementation's; the truncation matters (18 of 40 times differ from rounding).
     """
     steps = check.whole("steps", steps, 1, t_max + 1)
     spacing = torch.linspace(0, 1, steps, dtype=torch.float64) * t_max + 1e-6
@@ -157,3 +123,16 @@ def generation_pairs(grid: list[int]) -> list[tuple[int, int]]:
 def inversion_pairs(grid: list[int]) -> list[tuple[int, int]]:
     """(t, t_next) from the bottom of an ascending grid up."""
     return list(zip(grid[:-1], grid[1:]))
+
+
+def interval_pairs(steps: int, t_edit: int, T: int = 1000, *, last: bool = False) -> list[tuple[int, int]]:
+    """Pairs (t, t') of a generation in `steps` steps with t >= t_edit; GridError where there are none.
+
+    `last`: the last pair goes to t' = −1, as in training, and not on along the grid.
+    """
+    pairs = [(t, t_next) for t, t_next in generation_pairs(time_grid(steps, T - 1)) if t >= t_edit]
+    if not pairs:
+        raise GridError(
+            f"t_edit = {t_edit} leaves no step of a {steps}-step grid; expected 0 … {T - 1}; lower t_edit."
+        )
+    return [*pairs[:-1], (pairs[-1][0], -1)] if last else pairs

@@ -13,12 +13,9 @@ from ..store.weights import load_strictly
 
 
 class State:
-    """Where a run stands, in memory and, with a folder, in its `state.pt`.
+    """Where a run stands, in memory and, with a folder, in its `state.pt`; f_t and optimiser follow.
 
-    Args:
-        folder: of the run, or None.
-        identity: everything it depends on, expressible in JSON; a state of another one is refused.
-        delta, optimiser: brought to where the state left them.
+    `identity` is everything the run depends on, expressible in JSON; a state of another one is refused.
     """
 
     def __init__(self, folder: Path | None, identity: dict, delta: Delta, optimiser):
@@ -40,8 +37,7 @@ class State:
                     raise ValueError
         except Exception as error:  # pickle, zip, key and OS errors alike mean: no state of ours
             raise TrainingError(
-                f"{self.file} is damaged ({type(error).__name__}); expected the state of a run; delete it "
-                "to begin anew."
+                f"{self.file} is damaged ({type(error).__name__}); expected the state of a run; delete it."
             ) from error
         if other != self.identity:
             differs = [key for key in self.identity if other.get(key) != self.identity[key]]
@@ -60,23 +56,20 @@ class State:
         return pd.DataFrame(self.rows, columns=["epoch", "batch", "t", *self.names])
 
     def save(self) -> None:
-        """Write the state, atomically; TrainingError if f_t is no longer finite, and what was saved stays."""
+        """Write the state, atomically; TrainingError, and no write, if f_t is no longer finite."""
         if not all(bool(p.isfinite().all()) for p in self.delta.parameters()):
             raise TrainingError(
-                "f_t has weights that are not finite; expected numbers; lower the learning rate and train "
-                "again."
+                "f_t has weights that are not finite; expected numbers; lower lr, train again."
             )
         if self.file is None:
             return
+        state = {
+            "identity": json.dumps(self.identity),
+            "delta": self.delta.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "done": self.done,
+            "names": list(self.names),
+            "rows": torch.tensor(self.rows, dtype=torch.float64),
+        }
         with atomic_write(self.file) as temporary:
-            torch.save(
-                {
-                    "identity": json.dumps(self.identity),
-                    "delta": self.delta.state_dict(),
-                    "optimiser": self.optimiser.state_dict(),
-                    "done": self.done,
-                    "names": list(self.names),
-                    "rows": torch.tensor(self.rows, dtype=torch.float64),
-                },
-                temporary,
-            )
+            torch.save(state, temporary)

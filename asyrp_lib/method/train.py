@@ -29,8 +29,7 @@ from .reference import reference_trajectory
 from .state import State
 
 #: Cosine of two texts above which CLIP does not know their difference: the shipped edits have at most 0.973,
-#: words that
-#: the embedded CLIP never read ("winking", "pirate") 0.997 and more.
+#: words that the embedded CLIP never read ("winking", "pirate") 0.997 and more.
 UNKNOWN = 0.99
 #: Columns of the loss history of `ClipObjective`, one row per optimiser step.
 HISTORY = ("epoch", "batch", "t", "clip", "recon", "loss")
@@ -38,39 +37,25 @@ HISTORY = ("epoch", "batch", "t", "clip", "recon", "loss")
 
 @check.settings
 class TrainSettings:
-    """How f_t is trained.
+    """How f_t is trained; t_edit, λ_CLIP and λ_recon that are None are the edit's own."""
 
-    Attributes:
-        steps: S_train, length of the time grid.
-        t_edit: the editing interval is t >= t_edit; None: the edit's own.
-        lambda_clip: λ_CLIP, weight of the directional loss; None: the edit's own.
-        lambda_recon: λ_recon, weight of |P_t^edit − P_t^ref|₁, multiplied by the cosine of the two texts;
-            None: the edit's.
-        optimiser: "adam" or "sgd" (the paper's choice for the conv block, lr 0.5).
-        lr: learning rate; lr_decay: factor on it after every epoch.
-        epochs: passes over the images.
-        batch_size: images per optimiser step.
-        seed: of the weights and of the order of the images.
-    """
-
-    steps: Annotated[Whole, Field(ge=1, le=1000)] = 40
-    t_edit: Annotated[Whole, Field(ge=0, le=999)] | None = None
-    lambda_clip: Annotated[Real64, Field(ge=0, le=1e6)] | None = None
-    lambda_recon: Annotated[Real64, Field(ge=0, le=1e6)] | None = None
-    optimiser: Literal["adam", "sgd"] = "adam"
+    steps: Annotated[Whole, Field(ge=1, le=1000)] = 40  # S_train, length of the time grid
+    t_edit: Annotated[Whole, Field(ge=0, le=999)] | None = None  # the editing interval is t >= t_edit
+    lambda_clip: Annotated[Real64, Field(ge=0, le=1e6)] | None = None  # λ_CLIP, of the directional loss
+    lambda_recon: Annotated[Real64, Field(ge=0, le=1e6)] | None = None  # λ_recon, see `ClipObjective`
+    optimiser: Literal["adam", "sgd"] = "adam"  # the paper takes "sgd" for the conv block, with lr 0.5
     lr: Annotated[Real64, Field(gt=0, le=1e3)] = 2e-3
-    lr_decay: Annotated[Real64, Field(gt=0, le=1)] = 1.0
-    epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 3
-    batch_size: Annotated[Whole, Field(ge=1, le=100_000)] = 8
-    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
+    lr_decay: Annotated[Real64, Field(gt=0, le=1)] = 1.0  # factor on lr after every epoch
+    epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 3  # passes over the images
+    batch_size: Annotated[Whole, Field(ge=1, le=100_000)] = 8  # images per optimiser step
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0  # of the weights and of the order of the images
 
 
 class Objective(Protocol):
     """What P_t^edit is asked to be: parts of a loss, "loss" the one that is minimised."""
 
     def __call__(self, P_edit: Tensor, index: Tensor, k: int) -> dict[str, Tensor]:
-        """Parts for P_t^edit (B, C, R, R) of the images `index` (B,) at the k-th time of the interval, in
-        float32."""
+        """Parts for P_t^edit (B, C, R, R), float32, of images `index` (B,) at the interval's k-th time."""
         ...
 
     def identity(self) -> dict:
@@ -81,14 +66,8 @@ class Objective(Protocol):
 class ClipObjective:
     """λ_CLIP (−log((2 − L_dir) / 2)) + λ_recon cos(E_T(source), E_T(target)) |P_t^edit − P_t^ref|₁.
 
-    Args:
-        clip: frozen judge; it sees images, so P_t passes `decode` first.
-        x_0: (N, 3, R, R) in [-1, 1], the original images.
-        reference: P_t^ref (N, K, C, R', R'), see `reference_trajectory`.
-        source, target: the two texts.
-        lambda_clip, lambda_recon: the weights.
-        decode: from what the U-Net sees to images.
-    Source: Asyrp Sec. 3.3 Eq. 11.
+    `x_0` are the originals (N, 3, R, R) in [-1, 1], `reference` P_t^ref (N, K, C, R', R'); `decode` goes from
+    what the U-Net sees to the images that CLIP sees.  (Asyrp Sec. 3.3 Eq. 11)
     """
 
     def __init__(
@@ -145,57 +124,44 @@ def train(
     """Train f_t in place: at each t of the editing interval, from T down, a batch takes one optimiser step.
 
     Args:
-        unet: frozen U-Net.
         delta: f_t; `t_edit`, `train_steps` and `unet_digest` are set on it.
         x_T: (N, C, R, R), inversions of the training images.
-        objective: see `Objective`.
         settings: t_edit must be given.
-        folder: keeps `state.pt`; a run that was killed goes on from there and ends with the same weights as
-            one that
-            was not, and more epochs carry a finished run on.  None: nothing is kept.
+        folder: keeps `state.pt`, from which a killed run goes on to the same weights as one that was not, and
+            a finished one to more epochs.  None: nothing is kept.
         save_every: seconds between checkpoints.
-        progress: show a progress bar with the loss.
         on_epoch: called after every epoch with its number and the history so far, e.g. for previews.
     Returns:
         The loss history, one row per optimiser step: epoch, batch, t and the objective's parts.
     Raises:
-        TrainingError: loss or weights became NaN or infinite, or the folder holds another run or a longer
-            one.
+        TrainingError: loss or weights are not finite, or the folder holds another run or a longer one.
         GridError: t_edit outside the grid.
     Source: Asyrp Sec. 4 (schedule of t) and the algorithm in the appendix.
     """
     pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
     delta.to(unet.device).train().requires_grad_(True)
     delta.t_edit, delta.train_steps, delta.unet_digest = settings.t_edit, settings.steps, unet.digest()
-    optimiser = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[settings.optimiser](
-        delta.parameters(), settings.lr
-    )
-    batches = -(-len(x_T) // settings.batch_size)
-    state = State(
-        folder, _identity(unet, delta, x_T, objective, settings) if folder else {}, delta, optimiser
-    )
-    if state.done > settings.epochs * batches:
+    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    optimiser = kinds[settings.optimiser](delta.parameters(), settings.lr)
+    identity = _identity(unet, delta, x_T, objective, settings) if folder else {}
+    state, batches = State(folder, identity, delta, optimiser), -(-len(x_T) // settings.batch_size)
+    total, K = settings.epochs * batches, len(pairs)
+    if state.done > total:
         raise TrainingError(
             f"{state.file} holds {state.done / batches:g} epochs, {settings.epochs} were asked for; "
             "expected at least as many; ask for more, or give another folder."
         )
     shift = lambda z, t: delta(z.h, z.emb, t)
     saved = time.monotonic()
-    with tqdm(
-        total=settings.epochs * batches,
-        initial=state.done,
-        desc=f"f_t {delta.name}",
-        unit="batch",
-        disable=not progress,
-    ) as bar:
-        for number in range(state.done, settings.epochs * batches):
+    shown = {"desc": f"f_t {delta.name}", "unit": "step", "disable": not progress}
+    with tqdm(total=total * K, initial=state.done * K, **shown) as bar:
+        for number in range(state.done, total):
             epoch, batch = divmod(number, batches)
             for group in optimiser.param_groups:
                 group["lr"] = settings.lr * settings.lr_decay**epoch
             # the order depends on seed and epoch alone, so a resumed run draws the same batches
-            order = torch.randperm(
-                len(x_T), generator=torch.Generator().manual_seed(1_000_003 * settings.seed + epoch)
-            )
+            seed = 1_000_003 * settings.seed + epoch
+            order = torch.randperm(len(x_T), generator=torch.Generator().manual_seed(seed))
             index = order[batch * settings.batch_size : (batch + 1) * settings.batch_size]
             for k, now in enumerate(walk(unet, x_T[index].to(unet.device), pairs, shift)):
                 parts = objective(now.P.float(), index, k)
@@ -208,8 +174,8 @@ def train(
                 parts["loss"].backward()
                 optimiser.step()
                 state.add(epoch, batch, now.t, {name: part.item() for name, part in parts.items()})
+                bar.update()
             bar.set_postfix({name: f"{value:.3f}" for name, value in state.last.items()})
-            bar.update()
             state.done, last_of_epoch = number + 1, batch == batches - 1
             if last_of_epoch or time.monotonic() - saved > save_every:
                 saved = time.monotonic()
@@ -233,28 +199,21 @@ def train_delta(
     decode: Callable[[Tensor], Tensor] = lambda x: x,
     **how,
 ) -> pd.DataFrame:
-    """`train` with the paper's objective; columns `HISTORY`.
+    """`train` with `ClipObjective`, λ_CLIP 1 and λ_recon 3 where left open, the paper's; columns `HISTORY`.
 
-    Args:
-        unet, delta, x_T, settings: see `train`; λ_CLIP 1 and λ_recon 3 where they are left open, the paper's.
-        clip, x_0, source, target, decode: see `ClipObjective`.
-        how: folder, save_every, progress, on_epoch; see `train`.
+    `how`: folder, save_every, progress, on_epoch; see `train`.
     """
     pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
     reference = reference_trajectory(unet, x_T, pairs, progress=how.get("progress", True))
-    weights = [
-        own if given is None else given
-        for given, own in zip((settings.lambda_clip, settings.lambda_recon), (1.0, 3.0))
-    ]
-    objective = ClipObjective(clip, x_0, reference, source, target, *weights, decode=decode)
+    clip_weight = 1.0 if settings.lambda_clip is None else settings.lambda_clip
+    recon_weight = 3.0 if settings.lambda_recon is None else settings.lambda_recon
+    objective = ClipObjective(clip, x_0, reference, source, target, clip_weight, recon_weight, decode)
     return train(unet, delta, x_T, objective, settings, **how)
 
 
 def _start(settings: TrainSettings) -> int:
     if settings.t_edit is None:
-        raise GridError(
-            "The settings leave t_edit open; expected the start of the editing interval; set t_edit."
-        )
+        raise GridError("The settings leave t_edit open; expected the start of the interval; set t_edit.")
     return settings.t_edit
 
 
@@ -262,6 +221,5 @@ def _identity(unet, delta: Delta, x_T: Tensor, objective: Objective, settings: T
     """Everything a run depends on, but for its length."""
     start = {"kind": type(delta).__name__, "config": delta.config, "weights": module_digest(delta)}
     run = asdict(settings) | {"epochs": None, "unet": unet.digest(), "delta": start, "x_T": digest(x_T)}
-    return json.loads(
-        json.dumps(run | {"objective": {"kind": type(objective).__name__, **objective.identity()}})
-    )
+    run["objective"] = {"kind": type(objective).__name__, **objective.identity()}
+    return json.loads(json.dumps(run))  # as the state has it: lists, no tuples

@@ -21,25 +21,15 @@ MARKERS = ("<!-- claims: made by python -m asyrp_lib.report.claims -->", "<!-- e
 
 
 class Claim(NamedTuple):
-    """A claim of the paper and what is left of it here.
-
-    Attributes:
-        id: its name.
-        source: where the paper makes it.
-        published: what it says.
-        ours: what was measured.
-        interval: (low, high) of the number that decides, None where it is a count.
-        verdict: holds, mostly, fails, or what else there is to say in a few words.
-        why: the rule of the verdict.
-    """
+    """A claim of the paper and what is left of it here."""
 
     id: str
-    source: str
+    source: str  # where the paper makes it
     published: str
-    ours: str
-    interval: tuple[float, float] | None
-    verdict: str
-    why: str
+    ours: str  # what was measured
+    interval: tuple[float, float] | None  # of the number that decides, None where it is a count
+    verdict: str  # holds, mostly, fails, or what else there is to say in a few words
+    why: str  # the rule of the verdict
 
 
 def claims(domain) -> pd.DataFrame:

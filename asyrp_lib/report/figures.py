@@ -54,8 +54,8 @@ def png(figure: Figure) -> bytes:
 def show(figure: Figure, name: str) -> Image:
     """Write a figure to `figures/<name>.png` and close it; give back the image that a notebook displays.
 
-    The variable ASYRP_FIGURES names another folder.  A file that shows the same but for rounding stays as it
-    is, so that a rerun changes nothing.
+    $ASYRP_FIGURES names another folder.  A file that shows the same but for rounding stays: a rerun changes
+    nothing.
     """
     folder, drawn = Path(os.environ.get("ASYRP_FIGURES") or repo_root() / "figures"), png(figure)
     path = folder / f"{name}.png"
@@ -81,13 +81,10 @@ def sheet(
     title: str = "",
     cell: float = 1.35,
 ) -> Figure:
-    """A contact sheet; small images are enlarged smoothly.
+    """A contact sheet of rows of images (3, R, R) in [-1, 1], as many in each; small ones are enlarged
+    smoothly.
 
-    Args:
-        rows: images (3, R, R) in [-1, 1], row by row; all rows of the same length.
-        row_labels, column_labels: at the left and on top.
-        title: above everything.
-        cell: side of an image in inches; 1.35 are 130 pixels on the screen.
+    `cell`: side of an image in inches; 1.35 are 130 pixels on the screen.
     """
     n_rows, n_columns = len(rows), len(rows[0])
     margin = 0.15 + 0.066 * max((len(line) for text in row_labels for line in text.split("\n")), default=0)
@@ -136,12 +133,10 @@ def curves(
     logx: bool = False,
     logy: bool = False,
 ) -> Figure:
-    """Lines over a common axis.
+    """Lines label -> (n,) over a common axis x (n,).
 
-    Args:
-        x, lines: (n,), and label -> (n,).
-        bands: label -> half-width (n,) of a shaded band around that line.
-        marks: label -> x of a dashed vertical line; the labels stand above the axes.
+    `bands`: label -> half-width (n,) of a shaded band around that line; `marks`: label -> x of a dashed
+    vertical line; the labels stand above the axes.
     """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=size)
@@ -179,12 +174,10 @@ def heat_tables(
     framed: Mapping[str, str] | None = None,
     digits: int = 1,
 ) -> Figure:
-    """Tables of signed numbers as colours and figures, side by side on one scale.
+    """Tables of signed numbers, title -> rows x columns, as colours and figures, side by side on one scale.
 
-    Args:
-        tables: title -> rows x columns; all with the same rows and as many columns.
-        unit: label of the colour bar.
-        framed: row -> column of the cell to frame, e.g. the factor that an edit aims at.
+    All have the same rows and as many columns.  `unit`: label of the colour bar; `framed`: row -> column of
+    the cell to frame, e.g. the factor that an edit aims at.
     """
     limit = max(float(np.abs(table.to_numpy()).max()) for table in tables.values())
     rows, columns = next(iter(tables.values())).shape
@@ -233,13 +226,10 @@ def fitted(
     bands: Lines | None = None,
     ends: Lines | None = None,
 ) -> Figure:
-    """One small plot for each curve, with what was fitted to it.
+    """One small plot for each curve, title -> (n,) over x (n,), with what was fitted to it.
 
-    Args:
-        x, lines: (n,), and title -> (n,).
-        fits: title -> (n,), dashed; titles without one get none.
-        bands: title -> half-width of a shaded band.
-        ends: title -> the values of x at which the curve is marked with a cross.
+    `fits`: title -> (n,), dashed, where there is one; `bands`: title -> half-width of a shaded band; `ends`:
+    title -> the values of x at which the curve is marked with a cross.
     """
     with plt.rc_context(STYLE):
         size = (0.5 + 1.9 * len(lines), 2.5)

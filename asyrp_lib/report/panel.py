@@ -1,7 +1,7 @@
 """The slider panel: strengths of several edits of one image, instant after one precompute.
 
-The asymmetric reverse process runs once for every point of a coarse grid of strengths; a slider move shows
-a point, or the blend of its neighbours in the grid.  Nothing is generated while dragging.
+The asymmetric reverse process runs once for every point of a coarse grid of strengths; a slider move shows a
+point, or the blend of its neighbours in the grid.  Nothing is generated while dragging.
 """
 
 import html
@@ -42,14 +42,9 @@ def precompute(
 ) -> Tensor:
     """Edits of one image at every point of the grid of strengths.
 
-    Args:
-        x_T: (1, 3, R, R), the image's inversion.
-        deltas: label -> f_t.
-        strengths: the values of every edit, ascending, 0 among them.
-        steps: S.
-        batch_size: images per pass; None: 25, or `HSpaceUNet.batch_size` if that is less.
-    Returns:
-        (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1].
+    From x_T (1, 3, R, R), its inversion, label -> f_t, and strengths that rise, 0 among them:
+    (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1]. `batch_size`: images per pass;
+    None: 25, or `HSpaceUNet.batch_size` if that is less.
     """
     points = torch.tensor(list(product(strengths, repeat=len(deltas))), dtype=x_T.dtype, device=x_T.device)
     images = edit(
@@ -84,16 +79,13 @@ class Panel:
     """Sliders beside an image: ends a cell to be shown, and is a sheet of images where no kernel runs.
 
     Args:
-        domain: a Domain.
         x_T: (1, 3, R, R), the image's inversion.
         edits: names of the domain's edits, or label -> f_t; one slider each.
         strengths: the grid that is precomputed, ascending, 0 among them.
-        steps: S.
-        progress: show a progress bar while precomputing.
     Attributes:
         sliders: label -> FloatSlider; `panel.sliders["smiling"].value = 0.7` moves one from code.
-        picture: the Image widget with the edit.
-        caption: the HTML widget that says which strengths it shows.
+        picture, caption: the Image widget with the edit, and the HTML widget that says which strengths it
+            shows.
         grid: the precomputed images.
     Raises:
         GridError: strengths without 0 or not ascending, no edit, or too many images to precompute.
@@ -197,10 +189,7 @@ def _check(x_T: Tensor, names: list[str], strengths: tuple[float, ...]) -> None:
         raise ImageError(f"Got {len(x_T)} images; expected one; give x_T[:1].")
     ascending = all(low < high for low, high in pairwise(strengths)) and all(map(isfinite, strengths))
     if len(strengths) < 2 or not ascending or 0 not in strengths:
-        raise GridError(
-            f"The strengths are {strengths}; expected two or more that rise; put 0 among them, against which "
-            "every edit is seen."
-        )
+        raise GridError(f"The strengths are {strengths}; expected two or more that rise; put 0 among them.")
     points = len(strengths) ** len(names)
     if not names or points > MOST_IMAGES:
         raise GridError(

@@ -98,32 +98,36 @@ def _read(path: Path) -> Tensor | None:
 
 def _write(path: Path, value: Tensor) -> None:
     """Keep a finite entry within the limit; the least recently used others leave for it."""
-    limit = _limit()
-    if value.nbytes > limit or not torch.isfinite(value).all():
+    if value.nbytes > limit() or not torch.isfinite(value).all():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     save_weights(path, {"value": value}, {"digest": digest(value)}, mode=0o600)
-    entries = []
-    for file in path.parent.iterdir():
+    make_room(path.parent)
+
+
+def make_room(folder: Path) -> None:
+    """Remove the least recently used entries of `tensors/` beyond the limit."""
+    entries, most = [], limit()
+    for file in folder.iterdir():
         with suppress(OSError):  # another process may have removed it
             stat = file.stat()
-            if file.suffix == ".safetensors":
+            if file.suffix in (".safetensors", ".npy"):
                 entries.append((stat.st_mtime_ns, stat.st_size, file))
             elif stat.st_mtime < time.time() - 3600:  # a killed write left it
                 file.unlink()
     total = 0
     for _, size, file in sorted(entries, reverse=True):  # the newest first
-        if (total := total + size) > limit:
+        if (total := total + size) > most:
             file.unlink(missing_ok=True)
 
 
-def _limit() -> float:
-    """Bytes."""
+def limit() -> float:
+    """Bytes that the entries may have together."""
     asked = os.environ.get("ASYRP_CACHE_LIMIT") or "2000"
     with suppress(ValueError):
-        if (limit := float(asked)) >= 0:
-            return limit * 1e6
+        if (megabytes := float(asked)) >= 0:
+            return megabytes * 1e6
     _warn(f"ASYRP_CACHE_LIMIT is {asked!r}; expected a number of megabytes; the limit stays at 2000.")
     return 2e9
 
