@@ -39,8 +39,6 @@ LAYERS = [
 UPWARD = {
     ("measure", "report"),  # bench times the panel
 }
-#: Library files that may be longer than the others for now; one that has become short must be struck.
-LONGER = {}
 
 
 def kept() -> list[Path]:
@@ -93,12 +91,7 @@ def arrows(module: Path) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(ROOT)))
 def test_a_library_file_has_one_subject_and_at_most_300_lines(module):
-    lines, limit = (
-        len(module.read_text().splitlines()),
-        LONGER.get(module.relative_to(ROOT / "asyrp_lib").as_posix()),
-    )
-    assert lines <= (limit or 300)
-    assert limit is None or lines > 300, "it is short now: strike it from LONGER"
+    assert len(module.read_text().splitlines()) <= 300
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: str(m.relative_to(ROOT)))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from asyrp_lib import api
-from asyrp_lib.deltas import ConvDelta
+from asyrp_lib.deltas import ConvDelta, GlobalDelta
 from asyrp_lib.domains.codec import Codec
 from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import GridError, SettingsError, TrainingError
@@ -277,3 +277,9 @@ def test_training_from_noise_takes_the_generated_pictures_for_originals_and_need
     x_0 = generate(unet, noise(), steps=SETTINGS.steps, progress=False)
     want = train_delta(unet, toy_clip, delta, x_0, noise(), "face", "smile", SETTINGS, progress=False)
     assert history.equals(want)
+
+
+def test_a_shift_without_weights_cannot_be_trained(unet, toy_clip):
+    shift = GlobalDelta(torch.zeros(unet.h_channels, *unet.h_shape[1:]))
+    with pytest.raises(TrainingError, match="GlobalDelta has nothing to train; expected an f_t"):
+        train_delta(unet, toy_clip, shift, pictures(), noise(), "face", "smile", SETTINGS, progress=False)

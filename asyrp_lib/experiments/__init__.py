@@ -12,7 +12,6 @@ from .. import check
 from ..errors import AsyrpError, UnknownNameError
 from ..store import results
 from ..store.cache import module_digest
-from ..store.files import atomic_write
 from ..store.results import save_result
 from .rows import tidy
 from .trial import Trial
@@ -75,11 +74,8 @@ def store(
     edits = [edit for edit in rows["edit"].dropna().unique() if edit in domain.edits]
     digests = {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)}
     digests |= {f"f_t {edit}": module_digest(domain.delta(edit)) for edit in edits}
-    made_by = {"started": started, "device": domain.unet.device, "digests": digests, "replace": replace}
-    file = save_result(f"{domain.name}_{name}", data, asked, **made_by)
-    with atomic_write(file.with_suffix(".csv")) as temporary:
-        rows.to_csv(temporary, index=False)
-    return file
+    made_by = {"started": started, "device": domain.unet.device, "digests": digests, "rows": rows}
+    return save_result(f"{domain.name}_{name}", data, asked, **made_by, replace=replace)
 
 
 def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:

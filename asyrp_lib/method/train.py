@@ -139,6 +139,10 @@ def train(
     Source: Asyrp Sec. 4 (schedule of t) and the algorithm in the appendix.
     """
     pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
+    if not any(True for _ in delta.parameters()):
+        raise TrainingError(
+            f"A {type(delta).__name__} has nothing to train; expected an f_t, e.g. ConvDelta()."
+        )
     delta.to(unet.device).train().requires_grad_(True)
     delta.t_edit, delta.train_steps, delta.unet_digest = settings.t_edit, settings.steps, unet.digest()
     kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from ..device import pick_device
@@ -45,12 +46,21 @@ def provenance(settings: dict, seconds: float, *, device=None, digests: dict[str
 
 
 def save_result(
-    name: str, data: dict, settings: dict, *, started: float, device=None, digests=None, replace: bool = False
+    name: str,
+    data: dict,
+    settings: dict,
+    *,
+    started: float,
+    device=None,
+    digests=None,
+    rows: pd.DataFrame | None = None,
+    replace: bool = False,
 ) -> Path:
     """Write data/results/<name>.json atomically, or runs/results/<name>.json if the first is there already.
 
     Args:
         name: of the result; a slash makes a folder.
+        rows: the same as a table, for a CSV beside it.
         settings, device, digests: see `provenance`.
         started: `time.monotonic()` when the computation began.
         replace: write over the one in data/results.
@@ -61,6 +71,9 @@ def save_result(
     made_by = provenance(settings, time.monotonic() - started, device=device, digests=digests)
     _check_json({"data": data, "provenance": made_by}, name)
     text = json.dumps({"data": data, "provenance": made_by}, indent=1, allow_nan=False)
+    if rows is not None:  # first, so that no result is without its rows
+        with atomic_write(path.with_suffix(".csv")) as temporary:
+            rows.to_csv(temporary, index=False)
     with atomic_write(path) as temporary:
         temporary.write_text(text + "\n")
     return path
