@@ -53,7 +53,7 @@ class Canvas:
         return torch.sigmoid(-sdf / (self.soft * soft))
 
     def paint(self, alpha: Tensor, colour: Tensor, label: int | None) -> None:
-        """Lay `colour` over the picture with opacity `alpha`; `label` None leaves the segmentation alone."""
+        """Lay `colour` over the image with opacity `alpha`; `label` None leaves the segmentation alone."""
         self.colour = torch.lerp(self.colour, colour.expand_as(self.colour), alpha[:, None])
         if label is not None:
             self.classes = self.classes * (1 - alpha)[:, None]

@@ -5,7 +5,7 @@ from .styles import STYLES
 
 #: size of the aimed feature: (λ_recon, start of the editing interval).  The paper's rule (0.33 · cosine on
 #: the perceptual curve) stops earlier, but at 32 pixels a mouth is decided later than that: the linear
-#: schedule hides small features longest in small pictures.  λ_recon is larger the smaller the feature,
+#: schedule hides small features longest in small images.  λ_recon is larger the smaller the feature,
 #: because the loss has no other hold on what no text names. Both were chosen on faces of the training split.
 FINE, SMALL, MEDIUM, LARGE, OUTLINE = (30.0, 200), (16.0, 200), (10.0, 200), (3.0, 200), (3.0, 300)
 
