@@ -27,8 +27,7 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
 
     The editing interval is t >= `t_edit`; None: not known, to be given to `edit`.  With S steps at test time
     Δh is multiplied by `train_steps` / S.  `unet_digest`: of the U-Net it was trained for
-    (`HSpaceUNet.digest`); None: not known, fits wherever sizes do.  `config`: arguments that build it again,
-    but for tensors.
+    (`HSpaceUNet.digest`); None: not known, fits wherever sizes do.  `config`: arguments to build it again.
     """
 
     kinds: ClassVar[dict[str, type["Delta"]]] = {}
@@ -74,8 +73,7 @@ class Delta(nn.Module, ModelHubMixin, library_name="asyrp_lib", tags=["asyrp", "
         return {key: getattr(self, key) for key in ("name", "t_edit", "train_steps", "unet_digest")}
 
     def bind(self, unet) -> Self:
-        """Let this Δh act in another U-Net than the one it was trained for; whether it edits there is not
-        known."""
+        """Let this Δh act in another U-Net than the one it was trained for; whether it edits is not known."""
         warnings.warn(f"The edit {self.name!r} is used in a U-Net it was not trained for.", stacklevel=2)
         self.unet_digest = unet.digest()
         return self
@@ -126,8 +124,7 @@ def combine(
     *,
     t_edit: int | None = None,
 ) -> Tensor | None:
-    """The shift (B, C, H, W) of several edits at one time: Σ_i s_i (S_train,i / S) Δh^i / √n; None: none is
-    active.
+    """The shift (B, C, H, W) of several edits at t: Σ_i s_i (S_train,i / S) Δh^i / √n; None: none is active.
 
     Args:
         edits: Δh -> strength s_i, one number for all images or one per image (B,).

@@ -39,8 +39,7 @@ class ConvDelta(_Conv):
 
     For C = `channels`, a multiple of `groups`, and E = `temb_dim`.  The parameters are named as in the
     official checkpoints.  The last convolution starts at zero, so that training starts at Δh = 0, from the
-    unedited image (the original starts it at random).  (Asyrp Sec. 3.2 and Fig. 2; 788,992 parameters at C =
-    E = 512)
+    unedited image (the original starts it at random).  (Asyrp Sec. 3.2, Fig. 2; 788,992 parameters for 512)
     """
 
     def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
@@ -61,11 +60,9 @@ class ConvDelta(_Conv):
 
 
 class PreNormConvDelta(_Conv):
-    """f_t of the official code for the iDDPM and ADM families: GroupNorm and SiLU come before the first conv,
-    too.
+    """f_t of the official code for the iDDPM and ADM families: GroupNorm and SiLU before the first conv, too.
 
-    Arguments as for `ConvDelta`.  (Official checkpoints of AFHQ-dog and MetFaces; 790,016 parameters at C = E
-    = 512)
+    Arguments as for `ConvDelta`.  (Official checkpoints of AFHQ-dog and MetFaces; 790,016 parameters for 512)
     """
 
     def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
@@ -90,8 +87,7 @@ class PreNormConvDelta(_Conv):
 
 
 def load_official_delta(path: str | os.PathLike, **about) -> Delta:
-    """Read an f_t of the official repository (`.pth`, entry "0": DDPM, iDDPM or ADM family), frozen, on the
-    CPU.
+    """Read an f_t of the official repository (`.pth`, entry "0"; any family), frozen, on the CPU.
 
     `about`: `name`, `t_edit`, `train_steps`, which the file does not say.  WeightsError: missing, damaged, of
     no known layout, or with a tensor missing, extra or misshapen (named).
@@ -102,7 +98,7 @@ def load_official_delta(path: str | os.PathLike, **about) -> Delta:
         sizes = [tensor.shape[0] for tensor in state.values() if tensor.ndim]
     except Exception as error:  # pickle, zip, key and OS errors alike mean: not such a file
         raise WeightsError(
-            f"{path} is no official f_t checkpoint ({type(error).__name__}); expected entry '0'; fetch it."
+            f"{path} is no official f_t checkpoint ({type(error).__name__}); expected a .pth; fetch it again."
         ) from error
     if "1" in entries:
         raise WeightsError(
@@ -130,8 +126,7 @@ def export_official_delta(path: str | os.PathLike, delta: Delta) -> None:
     """Write a conv f_t as the official repository keeps it, a `.pth` of {"0": state}; else WeightsError.
 
     The official code tests with such a file; to go on training it would also want its optimiser's state.
-    Name, t_edit and S_train have no place in the format: the official code takes them from file names and
-    options.
+    Name, t_edit and S_train have no place in the format: the original takes them from file names and options.
     """
     if not isinstance(delta, (ConvDelta, PreNormConvDelta)) or delta.config["groups"] != OFFICIAL_GROUPS:
         raise WeightsError(

@@ -29,8 +29,7 @@ def measure(
     Returns:
         t_boost: the domain's, by the rule; real: `fine` and `fd` of the n test images themselves;
         runs: "reconstruction" or edit -> t_boost -> scores (of edits), distance_to_original (perceptual),
-            fine (`fine_energy` over that of the original), fd (FD-CLIP to the reference, a
-            `frechet_summary`).
+            fine (`fine_energy` over that of the original), fd (FD-CLIP to the reference).
     Source: Asyrp Sec. 3.4, Eq. 12; Sec. 4 (LPIPS(x, x_t) = 1.2).
     """
     deltas = chosen(domain, names, ("smiling", "old"))

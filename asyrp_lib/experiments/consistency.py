@@ -30,9 +30,8 @@ def measure(
         n_train: training images in the means.
         counts: further means over images and times, of so many of these images.
     Returns:
-        edit -> runs: "Δh_t", "mean", "global", "global of k" -> scores as summaries and, with an oracle,
-            share:
-        aimed shift over that of Δh_t; alignment: see `alignment`, of Δh_t on the training images.
+        edit -> runs: "Δh_t", "mean", "global", "global of k" -> scores as summaries and, if it has an oracle,
+            share: aimed shift over that of Δh_t; alignment: see `alignment`, of Δh_t on the training images.
     Source: Asyrp Sec. 5.4, Fig. 10.
     """
     deltas, kinds, found = chosen(domain, names, ("smiling", "tanned", "curly hair")), {}, {}
@@ -71,13 +70,12 @@ def means(
 
 
 def alignment(seen: dict[int, Tensor]) -> dict:
-    """How far Δh_t, in `seen`: t -> (N, C, H, W), points the same way for N >= 2 images and at different
-    times.
+    """How far Δh_t, in `seen`: t -> (N, C, H, W), points the same way for N >= 2 images and for times.
 
     Returns:
         times: T, falling; images: mean cosine of two images at each time (T,); cosines: of an image's Δh at
-            two
-        times, mean over images (T, T); norms: mean |Δh_t| (T,).  Random directions have a cosine of about 0.
+            two of them, mean over images (T, T); norms: mean |Δh_t| (T,).  Random ones have a cosine of about
+            0.
     """
     times = sorted(seen, reverse=True)
     shifts = torch.stack([seen[t].flatten(1).double().cpu() for t in times])  # (T, N, D)

@@ -36,7 +36,7 @@ def measure(
             `images`: S_dir and aimed of each image, so that runs on fewer images can be compared.
     """
     deltas, trial = chosen(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
-    found = {"own": {name: delta.t_edit for name, delta in deltas.items()}}
+    found: dict = {"own": {name: delta.t_edit for name, delta in deltas.items()}}
     found |= {part: {name: {} for name in deltas} for part in ("t_edit", "steps")}
     runs = {
         (name, t): {"edits": {delta: 1.0}, "t_edit": t}
@@ -55,8 +55,7 @@ def measure(
 
 
 def strengths_on(steps: int, train_steps: int) -> dict[str, float]:
-    """Strengths for a run of S steps that multiply Δh_t by S_train/S ("scaled", as `edit` does at 1) and by
-    1."""
+    """Strengths for a run of S steps that multiply Δh_t by S_train/S ("scaled", as `edit` does) and by 1."""
     return {"scaled": 1.0, "unscaled": steps / train_steps}
 
 

@@ -32,8 +32,8 @@ def measure(
         apart: mean perceptual distance of two different test images;
         edits: edit -> strengths: strength -> scores as summaries, `outside` (share of values outside [-1, 1])
         among them, and with an oracle: images: strength -> aimed shift of each; fit: `line` of the mean shift
-        over -1 … 1; faces: correlation with the strength over -1 … 1 of each image; breaks: "+" and "-" ->
-        `break_point`.
+        over -1 … 1; faces: correlation with the strength over -1 … 1 of each image; breaks: see
+            `break_point`, "+" and "-".
     Source: Asyrp Sec. 5.2, Fig. 7.
     """
     deltas = chosen(domain, names, ("smiling", "old", "tanned", "curly hair"))

@@ -38,12 +38,10 @@ def measure(
         reconstruction: SC and FD-CLIP of the reconstructions to the originals: what no edit at all scores;
         scores: edit -> strength -> `judge.scores` as summaries, further S_dir_recon (from the
             reconstruction), SC_original (SC is of reconstruction and edit), fd_original and fd_recon (FD-CLIP
-            to both), and, where Inception's weights are at hand, the FIDs fid_original and fid_recon (N <
-            2048 biases them);
+            to both), and, where Inception's weights are at hand, fid_… for fd_… (biased for N < 2048);
         images: edit -> strength -> column of S_dir, aimed, leaked -> one number per image;
         within: edit -> strength -> "aimed" and "leaked" -> `rank_correlation` with S_dir over the images;
-        bias: `frechet_bias` of real images.  Without an oracle, aimed, leaked and within are missing or
-            empty.
+        bias: `frechet_bias` of real images.  Without an oracle, aimed, leaked, within are empty.
     """
     deltas = all_trained(domain, names, in_domain=True)
     trial = begin(domain, trial, n, progress, steps)
@@ -84,8 +82,7 @@ def measure(
 
 
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> dict[str, float | None]:
-    """Spearman's ρ of a and b (n,) with a 95 % confidence interval (Fisher's z, variance 1.06 / (n − 3)) and
-    p.
+    """Spearman's ρ of a and b (n,) with its 95 % interval (Fisher's z, variance 1.06 / (n − 3)) and p.
 
     {"rho", "low", "high", "p", "n"}, `rounded`; None where not defined, as the interval is for n < 4.
     Source: Fieller, Hartley and Pearson 1957 (the variance).

@@ -1,8 +1,7 @@
 """Reach: can h-space draw an unseen target, if f_t is shown it instead of being told by CLIP?
 
 Where even this f_t stays away from the target, no text and no judge could have brought it there; where it
-comes nearer than the one that CLIP taught, the teacher is what was missing.  (Our control of Asyrp Sec. 5.1,
-Fig. 5; not in the paper.)
+comes nearer than the one that CLIP taught, the teacher is what was missing.  (Our control of Fig. 5.)
 """
 
 from collections.abc import Sequence
@@ -54,8 +53,7 @@ def measure(
         t_edit: start of the editing interval, None for that of CLIP's f_t; 0: all the way down.
     Returns:
         edit -> teacher -> "distance" (perceptual) and "error" (mean absolute) -> `unseen.approach`.
-        Teachers: "CLIP": the trained f_t; "target": the same kind; "target, seen": that on its training
-            images.
+        Teachers: "CLIP": the trained f_t; "target": the same kind; "target, seen": on its training images.
     Raises:
         DomainError: the domain cannot draw targets.
     """

@@ -35,8 +35,7 @@ def measure(
     The shift of h has, for each image and time, `norm` times the length of the Δh_t that f_t gives there. The
     shift of ε has "relative": its relative length |Δh_t| / |h|, times |ε|; "effect": the length of the change
     of ε that the random Δh_t caused; "edit": the length of the change of ε that the trained Δh_t of that norm
-    caused (nearest to the paper's reading). Directions are either one per image, "held" over all times, or
-    "fresh" at each time.
+    caused (nearest to the paper's reading). Directions are "held" over all times, or "fresh" at each.
 
     Args:
         name: of the edit; None: smiling, or what there is.
@@ -44,9 +43,7 @@ def measure(
     Returns:
         norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" ->
         scores of the random shifts: summaries of `damage`.  These also have length: mean |Δh_t| / |h|, or for
-        ε that of its shift over |ε|; those of ε have ratio: score -> `ratio_of_means` of ε and h for
-            distance,
-        residual and moved.
+        ε that of its shift over |ε|; those of ε have ratio: score -> `ratio_of_means` of ε and h.
     Source: Asyrp Fig. 9.
     """
     ((name, delta),) = chosen(domain, None if name is None else [name], ["smiling"]).items()
@@ -88,7 +85,7 @@ def shift_h(
     steps: int = 40,
     progress: Any = False,
 ) -> tuple[Tensor, dict[str, dict[int, Tensor]]]:
-    """Generate from x_T (N, C, R, R) with h shifted by the trained Δh_t, or in a random direction by as much.
+    """Generate from x_T (N, C, R, R) with h shifted by the trained Δh_t, or at random by as much.
 
     Args:
         norm: multiple of its length.

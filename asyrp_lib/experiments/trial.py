@@ -1,8 +1,9 @@
 """What all experiments begin with, made once: images, their noise, and their plain generations."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import pandas as pd
 from torch import Tensor
@@ -12,6 +13,8 @@ from ..deltas import Delta
 from ..domains.domain import Domain
 from ..measure.judge import scores
 from ..progress import tqdm
+
+Key = TypeVar("Key")
 
 
 @dataclass(eq=False)
@@ -47,12 +50,11 @@ class Trial:
         return api.edit(self.domain, self.x_T, edits, steps=self.steps, **{"progress": self.progress, **how})
 
     def bar(self, title: str, runs: int):
-        """A bar for so many edits of all images; it counts their steps, so that it soon knows the time
-        left."""
+        """A bar for so many edits of all images; it counts steps, so that it soon knows the time left."""
         batches = -(-self.n // self.domain.unet.batch_size)
         return tqdm(total=runs * batches * self.steps, desc=title, unit="step", disable=not self.progress)
 
-    def edits(self, title: str, runs: Mapping) -> Iterator[tuple[Hashable, Tensor]]:
+    def edits(self, title: str, runs: Mapping[Key, dict]) -> Iterator[tuple[Key, Tensor]]:
         """(key, images edited) of key -> arguments of `edit`, under one bar."""
         with self.bar(title, len(runs)) as bar:
             for key, how in runs.items():

@@ -74,9 +74,8 @@ def approach(distance, plain: Tensor, edited: Tensor, target: Tensor) -> dict:
     Args:
         distance: (a, b) -> (B,).
     Returns:
-        before, after: mean distances of reconstruction and edit to the target; gain: summary of before −
-            after
-        per image; closer: how many images came closer; images: the gain of each.
+        before, after: mean distances of both to the target; gain: summary of before − after;
+        closer: how many images came closer; images: the gain of each.
     """
     before, after = (distance(image, target).cpu().double().numpy() for image in (plain, edited))
     return {

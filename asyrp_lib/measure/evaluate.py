@@ -27,8 +27,7 @@ def strength_sweep(
     plain: torch.Tensor | None = None,
     progress: bool = True,
 ) -> dict[float, pd.DataFrame]:
-    """What one edit does to every factor of images x_0 (N, 3, R, R) in [-1, 1], at several strengths and at
-    0.
+    """What one edit does to every factor of images x_0 (N, 3, R, R) in [-1, 1], at strengths and 0.
 
     Args:
         plain: the reconstructions, if they are there already.
@@ -89,8 +88,7 @@ def evaluate_edits(
 
 
 def load_evaluations(domain) -> dict[str, dict]:
-    """Stored results of `evaluate_edits`, edit -> result, in the order of the edits; WeightsError: there are
-    none."""
+    """Stored results of `evaluate_edits`, edit -> result, in the order of the edits, or WeightsError."""
     names = [name for name in domain.edits if result_file(_file(domain.name, name)).exists()]
     if not names:
         raise WeightsError(

@@ -21,8 +21,7 @@ def frechet_summary(
 
     The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would lie
     too high: a resample repeats images, which lowers the rank of the covariance and raises the distance.
-    `paired`: row i of both is the same image, before and after, and they are resampled together; else `b` is
-    a fixed reference.
+    `paired`: row i of both is the same image, before and after, resampled together; else `b` is fixed.
     """
     a, b, rng = np.asarray(a), np.asarray(b), np.random.default_rng(seed)
     drawn = []

@@ -20,8 +20,7 @@ _MISSING = (
 
 
 class LpipsDistance(nn.Module):
-    """LPIPS with AlexNet, as the original uses it, from the package `lpips` and torchvision's AlexNet file;
-    frozen.
+    """LPIPS with AlexNet, as the original uses it, from the package `lpips` and torchvision's file.
 
     ImportError: no such package; WeightsError: the file is no AlexNet.  (Zhang et al. 2018; Asyrp Sec. 4)
     """

@@ -12,8 +12,7 @@ class PerceptualDistance(nn.Module):
 
     Real LPIPS needs a download; this one needs a network that knows the domain: `features` is images (B, 3,
     R, R) in [-1, 1] -> list of activations (B, C, H, W).  Its scale can be set by `calibrated`, after which
-    the thresholds of the paper (0.33 and 1.2) keep their meaning.  (Zhang et al. 2018, Eq. 1; used in Asyrp
-    Sec. 4)
+    the paper's thresholds (0.33, 1.2) keep their meaning.  (Zhang et al. 2018, Eq. 1; Asyrp Sec. 4)
     """
 
     #: LPIPS between an image and its inversion x_T: the mean over the five published curves (1.34 … 1.51).

@@ -15,8 +15,7 @@ from ..method.clip import Clip, directional_distance
 def s_dir(
     clip: Clip, x_0: Tensor, x_edit: Tensor, source: str, target: str, *, batch_size: int = 64
 ) -> Tensor:
-    """Directional CLIP similarity cos(ΔI, ΔT) (N,) in [-1, 1] of images (N, 3, R, R) in [-1, 1]; higher is
-    better.
+    """Directional CLIP similarity cos(ΔI, ΔT) (N,) of images (N, 3, R, R) in [-1, 1]; higher is better.
 
     The study's table prints 1 − cos under this name; here it is always the cosine.  `clip`: take another one
     than the training used, where there is one.  (Asyrp Sec. 5.3, Table 4)
@@ -29,8 +28,7 @@ def s_dir(
 def segmentation_consistency(before: Tensor, after: Tensor, classes: int) -> Tensor:
     """SC: mean intersection over union of two segmentations, over the classes that either shows.
 
-    From class numbers (N, R, R) before and after, (N,) in [0, 1]; 1 for equal ones.  (Asyrp Sec. 5.3, Table
-    4)
+    From class numbers (N, R, R) before and after, (N,) in [0, 1]; 1: equal ones.  (Asyrp Sec. 5.3, Table 4)
     """
     number = torch.arange(classes, device=before.device)[:, None, None]
     a, b = before[:, None] == number, after[:, None] == number
@@ -50,7 +48,7 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
     a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
     if min(len(a), len(b)) < 2:
         raise ImageError(
-            f"A Fréchet distance of {len(a)} and {len(b)} images is not defined; expected at least 2 each."
+            f"A Fréchet distance of {len(a)} and {len(b)} images is none; expected at least 2; give more."
         )
     centre = lambda x: (x - x.mean(0)) / np.sqrt(len(x) - 1)
     ca, cb = centre(a), centre(b)  # Σ = cᵀc, and the singular values of ca cbᵀ are those of Σ_a^½ Σ_b^½
@@ -76,8 +74,7 @@ def check_range(images: Tensor) -> None:
 
 
 def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after: Tensor) -> pd.DataFrame:
-    """What an edit did to each factor: DataFrame (N, factors), after minus before, in the data's standard
-    deviations.
+    """What an edit did to each factor: (N, factors), after minus before, in the data's standard deviations.
 
     `read`: the oracle, images (N, 3, R, R) in [-1, 1] -> standardised factors.
     """

@@ -56,11 +56,9 @@ class Clip(nn.Module):
         return self.model.encode_text(self.tokenizer(list(texts)).to(self.mean.device))
 
     def text_direction(self, source: str, target: str, *, templates=TEMPLATES) -> Tensor:
-        """ΔT (D,), unit length: target minus source text, e.g. "smiling face" minus "face", averaged over
-        templates.
+        """ΔT (D,), unit length: target minus source text, averaged over the prompt templates.
 
-        `templates`: functions or format strings.  (Asyrp Eq. 1-2 and Sec. 4, as in StyleGAN-NADA and
-        DiffusionCLIP)
+        `templates`: functions or format strings.  (Asyrp Eq. 1-2, Sec. 4; as in StyleGAN-NADA)
         """
         fill = [t if callable(t) else t.format for t in templates]
         return mean_direction(*(self.encode_texts([f(text) for f in fill]) for text in (source, target)))
@@ -84,15 +82,13 @@ def image_direction(reference_features: Tensor, edited_features: Tensor) -> Tens
 
 
 def directional_distance(reference_features: Tensor, edited_features: Tensor, direction: Tensor) -> Tensor:
-    """L_dir = 1 − cos(ΔI, ΔT) (B,), in [0, 2], from features (B, D) and ΔT (D,), unit length (Asyrp Eq.
-    1)."""
+    """L_dir = 1 − cos(ΔI, ΔT) (B,), in [0, 2], from features (B, D) and ΔT (D,) (Asyrp Eq. 1)."""
     moved = image_direction(reference_features, edited_features)
     return 1 - F.cosine_similarity(moved, direction[None], dim=-1)
 
 
 def clip_loss(distance: Tensor) -> Tensor:
-    """−log((2 − L_dir) / 2) elementwise: 0 for an image that moved along ΔT, infinite for the opposite
-    way."""
+    """−log((2 − L_dir) / 2) elementwise: 0 for an image that moved along ΔT, infinite for the opposite."""
     return -torch.log((2 - distance) / 2)
 
 
@@ -128,8 +124,7 @@ def save_clip(clip: Clip, path: str | os.PathLike, config: dict, card: dict) -> 
 
 
 def load_clip(path: str | os.PathLike) -> Clip:
-    """Read what `save_clip` wrote, frozen, on the CPU; WeightsError: missing, damaged, or no CLIP of this
-    suite."""
+    """Read what `save_clip` wrote, frozen, on the CPU; WeightsError: missing, damaged, or no such file."""
     state, config = read_weights(path)
     if "clip" not in config:
         raise WeightsError(

@@ -9,7 +9,7 @@ import hashlib
 import inspect
 import json
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from diffusers import UNet2DModel
@@ -54,6 +54,8 @@ class HSpaceUNet(nn.Module):
         AsyrpError: a label that the network does not know.
     """
 
+    class_label: Tensor | None
+
     def __init__(
         self,
         net: UNet2DModel,
@@ -67,7 +69,7 @@ class HSpaceUNet(nn.Module):
                 f"The model predicts {prediction_type!r}; expected 'epsilon' or 'v_prediction'; convert it."
             )
         check_architecture(net)
-        self.net = net.eval().requires_grad_(False)
+        self.net: Any = net.eval().requires_grad_(False)  # diffusers types its parts as optional
         self.schedule, self.prediction_type = schedule, prediction_type
         label = None if class_label is None else self._labels(torch.tensor(class_label), 1)
         self.register_buffer("class_label", label)  # part of the state: results of two classes must differ
@@ -142,8 +144,7 @@ class HSpaceUNet(nn.Module):
 
         In "bf16" the blocks are bfloat16; time MLP, first and last convolution, whose rounding shows most and
         whose work is least, stay float32.  `precision` ("fp32" or "bf16"), `memory_format`: None: as
-        `device.pick_…` says. UnknownNameError: another precision; AsyrpError: "fp32" of weights that are
-        already rounded.
+        `device.pick_…` says. AsyrpError: another one, or "fp32" of rounded weights.
         """
         precision = pick_precision(self.device, sum(p.numel() for p in self.net.parameters()), precision)
         net = self.net.to(memory_format=memory_format or pick_memory_format(self.device))
@@ -157,8 +158,7 @@ class HSpaceUNet(nn.Module):
         return self._twin(net, self.class_label, {module_digest(net): module_digest(self.net)})
 
     def encode(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Encoded:
-        """Run the U-Net down to its bottleneck, from x_t (B, C, R, R) and its time, one for all or (B,)
-        int64.
+        """Run the U-Net down to its bottleneck, from x_t (B, C, R, R) and t, one or (B,) int64.
 
         `class_labels`: (B,) int64 for class-conditional models; None: the label bound to the model.
         AsyrpError: such a model without a label, another one with, or a label out of range.
@@ -183,8 +183,7 @@ class HSpaceUNet(nn.Module):
         return Encoded(net.mid_block(h, e).to(x.dtype), skips, emb.to(x.dtype), x, t)
 
     def for_class(self, label: int) -> "HSpaceUNet":
-        """The same network, weights shared, with every image of one class, or AsyrpError where there is no
-        such."""
+        """The same network, weights shared, with every image of one class; AsyrpError: no such."""
         self._labels(torch.tensor(label), 1)
         return self._twin(self.net, torch.tensor(label, device=self.device), self._exact)
 
@@ -209,13 +208,13 @@ class HSpaceUNet(nn.Module):
     def decode(self, z: Encoded, h: Tensor | None = None) -> Tensor:
         """ε (B, C, R, R): run the U-Net up from z.h, or from another bottleneck such as h = z.h + Δh_t."""
         net, skips = self.net, list(z.skips)
-        h, emb = (z.h if h is None else h).to(self.dtype), z.emb.to(self.dtype)
+        up, emb = (z.h if h is None else h).to(self.dtype), z.emb.to(self.dtype)
         for block in net.up_blocks:
             used = tuple(skips[-len(block.resnets) :])
             del skips[-len(block.resnets) :]
-            h = block(h, used, emb)
-        h = net.conv_act(net.conv_norm_out(h.to(net.conv_norm_out.weight.dtype)))
-        output = net.conv_out(h)[:, : self.channels]  # the rest is a learned variance
+            up = block(up, used, emb)
+        up = net.conv_act(net.conv_norm_out(up.to(net.conv_norm_out.weight.dtype)))
+        output = net.conv_out(up)[:, : self.channels]  # the rest is a learned variance
         return self._to_eps(output.to(z.x.dtype), z)  # under autocast the network answers in half precision
 
     def decode_pair(self, z: Encoded, h_edit: Tensor) -> tuple[Tensor, Tensor]:
@@ -225,7 +224,8 @@ class HSpaceUNet(nn.Module):
             return self.decode(z), self.decode(z, h_edit)
         twice = lambda v: torch.cat([v, v]) if torch.is_tensor(v) else v
         both = Encoded(*(tuple(map(twice, v)) if isinstance(v, tuple) else twice(v) for v in z))
-        return self.decode(both, torch.cat([z.h, h_edit])).chunk(2)
+        eps, eps_edit = self.decode(both, torch.cat([z.h, h_edit])).chunk(2)
+        return eps, eps_edit
 
     def forward(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Tensor:
         """ε(x_t) (B, C, R, R): decode(encode(x, t))."""
@@ -243,8 +243,7 @@ class HSpaceUNet(nn.Module):
         return a.sqrt().to(output) * output + (1 - a).sqrt().to(output) * z.x
 
     def digest(self) -> str:
-        """sha256 of weights, configuration, schedule, prediction type and class, the same in every precision:
-        what an f_t is bound to."""
+        """sha256 of weights and all settings, in every precision the same: what an f_t is bound to."""
         label = None if self.class_label is None else int(self.class_label)
         usual = inspect.signature(UNet2DModel.__init__).parameters
         config = {  # without the defaults: later versions of diffusers have more of them

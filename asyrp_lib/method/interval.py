@@ -22,8 +22,7 @@ def t_edit_from_curve(
     """End of the editing interval: the smallest t with d(x_0, P_t) >= threshold · cosine.
 
     `distances` are d(x_0, P_t), LPIPS or alike, at `timesteps`; `cosine` is cos(E_T(source), E_T(target)) of
-    the bare texts, near 1 for a small change, which gets a short interval.  GridError if the curve never gets
-    there.
+    the bare texts, near 1 for a small change, which gets a short interval.  GridError: it never gets there.
     Source: Asyrp Sec. 4 (LPIPS(x, P_t) = 0.33), appendix (cosine).
     """
     return _first_reaching(timesteps, distances, threshold * cosine)
@@ -67,8 +66,7 @@ def perceptual_curves(
 
 
 def read_official_curve(path: str | os.PathLike) -> tuple[list[int], list[float]]:
-    """(timesteps, distances) of a curve published with the paper: lines of t and mean LPIPS,
-    tab-separated."""
+    """(timesteps, distances) of a curve published with the paper: lines of t, tab, mean LPIPS."""
     path = Path(path)
     try:
         rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -89,6 +87,6 @@ def _first_reaching(timesteps: Sequence[int], distances: Sequence[float], level:
     if not there:
         top = max(distances, default=float("nan"))
         raise GridError(
-            f"The curve reaches {top:.3f} and never {level:.3f}; lower the threshold, or measure up to t = T."
+            f"The curve reaches {top:.3f} and never {level:.3f}; expected a crossing; lower the threshold."
         )
     return min(there)

@@ -1,5 +1,4 @@
-"""Another image's h as an edit: interpolation between two images' h, and mixing by injecting one in the
-other.
+"""Another image's h as an edit: interpolation between two images, and mixing: one's h in the other.
 
 Both are the asymmetric process with Δh_t = slerp(h_t, h_t^guide, share) − h_t: it enters P_t, never D_t.
 """
@@ -19,8 +18,7 @@ class GuideDelta(Delta):
     """Δh_t that leads h towards a guide's h, for one guide and any number of images.
 
     `guide` is t -> h_t of the guide (1, C, H, W), from `h_trajectory`, for every t of the grid in the
-    interval; `share` 0 leaves h as it is, 1 replaces it; `train_steps` is the number of steps of the guide's
-    trajectory.
+    interval; `share` 0 leaves h as it is, 1 replaces it; `train_steps`: of the guide's trajectory.
     Source: Asyrp appendix (interpolation and mixing in h-space).
     """
 
@@ -44,8 +42,7 @@ class GuideDelta(Delta):
 
 
 def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
-    """From a (share 0) to b (share 1) along the arc, both (B, …), broadcast; the norm goes linearly.
-    (Shoemake 1985)"""
+    """From a (share 0) to b (share 1) along the arc, both (B, …); the norm goes linearly (Shoemake 1985)."""
     a, b = torch.broadcast_tensors(a, b)
     norm = lambda x: x.flatten(1).norm(dim=1).reshape(-1, *[1] * (x.ndim - 1)).clamp(min=1e-12)
     unit_a, unit_b = a / norm(a), b / norm(b)
@@ -58,10 +55,9 @@ def slerp(a: Tensor, b: Tensor, share: float) -> Tensor:
 def h_trajectory(
     unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, t_edit: int = 0, progress: bool = True
 ) -> dict[int, Tensor]:
-    """t -> h_t (1, C_h, H, W) on the CPU, for t >= t_edit, of one image x_T (1, C, R, R) along its plain
-    generation.
+    """t -> h_t (1, C_h, H, W) on the CPU, for t >= t_edit, of one image x_T along its generation.
 
-    GridError: no step in the interval; ImageError: not exactly one image.
+    GridError: no step in the interval; ImageError: not exactly one image (1, C, R, R).
     """
     if len(x_T) != 1:
         raise ImageError(
@@ -80,11 +76,9 @@ def h_trajectory(
 def guided(
     unet: HSpaceUNet, x_T: Tensor, share: float = 1.0, *, steps: int = 40, t_edit: int = 0, progress=True
 ) -> GuideDelta:
-    """The edit that leads other images' h towards this one's: `edit(domain, x_T, {guided(domain.unet, g,
-    0.5): 1.0})`.
+    """The edit that leads h towards this image's: `edit(domain, x_T, {guided(unet, x, 0.5): 1.0})`.
 
-    `share`: for interpolation a value between 0 and 1, for mixing 1.  Other arguments, errors: see
-    `h_trajectory`.
+    `share`: for interpolation a value between 0 and 1, for mixing 1.  See `h_trajectory`.
     """
     guide = h_trajectory(unet, x_T, steps=steps, t_edit=t_edit, progress=progress)
     return GuideDelta(guide, share, name="guide", t_edit=t_edit, train_steps=steps)

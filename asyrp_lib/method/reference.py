@@ -26,8 +26,8 @@ def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: Sequence[tuple[in
     """P_t (N, len(pairs), C, R, R) float32 of the unedited process at every t of `pairs`, on the CPU.
 
     A large one is an entry of the cache, private and within its limit as others are; where the cache is off
-    or too small, a file without a name, which goes with the run.
-    `pairs`: from `interval_pairs`.  `how`: batch_size, progress; see `by_batches`.
+    or too small, a file without a name, which goes with the run. `pairs`: from `interval_pairs`.  `how`:
+    batch_size, progress; see `by_batches`.
     """
     shape = (len(x_T), len(pairs), *x_T.shape[1:])
     place = {t: k for k, (t, _) in enumerate(pairs)}

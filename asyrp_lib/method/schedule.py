@@ -18,8 +18,7 @@ LONGEST = 100_000
 
 @dataclass(frozen=True, eq=False)
 class NoiseSchedule:
-    """ᾱ_t for t = 0 … T − 1: (T,) float64, falling, in (0, 1) (Asyrp Sec. 2.1 Eq. 1; Ho et al. 2020, Eq.
-    4)."""
+    """ᾱ_t for t = 0 … T − 1: (T,) float64, falling, in (0, 1) (Asyrp Eq. 1; Ho et al. 2020, Eq. 4)."""
 
     alphas_cumprod: Tensor
 
@@ -51,8 +50,7 @@ class NoiseSchedule:
 
     @classmethod
     def from_config(cls, config: dict) -> "NoiseSchedule":
-        """The schedule of a diffusers scheduler configuration; WeightsError: another kind than those
-        below."""
+        """The schedule of a diffusers scheduler configuration; WeightsError: another kind than below."""
         try:
             if config.get("trained_betas") is not None:
                 return cls.from_betas(torch.as_tensor(config["trained_betas"], dtype=torch.float64))
@@ -79,8 +77,7 @@ class NoiseSchedule:
     def shifted(self, factor: float) -> "NoiseSchedule":
         """The schedule whose signal-to-noise ratio ᾱ/(1−ᾱ) is `factor` > 0 times as large at every t.
 
-        A linear schedule made for 256 px hides a small image early; (256/R)² lets t mean at R px what it
-        means there.
+        A linear schedule made for 256 px hides a small image early; with (256/R)² t means the same at R px.
         Source: Hoogeboom et al. 2023, "simple diffusion", Sec. 3.1.
         """
         if not check.number("factor", factor, -1e9, 1e9) > 0:
@@ -105,10 +102,9 @@ class NoiseSchedule:
 
 
 def time_grid(steps: int, t_max: int = 999) -> list[int]:
-    """`steps` times (1 … t_max + 1, else GridError) from 0 to `t_max`, ascending: the integer part of an even
-    spacing.
+    """`steps` times (1 … t_max + 1, else GridError) from 0 to `t_max`, ascending: an even spacing, truncated.
 
-    It is the official implementation's; the truncation matters (18 of 40 times differ from rounding).
+    The official implementation's; truncation matters: 18 of 40 times differ from rounding.
     """
     steps = check.whole("steps", steps, 1, t_max + 1)
     spacing = torch.linspace(0, 1, steps, dtype=torch.float64) * t_max + 1e-6

@@ -102,7 +102,7 @@ def linear(domain) -> Claim:
 def composable(domain) -> Claim:
     """What share of its effect does an edit keep beside others, by the paper's rule?"""
     rows = stored_rows(domain, "composition")
-    of = lambda part: rows[(rows["score"] == f"share {part}") & rows["variant"].str.endswith("| 1/√n")]
+    of = lambda part: _ending(rows[rows["score"] == f"share {part}"], "| 1/√n")
     share = of("mean").set_index(["variant", "edit"])["value"]
     sizes = share.groupby("variant").transform("size")
     pairs, triples = share[sizes == 2], share[sizes == 3]
@@ -124,10 +124,9 @@ def composable(domain) -> Claim:
 def robust(domain) -> Claim:
     """Is a random shift of ε worse than one of h?"""
     rows = stored_rows(domain, "robustness")
-    rows = rows[rows["variant"].notna()]
 
     def ratio(rule: str, part: str = "mean", **where) -> pd.Series:
-        return _pick(rows[rows["variant"].str.endswith(f"| {rule}")], f"ratio distance {part}", **where)
+        return _pick(_ending(rows, f"| {rule}"), f"ratio distance {part}", **where)
 
     arrived, trained = pd.concat([ratio("effect"), ratio("edit")]), ratio("relative", strength=1.0)
     ours = (
@@ -156,29 +155,16 @@ def consistent(domain) -> Claim:
     over = "; Δh^global overshoots" * bool((share["global"] > 1.25).any())
     low, high = (_pick(rows, f"share {part}", variant="global") for part in ("low", "high"))
     why = "holds if at least 75 % is kept in every edit; overshoots above 125 %"
-    text = "one Δh serves all times and images"
-    return Claim(
-        "consistent",
-        "Fig. 10",
-        text,
-        ours,
-        (low.min(), high.max()),
-        f"{'holds' if kept else 'fails'}{over}",
-        why,
-    )
+    verdict, interval = f"{'holds' if kept else 'fails'}{over}", (low.min(), high.max())
+    return Claim("consistent", "Fig. 10", "one Δh serves all times and images", ours, interval, verdict, why)
 
 
 def steps(domain) -> Claim:
     """Does the effect stay when the number of steps changes and Δh_t is multiplied by S_train / S?"""
-    rows = stored_rows(domain, "intervals")
-    rows = rows[
-        rows["image"].notna()
-        & (rows["score"] == "aimed")
-        & rows["variant"].str.endswith("| scaled", na=False)
-    ]
-    table = rows.assign(S=rows["variant"].str.split(" ").str[0].astype(int)).pivot(
-        index=["edit", "image"], columns="S", values="value"
-    )
+    rows = _ending(stored_rows(domain, "intervals"), "| scaled")
+    rows = rows[rows["image"].notna() & (rows["score"] == "aimed")]
+    rows = rows.assign(S=[int(variant.split(" ")[0]) for variant in rows["variant"]])
+    table = rows.pivot(index=["edit", "image"], columns="S", values="value")
     ratios = [
         both[S].mean() / both[40].mean()
         for _, of_edit in table.groupby("edit")
@@ -239,7 +225,8 @@ def s_dir(domain) -> Claim:
 
 def markdown(table: pd.DataFrame) -> str:
     """Claims as README shows them."""
-    lines = [f"| {row.published} ({row.source}) | {row.ours} | {row.verdict} |" for row in table.itertuples()]
+    shown = table[["published", "source", "ours", "verdict"]].itertuples(index=False)
+    lines = [f"| {published} ({source}) | {ours} | {verdict} |" for published, source, ours, verdict in shown]
     return "\n".join(["| claim | measured | verdict |", "|---|---|---|", *lines])
 
 
@@ -255,11 +242,16 @@ def _pick(rows: pd.DataFrame, score: str, **where) -> pd.Series:
     keep = (rows["score"] == score) & rows["image"].isna()
     for column, value in where.items():
         keep &= rows[column] == value
-    return rows[keep].set_index("edit")["value"]
+    return pd.Series(rows.loc[keep].set_index("edit")["value"])
+
+
+def _ending(rows: pd.DataFrame, ending: str) -> pd.DataFrame:
+    """Those whose variant ends so."""
+    return rows.loc[rows["variant"].astype(str).str.endswith(ending)]
 
 
 def _range(values: Sequence[float], form: str) -> str:
-    """ "low to high"."""
+    """Low to high."""
     return f"{min(values):{form}} to {max(values):{form}}" if len(values) else "none"
 
 

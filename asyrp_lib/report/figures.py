@@ -54,8 +54,7 @@ def png(figure: Figure) -> bytes:
 def show(figure: Figure, name: str) -> Image:
     """Write a figure to `figures/<name>.png` and close it; give back the image that a notebook displays.
 
-    $ASYRP_FIGURES names another folder.  A file that shows the same but for rounding stays: a rerun changes
-    nothing.
+    $ASYRP_FIGURES names another folder.  A file that shows the same but for rounding stays as it is.
     """
     folder, drawn = Path(os.environ.get("ASYRP_FIGURES") or repo_root() / "figures"), png(figure)
     path = folder / f"{name}.png"
@@ -81,8 +80,7 @@ def sheet(
     title: str = "",
     cell: float = 1.35,
 ) -> Figure:
-    """A contact sheet of rows of images (3, R, R) in [-1, 1], as many in each; small ones are enlarged
-    smoothly.
+    """A contact sheet of rows of images (3, R, R) in [-1, 1], small ones enlarged smoothly.
 
     `cell`: side of an image in inches; 1.35 are 130 pixels on the screen.
     """

@@ -84,8 +84,7 @@ class Panel:
         strengths: the grid that is precomputed, ascending, 0 among them.
     Attributes:
         sliders: label -> FloatSlider; `panel.sliders["smiling"].value = 0.7` moves one from code.
-        picture, caption: the Image widget with the edit, and the HTML widget that says which strengths it
-            shows.
+        picture, caption: the widgets with the edit and with the strengths that it shows.
         grid: the precomputed images.
     Raises:
         GridError: strengths without 0 or not ascending, no edit, or too many images to precompute.
