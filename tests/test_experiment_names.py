@@ -74,6 +74,11 @@ def test_a_trial_makes_everything_once_and_lends_it_to_smaller_ones(toy, monkeyp
     assert trial.like(n=8).larger is None and trial.like(steps=20).larger is None
 
 
+def test_the_bar_of_an_experiment_counts_the_steps_of_all_its_edits(toy, capfd):
+    measure(toy, "linearity", n=2, names=["green"], strengths=(1,))
+    assert "80/80" in capfd.readouterr().err, "an ETA after the first step needs a bar that counts steps"
+
+
 def test_a_setting_that_an_experiment_does_not_have_is_named(toy):
     with pytest.raises(
         UnknownNameError, match="'linearity' has no setting colour; known are n, names, strengths"
