@@ -2,7 +2,6 @@
 
 import inspect
 import time
-from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from ..store.cache import module_digest
 from ..store.files import atomic_write
 from ..store.results import save_result
 from .rows import tidy
-from .trial import Trial
 
 #: name -> what is asked; the module of that name has `measure(domain, *, n, …) -> dict`, expressible in JSON
 EXPERIMENTS = {
@@ -58,8 +56,8 @@ def store(
 ) -> Path:
     """Run one experiment and keep its result as JSON, with its settings, and as rows in a CSV beside it.
 
-    `settings`: see `measure`; `trial`: see `shared_trial`; `replace`: write over the result in data/results,
-    else what is there stays, and this one goes to runs/results.  AsyrpError: what is there has more images.
+    `settings`, `trial`: see `measure`; `replace`: write over the result in data/results, else what is there
+    stays, and this one goes to runs/results.  AsyrpError: what is there has more images.
     """
     asked = {"domain": domain.name, **_defaults(name), **settings}
     if replace and result_file(domain, name).exists():
@@ -80,11 +78,6 @@ def store(
     with atomic_write(file.with_suffix(".csv")) as temporary:
         rows.to_csv(temporary, index=False)
     return file
-
-
-def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
-    """Images that several experiments begin with, as many as the largest needs."""
-    return Trial(domain, max(_defaults(name)["n"] for name in names) if n is None else n)
 
 
 def result_file(domain, name: str) -> Path:
