@@ -87,6 +87,11 @@ def test_several_experiments_begin_with_one_inversion_of_the_largest(command, to
     assert trial.n == 4 and len(trial.like(n=2).x_T) == 2 and inverted == [4]
 
 
+def test_the_bar_of_an_experiment_counts_the_steps_of_all_its_edits(toy, capfd):
+    measure(toy, "linearity", n=2, names=["green"], strengths=(1,))
+    assert "80/80" in capfd.readouterr().err, "an ETA after the first step needs a bar that counts steps"
+
+
 def test_a_setting_that_an_experiment_does_not_have_is_named(toy):
     with pytest.raises(
         UnknownNameError, match="'linearity' has no setting colour; known are n, names, strengths"

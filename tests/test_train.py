@@ -70,6 +70,12 @@ def test_resumed_training_equals_uninterrupted_training(unet, toy_clip, tmp_path
     assert history.equals(again)
 
 
+def test_the_bar_counts_optimiser_steps(unet, toy_clip, capfd):
+    settings = replace(SETTINGS, epochs=1)
+    train_delta(unet, toy_clip, fresh(unet), pictures(), noise(), "face", "smile", settings)
+    assert "9/9" in capfd.readouterr().err
+
+
 def test_more_epochs_carry_a_finished_run_on(unet, toy_clip, tmp_path):
     run(unet, toy_clip, replace(SETTINGS, epochs=1), tmp_path)
     resumed, _ = run(unet, toy_clip, SETTINGS, tmp_path)

@@ -126,11 +126,12 @@ def combine(
 ) -> Tensor | None:
     """The shift (B, C, H, W) of several edits at t: Σ_i s_i (S_train,i / S) Δh^i / √n; None: none is active.
 
+    Here n counts, for each image, the edits whose strength is not 0: one edit alone is not made weaker by
+    others that are offered and not used.
+
     Args:
         edits: Δh -> strength s_i, one number for all images or one per image (B,).
         t_edit: start of the editing interval of all; None: each edit's own, where it knows it.
-    Here n counts, for each image, the edits whose strength is not 0: one edit alone is not made weaker by
-    others that are offered and not used.
     Source: Asyrp Sec. 5.2 (several attributes) and appendix (rescaling to other numbers of steps).
     """
     table = {d: torch.as_tensor(s, dtype=torch.float64).expand(len(h)) for d, s in edits.items()}

@@ -45,16 +45,14 @@ def measure(
                 shifts[now.t].append(now.dh)  # noqa: B023, used within this turn
 
         seen.edit({delta: 1.0}, callback=keep)
-        found[name] = {"runs": {}, "alignment": alignment({t: torch.cat(all_) for t, all_ in shifts.items()})}
+        found[name] = {"runs": {}, "alignment": alignment({t: torch.cat(dh) for t, dh in shifts.items()})}
         made = means(domain, seen.x_T, delta, counts, progress=progress)
         kinds |= {(name, kind): shift for kind, shift in {"Δh_t": delta, **made}.items()}
-    whole = {}
-    for (name, kind), edited in trial.edits(
-        "consistency", {k: {"edits": {d: 1.0}} for k, d in kinds.items()}
-    ):
+    whole, runs = {}, {run: {"edits": {shift: 1.0}} for run, shift in kinds.items()}
+    for (name, kind), edited in trial.edits("consistency", runs):
         table = trial.scores(name, edited)
         row = found[name]["runs"][kind] = dict(summaries(table))
-        if "aimed" in table:
+        if "aimed" in table:  # of Δh_t, which comes first, it is the whole
             row["share"] = ratio_of_means(table["aimed"], whole.setdefault(name, table["aimed"]))
     return found
 

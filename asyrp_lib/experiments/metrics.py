@@ -41,7 +41,8 @@ def measure(
             to both), and, where Inception's weights are at hand, fid_… for fd_… (biased for N < 2048);
         images: edit -> strength -> column of S_dir, aimed, leaked -> one number per image;
         within: edit -> strength -> "aimed" and "leaked" -> `rank_correlation` with S_dir over the images;
-        bias: `frechet_bias` of real images.  Without an oracle, aimed, leaked, within are empty.
+        bias: `frechet_bias` of real images.
+        Without an oracle, aimed and leaked are missing and within is empty.
     """
     deltas = all_trained(domain, names, in_domain=True)
     trial = begin(domain, trial, n, progress, steps)
@@ -53,11 +54,11 @@ def measure(
     before = {
         (kind, to): f(x) for kind, f in kinds.items() for to, x in (("original", x_0), ("recon", plain))
     }
-    none = {
+    unedited = {
         kind: frechet_summary(before[kind, "recon"], before[kind, "original"], paired=True) for kind in kinds
     }
     bias = frechet_bias(clip_features(domain.clip, domain.images("train", real)), sizes)
-    found: dict = {"reconstruction": none, "scores": {}, "images": {}, "within": {}, "bias": bias}
+    found: dict = {"reconstruction": unedited, "scores": {}, "images": {}, "within": {}, "bias": bias}
     if domain.segmenter is not None:
         found["reconstruction"]["SC"] = summary(sc(domain, x_0, plain))
     for (name, strength), edited in trial.sweep("metrics", deltas, strengths):

@@ -48,7 +48,7 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
     a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
     if min(len(a), len(b)) < 2:
         raise ImageError(
-            f"A Fréchet distance of {len(a)} and {len(b)} images is none; expected at least 2; give more."
+            f"{len(a)} and {len(b)} images have no Fréchet distance; expected at least 2 each; give more."
         )
     centre = lambda x: (x - x.mean(0)) / np.sqrt(len(x) - 1)
     ca, cb = centre(a), centre(b)  # Σ = cᵀc, and the singular values of ca cbᵀ are those of Σ_a^½ Σ_b^½

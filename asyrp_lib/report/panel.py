@@ -42,9 +42,9 @@ def precompute(
 ) -> Tensor:
     """Edits of one image at every point of the grid of strengths.
 
-    From x_T (1, 3, R, R), its inversion, label -> f_t, and strengths that rise, 0 among them:
-    (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1]. `batch_size`: images per pass;
-    None: 25, or `HSpaceUNet.batch_size` if that is less.
+    From its inversion x_T (1, 3, R, R), label -> f_t, and strengths that rise, 0 among them, to images
+    (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1].
+    `batch_size`: None: 25, or `HSpaceUNet.batch_size` if that is less.
     """
     points = torch.tensor(list(product(strengths, repeat=len(deltas))), dtype=x_T.dtype, device=x_T.device)
     images = edit(
