@@ -260,7 +260,8 @@ def _experiment(options) -> None:
     if options.images is not None:
         settings["n"] = options.images
     missing = [name for name in EXPERIMENTS if not result_file(f"{domain.name}_{name}").exists()]
-    names = {"all": list(EXPERIMENTS), "missing": missing}.get(options.name[0], options.name)
+    asked: list[str] = options.name
+    names = {"all": list(EXPERIMENTS), "missing": missing}.get(asked[0], asked)
     trial = shared_trial(domain, names, settings.get("n")) if len(names) > 1 else None
     left_out = []
     for name in names:
@@ -268,7 +269,7 @@ def _experiment(options) -> None:
             print("wrote", store(domain, name, trial=trial, replace=options.replace, **settings), flush=True)
         except DomainError as error:  # not every domain can do everything: a bedroom has no unseen edit
             left_out.append(name)
-            if names is options.name or left_out == list(EXPERIMENTS):
+            if names is asked or left_out == list(EXPERIMENTS):
                 raise
             print(f"left out {name}: {error}", file=sys.stderr, flush=True)
 

@@ -5,6 +5,7 @@ import torch
 from toys import GOLDEN, IdealGaussian, official_folder, randn, tiny_model
 
 from asyrp_lib.errors import AsyrpError, GridError
+from asyrp_lib.measure.curve import store_curve
 from asyrp_lib.method.interval import (
     perceptual_curves,
     read_official_curve,
@@ -86,3 +87,18 @@ def test_t_edit_and_t_boost_are_those_the_original_code_chose(row):
     assert t_edit_from_curve(*P_t, row["cosine"], row["lpips_edit_th"]) == row["t_edit"]
     boost = x_t if row["add_noise_from_xt"] else P_t
     assert t_boost_from_curve(*boost, row["lpips_addnoise_th"]) == row["t_addnoise"]
+
+
+def test_the_curve_of_a_domain_is_kept_with_what_made_it(toy, monkeypatch, tmp_path):
+    class Distance:
+        scale = 1.0
+        calibrated = lambda self, x_0, x_T: self
+        __call__ = lambda self, a, b: (a - b).flatten(1).norm(dim=1)
+
+    toy.distance = Distance()
+    monkeypatch.setattr("asyrp_lib.store.results.data_dir", lambda: tmp_path)
+    data, file = store_curve(toy, 2, 10)
+    kept = json.loads(file.read_text())
+    assert file == tmp_path / "results" / "toy_curve.json" and kept["data"] == data
+    assert list(data["curve"]) == ["t", "x_t", "P_t"] and data["t_boost"] in data["curve"]["t"]
+    assert kept["provenance"]["digests"] == {"unet": toy.unet.digest()}

@@ -79,7 +79,7 @@ def store(
 
 
 def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
-    """What several experiments begin with, made when the first asks: n images, None: as many as one needs."""
+    """What several experiments begin with, made when first asked for: n images, or what the largest needs."""
     most = max(_defaults(name)["n"] for name in names)  # here, since it names an experiment that is not known
     return Trial(domain, most if n is None else n, progress=True)
 

@@ -146,7 +146,8 @@ def keep(run: Run, file: Path | None) -> None:
 
     Raises TrainingError where it is no better than no edit at all, which has a CLIP loss of ln 2.
     """
-    loss = float(run.history.groupby("epoch")["clip"].mean().iloc[-1])
+    last_epoch = run.history["epoch"] == run.history["epoch"].max()
+    loss = float(run.history["clip"][last_epoch].mean())
     if not loss < math.log(2):
         raise TrainingError(
             f"The f_t of {run.config.name!r} has a CLIP loss of {loss:.3f} after its last epoch; expected "
