@@ -57,8 +57,8 @@ def store(
 ) -> Path:
     """Run one experiment and keep its result as JSON, with its settings, and as rows in a CSV beside it.
 
-    `settings`: see `measure`; `trial`: see `shared_trial`; `replace`: write over the result in data/results, else what is there
-    stays, and this one goes to runs/results.  AsyrpError: what is there has more images.
+    `settings`: see `measure`; `trial`: see `shared_trial`; `replace`: write over the result in data/results,
+    else what is there stays, and this one goes to runs/results.  AsyrpError: what is there has more images.
     """
     asked = {"domain": domain.name, **_defaults(name), **settings}
     if replace and results.result_file(f"{domain.name}_{name}").exists():
