@@ -150,8 +150,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--runs", type=Path, default=state_dir(), help="folder of the state and of what comes of it"
     )
-    text = "put it in the place of the shipped file at the end, if it scores as well"
-    sub.add_argument("--replace", action="store_true", help=text)
     return parser
 
 
@@ -382,5 +380,5 @@ def _pretrain(options) -> None:
     from .domains.synthfaces.pretrain import pretrain
 
     device = pick_device(options.device)
-    how = {"images": options.images, "faces": options.faces, "replace": options.replace}
+    how = {"images": options.images, "faces": options.faces}
     print("wrote", pretrain(options.network, options.resolution, options.runs, device=device, **how))
