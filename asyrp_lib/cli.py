@@ -120,7 +120,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=int, help="to see over all sessions (default: the recipe's)")
     add("--faces", type=int, help="rendered training faces")
     add("--runs", type=Path, default=state_dir(), help="folder of the state and of what comes of it")
-    add("--replace", action="store_true", help="put it in the place of the shipped file if it scores as well")
     return parser
 
 
@@ -296,5 +295,5 @@ def _pretrain(options) -> None:
     from .domains.synthfaces.pretrain import pretrain
 
     device = pick_device(options.device)
-    how = {"images": options.images, "faces": options.faces, "replace": options.replace}
+    how = {"images": options.images, "faces": options.faces}
     print("wrote", pretrain(options.network, options.resolution, options.runs, device=device, **how))

@@ -1,18 +1,16 @@
 """How the shipped networks of `synthfaces` are trained."""
 
-from dataclasses import replace as changed
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from .... import check
 from ....errors import SettingsError
-from ....store.paths import in_checkout
 from .clip import pretrain_clip
 from .ddpm import pretrain_ddpm
 from .loop import Budget, Job
 from .measures import pretrain_oracle, pretrain_segmenter
-from .shipped import ship
 
 _DDPM = Budget(images=1_500_000, batch=32, lr=6e-4, betas=(0.9, 0.99), ema=0.9995)
 #: network -> (trainer, budget, faces) of the shipped weights
@@ -32,26 +30,18 @@ def pretrain(
     device: torch.device,
     images: int | None = None,
     faces: int | None = None,
-    replace: bool = False,
 ) -> Path:
     """Train one network of `RECIPES` for 32 or 64 px, or go on, and answer its file in `runs`.
 
     Args:
         images: budget; faces: of the training; None for those of the shipped weights.
-        replace: at the end put it in the place of the shipped file, if it passes `ship`; answer that place.
     """
-    from .. import weights_file
-
-    if replace and not in_checkout():
-        raise SettingsError(
-            "--replace needs a checkout, whose files it replaces; work in one or leave it out."
-        )
     train, budget, usual = RECIPES[network]
     faces = check.whole("faces", usual if faces is None else faces, 1, 1_000_000, error=SettingsError)
     if images is not None:
         check.whole("images", images, 1, 10**9, error=SettingsError)
-        budget = changed(budget, images=images)
+        budget = replace(budget, images=images)
     folder = runs / f"{network}{resolution}"
     job = Job(resolution, budget, folder, folder / f"{network}.safetensors", faces, device)
     train(job)
-    return ship(network, job, weights_file(network)) if replace else job.export
+    return job.export
