@@ -59,7 +59,7 @@ lint: $(READY)
 	@$(BIN)/ruff format --check .
 
 types: $(READY)
-	@$(BIN)/pyright
+	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 lab: $(READY)
 	@$(BIN)/python -m jupyterlab --notebook-dir=notebooks
