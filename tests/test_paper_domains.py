@@ -124,7 +124,7 @@ def home(tmp_path, monkeypatch, golden):
     monkeypatch.setenv("ASYRP_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("ASYRP_DATASETS", str(tmp_path / "datasets"))
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(paper, "data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr(paper, "lasting_dir", lambda kind: tmp_path / "data" / kind)
     monkeypatch.setattr("asyrp_lib.store.results.data_dir", lambda: tmp_path / "data")
     monkeypatch.setattr("asyrp_lib.store.results.runs_dir", lambda: tmp_path / "runs")
     monkeypatch.setattr(paper, "load_open_clip", lambda: pytest.fail("nobody asked for CLIP"))

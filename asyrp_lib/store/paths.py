@@ -19,8 +19,8 @@ def data_dir() -> Path:
     return repo_root() / "data" if in_checkout() else Path(__file__).resolve().parents[1] / "_data"
 
 
-def fetched_dir(kind: str) -> Path:
-    """What others publish: `data/<kind>` of a checkout, or `<kind>` in the user's folder for lasting data."""
+def lasting_dir(kind: str) -> Path:
+    """What is fetched or trained: `data/<kind>` of a checkout, or in the user's folder for lasting data."""
     if in_checkout():
         return data_dir() / kind
     return (_users(None, "XDG_DATA_HOME", "~/.local/share") or runs_dir()) / kind

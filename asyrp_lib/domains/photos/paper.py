@@ -13,7 +13,7 @@ from ...measure.lpips import perceptual_distance
 from ...method.clip import load_open_clip
 from ...method.hspace import HSpaceUNet
 from ...method.train import TrainSettings
-from ...store.paths import data_dir
+from ...store.paths import lasting_dir
 from ...store.results import load_result, result_file
 from ..domain import Domain, Later, t_edit_of
 from .datasets import image_source
@@ -89,7 +89,7 @@ def load_paper_domain(name: str, device: torch.device) -> Domain:
         unet = load_backbone(weights)
     else:
         unet = load_backbone(paths[0], family=entry.family, **entry.config)
-    places = weights, datasets_dir(entry.pictures.name), data_dir() / "directions" / name
+    places = weights, datasets_dir(entry.pictures.name), lasting_dir("directions") / name
     return photo_domain(entry, unet.to(device).to_precision(), *places)
 
 
@@ -105,7 +105,7 @@ def load_own(source: str, device: torch.device) -> Domain:
     about = {"title": "a U-Net of your own", "paper": "", "licence": "yours", "family": "diffusers"}
     about |= {"network": (), "config": {}, "edits": {}, "pictures": PictureSet("images", "yours", ())}
     entry = Row(name, parameters=sum(p.numel() for p in unet.parameters()), **about)
-    places = weights_dir(name), datasets_dir(name), data_dir() / "directions" / name
+    places = weights_dir(name), datasets_dir(name), lasting_dir("directions") / name
     if folder.is_dir():
         places = folder, folder / "images", folder / "directions"
     return photo_domain(entry, unet.to(device).to_precision(), *places)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...backbones.convert import ADM, DDPM, P2
 from ...errors import UnknownNameError
-from ...store.paths import fetched_dir
+from ...store.paths import lasting_dir
 from ..edits import Edit
 from . import published
 
@@ -62,13 +62,13 @@ class Row:
 
 
 def weights_dir(name: str) -> Path:
-    """Where a domain's files are kept: $ASYRP_WEIGHTS/<name>, or see `fetched_dir`."""
-    return Path(os.environ.get("ASYRP_WEIGHTS") or fetched_dir("weights")) / name
+    """Where a domain's files are kept: $ASYRP_WEIGHTS/<name>, or see `lasting_dir`."""
+    return Path(os.environ.get("ASYRP_WEIGHTS") or lasting_dir("weights")) / name
 
 
 def datasets_dir(name: str) -> Path:
-    """Where a set of images is kept: $ASYRP_DATASETS/<name>, or see `fetched_dir`."""
-    return Path(os.environ.get("ASYRP_DATASETS") or fetched_dir("datasets")) / name
+    """Where a set of images is kept: $ASYRP_DATASETS/<name>, or see `lasting_dir`."""
+    return Path(os.environ.get("ASYRP_DATASETS") or lasting_dir("datasets")) / name
 
 
 def row(name: str) -> Row:
