@@ -2,6 +2,7 @@
 
 import os
 import stat
+from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -262,6 +263,12 @@ def test_a_large_reference_is_a_private_entry_of_the_cache_within_its_limit(unet
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
     assert torch.equal(ask(), want) and torch.equal(ask(), want) and len(asked) == 1
     (file,) = folder.iterdir()
+    half = deepcopy(unet).to_precision("bf16")
+    rounded = reference.reference_trajectory(half, noise(), pairs, progress=False)
+    assert len(asked) == 2 and not torch.equal(rounded, want)
+    next(other for other in folder.iterdir() if other != file).unlink()
+    with unet.net.conv_out.register_forward_hook(lambda module, given, out: 2 * out):
+        assert not torch.equal(ask(), want) and len(asked) == 3 and list(folder.iterdir()) == [file]
     assert [stat.S_IMODE(p.stat().st_mode) for p in (file, folder)] == [0o600, 0o700]
     monkeypatch.setenv("ASYRP_CACHE_LIMIT", str(1.5 * file.stat().st_size / 1e6))
     os.utime(file, (0, 0))

@@ -1,7 +1,5 @@
 """P_t^ref, the unedited predictions that an edit may not leave: computed once, shared by all f_t."""
 
-import hashlib
-import json
 import math
 import os
 import tempfile
@@ -11,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..store.cache import limit, make_room
+from ..store.cache import entry, limit, make_room
 from ..store.files import atomic_write, os_errors
 from ..store.paths import cache_dir, runs_dir
-from ..store.weights import digest
 from .hspace import HSpaceUNet
 from .process import Step, by_batches
 
@@ -25,9 +22,9 @@ IN_MEMORY = 2**28
 def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: Sequence[tuple[int, int]], **how) -> Tensor:
     """P_t (N, len(pairs), C, R, R) float32 of the unedited process at every t of `pairs`, on the CPU.
 
-    A large one is an entry of the cache, private and within its limit as others are; where the cache is off
-    or too small, a file without a name, which goes with the run. `pairs`: from `interval_pairs`.  `how`:
-    batch_size, progress; see `by_batches`.
+    A large one is an entry of the cache, private and within its limit as others are; where the cache is off,
+    too small or cannot stand for this network, a file without a name, which goes with the run.  `pairs`: from
+    `interval_pairs`.  `how`: batch_size, progress; see `by_batches`.
     """
     shape = (len(x_T), len(pairs), *x_T.shape[1:])
     place = {t: k for k, (t, _) in enumerate(pairs)}
@@ -39,17 +36,16 @@ def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: Sequence[tuple[in
         by_batches(unet, x_T, pairs, callback=keep, title="reference P_t", **how)
         return torch.from_numpy(out)
 
-    size, root = 4 * math.prod(shape), cache_dir()
+    size, settings = 4 * math.prod(shape), {"pairs": list(map(list, pairs)), "unet": unet.digest()}
     if size <= IN_MEMORY:
         return filled(np.empty(shape, np.float32))
-    if root is None or size > limit():
-        folder = root or runs_dir()
+    file = entry("reference", x_T.to(unet.device), unet, settings, ".npy")
+    if file is None or size > limit():
+        folder = cache_dir() or runs_dir()
         with os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as nameless:
                 return filled(np.memmap(nameless, np.float32, "w+", shape=shape))
-    key = json.dumps([unet.digest(), digest(x_T), list(map(list, pairs))])
-    file = root / "tensors" / f"reference-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
     if file.exists():
         os.utime(file)  # just used: the last to leave
     else:

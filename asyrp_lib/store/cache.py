@@ -52,16 +52,9 @@ def cached(
         inputs, module, settings: all that it depends on, settings expressible in JSON.
         use: False to compute in any case and keep nothing.
     """
-    root = cache_dir()
-    if not use or root is None or not _is_plain(module) or _code_digest() != _CODE:  # edited after the import
+    path = entry(name, inputs, module, settings) if use else None
+    if path is None:
         return compute()
-    kind = inputs.device.type
-    low = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None
-    run = [name, settings, kind, low, torch.get_float32_matmul_precision(), digest(inputs)]
-    net = [str(module), [str(type(getattr(part, "processor", None))) for part in module.modules()]]
-    code = [_CODE, torch.__version__, diffusers.__version__]
-    key = json.dumps([run, net, module_digest(module), code])
-    path = root / "tensors" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()}.safetensors"
     value = _read(path)
     if value is None:
         value = compute()
@@ -69,8 +62,22 @@ def cached(
             _write(path, value)
         except (AsyrpError, OSError) as error:
             reason = getattr(error.__cause__ or error, "strerror", None) or "it can't be written to"
-            _warn(f"Results are not kept in {root}: {reason}.")
+            _warn(f"Results are not kept in {path.parents[1]}: {reason}.")
     return value.to(inputs.device)
+
+
+def entry(name: str, inputs: Tensor, module: nn.Module, settings: dict, ending=".safetensors") -> Path | None:
+    """The file of a result, see `cached`; None where no file can stand for it."""
+    root = cache_dir()
+    if root is None or not _is_plain(module) or _code_digest() != _CODE:  # edited after the import
+        return None
+    kind = inputs.device.type
+    low = str(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else None
+    run = [name, settings, kind, low, torch.get_float32_matmul_precision(), digest(inputs)]
+    net = [str(module), [str(type(getattr(part, "processor", None))) for part in module.modules()]]
+    code = [_CODE, torch.__version__, diffusers.__version__]
+    key = json.dumps([run, net, module_digest(module), code])
+    return root / "tensors" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()}{ending}"
 
 
 def _is_plain(module: nn.Module) -> bool:
