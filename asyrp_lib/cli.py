@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "Train a network of synthfaces beside the shipped one; a run that was stopped goes on."
     add = command("pretrain", _pretrain, text, domain=False)
-    add("network", choices=("ddpm", "clip", "segmenter", "oracle"))
+    add("network", choices=("ddpm", "clip", "second_clip", "segmenter", "oracle", "oracle_2", "oracle_3"))
     add("--resolution", type=int, choices=(32, 64), default=64, help="side of the images in pixels")
     add("--images", type=int, help="to see over all sessions (default: the recipe's)")
     add("--faces", type=int, help="rendered training faces")

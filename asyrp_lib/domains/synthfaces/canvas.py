@@ -31,6 +31,15 @@ class Look(NamedTuple):
     gaze: float = 0.045  # way of the iris
     opening: float = 0.085  # height of the open mouth
     yaw: float = 0.13  # way of the features as the head turns
+    # what no human face has; see `unseen`
+    tint: tuple[float, float, float, float] = (0, 0, 0, 0)  # colour of the skin and its share
+    chin: float = 0.22  # how far the head narrows towards it
+    heavy_jaw: float = 0.0  # how much less, whatever the gender
+    ear_tip: float = 0.0  # length of a pointed ear's
+    ridge: float = 0.0  # shadow and height of the bone above the eyes
+    thick_brow: float = 0.028  # half the thickness of the brows; below 0 there are none
+    dark_eyes: float = 0.0  # share of black in the eyes
+    mouth: float = 0.27  # its half-width
 
 
 _CLEARER = dict(head_width=0.10, jaw=0.13, brow=0.020, lip=0.026, lip_colour=0.42, lash=0.012, cheek=0.5)

@@ -17,6 +17,8 @@ from .canvas import LOOKS
 from .factors import SPLITS, sample_factors
 from .render import render
 
+#: side of the domain's images -> edition of the world, one of `LOOKS`
+EDITIONS = {32: 1, 64: 2}
 #: Faces drawn at once: few enough for the processor's cache, so three times as fast as 64.
 _CHUNK = 8
 
@@ -44,9 +46,22 @@ def render_split(
     Raises UnknownNameError: a split that is none of `SPLITS`.
     """
     factors = split_factors(split, n, first)
+    return render_factors(factors, resolution, edition=edition, device=device, progress=progress)
+
+
+def render_factors(
+    factors: pd.DataFrame,
+    resolution: int,
+    *,
+    edition: int = 1,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+) -> Faces:
+    """Render the faces of a factor table; see `render_split`."""
+    n = len(factors)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8, device=device)
     masks = torch.empty(n, resolution, resolution, dtype=torch.uint8, device=device)
-    with tqdm(total=n, desc=f"rendering {split}", unit="face", disable=not progress or n <= 1000) as bar:
+    with tqdm(total=n, desc="rendering", unit="face", disable=not progress or n <= 1000) as bar:
         for start in range(0, n, _CHUNK):
             part = slice(start, min(start + _CHUNK, n))
             drawn = render(factors.iloc[part], resolution, device=device, look=LOOKS[edition])

@@ -36,9 +36,10 @@ FACTORS: dict[str, tuple[float, float, str]] = {
     "texture": (0, 1, "phase of hair strands and curls"),
 }
 
-#: The splits and their seeds.  `audit` is for the scores of the measuring networks alone: nothing is trained
-#: on it.  Settings are chosen on `validation`; `sealed` is read once, by the final evaluation.
+#: The splits and their seeds.  Every judge has its own, and `audit` is for their scores alone: nothing is
+#: trained on it.  Settings are chosen on `validation`; `sealed` is read once, by the final evaluation.
 SPLITS: dict[str, int] = {"train": 1, "test": 2, "oracle": 3, "audit": 4, "validation": 5, "sealed": 6}
+SPLITS |= {"oracle_2": 7, "oracle_3": 8, "second_clip": 9}
 
 
 def sample_factors(n: int, seed: int) -> pd.DataFrame:

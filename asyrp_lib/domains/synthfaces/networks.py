@@ -21,21 +21,47 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(*first, *second)
 
 
+class _Residual(nn.Module):
+    """x + f(x), f two convolutions."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.inner = _block(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
+def _strided(width: int) -> tuple[nn.Sequential, int]:
+    levels = [width, 2 * width, 3 * width, 4 * width]
+    return nn.Sequential(_block(3, width), *[_block(a, b, 2) for a, b in zip(levels, levels[1:])]), levels[-1]
+
+
+def _patches(width: int) -> tuple[nn.Sequential, int]:
+    first, last = nn.Conv2d(3, 2 * width, 4, 4), nn.Conv2d(2 * width, 4 * width, 2, 2)
+    fine, coarse = ([_Residual(k * width) for _ in range(3)] for k in (2, 4))
+    return nn.Sequential(first, *fine, last, *coarse), 4 * width
+
+
+#: name -> body of an oracle, (B, 3, R, R) -> (B, k, R/8, R/8), and k: overlapping strides, or patches of
+#: 4 x 4 pixels and residual blocks.  Oracles of two kinds do not err alike.
+BODIES = {"strided": _strided, "patches": _patches}
+
+
 class Oracle(nn.Module):
-    """Reads the factors of a face from an image of side `resolution`; `width`: channels of the first level.
+    """Reads the factors of a face from an image of side `resolution`; `width`: of the thinnest level.
     It judges edits, so it shares nothing with what makes them: split, seeds, augmentation, no loss.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, resolution: int, width: int = 32):
+    def __init__(self, resolution: int, width: int = 32, body: str = "strided"):
         super().__init__()
-        self.config = {"resolution": resolution, "width": width}
-        levels = [width, 2 * width, 3 * width, 4 * width]
-        self.body = nn.Sequential(_block(3, width), *[_block(a, b, 2) for a, b in zip(levels, levels[1:])])
+        self.config = {"resolution": resolution, "width": width, "body": body}
+        self.body, last = BODIES[body](width)
         cells, factors = (resolution // 8) ** 2, len(ORACLE_FACTORS)
-        flat = nn.Conv2d(levels[-1], 32, 1), nn.Flatten()
+        flat = nn.Conv2d(last, 32, 1), nn.Flatten()
         self.head = nn.Sequential(*flat, nn.Linear(32 * cells, 256), nn.SiLU(), nn.Linear(256, factors))
         # of each factor over the data set, so that outputs are in standard deviations
         self.register_buffer("mean", torch.zeros(factors))

@@ -1,6 +1,7 @@
 """How the shipped networks of `synthfaces` are trained."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,12 +13,21 @@ from .ddpm import pretrain_ddpm
 from .loop import Budget, Job
 from .measures import pretrain_oracle, pretrain_segmenter
 
-_DDPM = Budget(images=1_500_000, batch=32, lr=6e-4, betas=(0.9, 0.99), ema=0.9995)
+_DDPM = Budget(images=1_500_000, batch=16, lr=5e-4, betas=(0.9, 0.99), ema=0.9995)
+_CLIP = Budget(images=256_000, batch=128, lr=1e-3, weight_decay=0.05, seed=21)
+_ORACLE = Budget(images=240_000, batch=64, lr=1e-3, weight_decay=0.01, seed=31)
 #: network -> (trainer, budget, faces) of the shipped weights
 RECIPES = {
     "ddpm": (pretrain_ddpm, _DDPM, 60_000),
-    "clip": (pretrain_clip, Budget(images=449_152, batch=128, lr=1e-3, weight_decay=0.05, seed=21), 16_000),
-    "oracle": (pretrain_oracle, Budget(319_744, batch=128, lr=1e-3, weight_decay=0.01, seed=31), 30_000),
+    "clip": (pretrain_clip, _CLIP, 16_000),
+    "second_clip": (partial(pretrain_clip, second=True), replace(_CLIP, seed=22), 24_000),
+    "oracle": (pretrain_oracle, _ORACLE, 24_000),
+    "oracle_2": (
+        partial(pretrain_oracle, split="oracle_2", body="patches"),
+        replace(_ORACLE, seed=32),
+        24_000,
+    ),
+    "oracle_3": (partial(pretrain_oracle, split="oracle_3"), replace(_ORACLE, seed=33), 24_000),
     "segmenter": (pretrain_segmenter, Budget(images=106_816, batch=64, lr=1e-3, seed=41), 10_000),
 }
 

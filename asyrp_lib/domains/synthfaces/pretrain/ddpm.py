@@ -17,16 +17,15 @@ from .loop import Job, train_network
 
 
 class Recipe(NamedTuple):
-    """What differs between resolutions: edition of the world, codec, channels per level, factor on SNR."""
+    """What differs between resolutions: codec, channels per level, factor on SNR."""
 
-    edition: int
     codec: Codec
     channels: tuple[int, ...]
     snr: float = 1.0
 
 
 #: resolution -> recipe; h-space has 8 x 8 positions in both.  At 64 px times mean what they mean at 256.
-RECIPES = {32: Recipe(1, Codec(1), (32, 64, 128)), 64: Recipe(2, Codec(2), (64, 128, 256), (256 / 64) ** 2)}
+RECIPES = {32: Recipe(Codec(1), (32, 64, 128)), 64: Recipe(Codec(2), (64, 128, 256), (256 / 64) ** 2)}
 
 
 def build_unet(resolution: int) -> UNet2DModel:
@@ -70,12 +69,12 @@ def pretrain_ddpm(job: Job) -> dict:
     from .. import weights_file
 
     start = weights_file(f"ddpm{job.resolution}")
-    recipe, pool = RECIPES[job.resolution], job.folder.parent / "pool"
+    recipe = RECIPES[job.resolution]
     schedule = NoiseSchedule.linear().shifted(recipe.snr)
-    images = kept_images("train", job.faces, job.resolution, pool, edition=recipe.edition, device=job.device)
+    images = kept_images("train", job.faces, job.resolution, job.pool, edition=job.edition, device=job.device)
     torch.manual_seed(job.budget.seed)
     unet, before = build_unet(job.resolution), None
-    about = {"edition": recipe.edition, "codec": recipe.codec.factor, "faces": job.faces}
+    about = {"edition": job.edition, "codec": recipe.codec.factor, "faces": job.faces}
     about["data"] = "synthfaces train split"
     if start.exists() and not (job.folder / "state.pt").exists():
         earlier, card = HSpaceUNet.from_pretrained(start), read_weights(start)[1]["card"]

@@ -16,6 +16,7 @@ from ....device import has_bf16
 from ....errors import TrainingError
 from ....progress import tqdm
 from ....store.files import atomic_write
+from ..faces import EDITIONS
 from ..networks import ORACLE_FACTORS
 
 
@@ -43,6 +44,16 @@ class Job:
     export: Path
     faces: int
     device: torch.device
+
+    @property
+    def edition(self) -> int:
+        """Of the world that has images of this side."""
+        return EDITIONS[self.resolution]
+
+    @property
+    def pool(self) -> Path:
+        """Where drawn images are kept, for all trainings."""
+        return self.folder.parent / "pool"
 
     def identity(self, network: str, **about: Any) -> dict:
         """What is trained on what, for `train_network`."""
