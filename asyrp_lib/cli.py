@@ -116,7 +116,6 @@ def _parser() -> argparse.ArgumentParser:
     text = "Train a network of synthfaces beside the shipped one; a run that was stopped goes on."
     add = command("pretrain", _pretrain, text, domain=False)
     add("network", choices=("ddpm", "clip", "second_clip", "segmenter", "oracle", "oracle_2", "oracle_3"))
-    add("--resolution", type=int, choices=(32, 64), default=64, help="side of the images in pixels")
     add("--images", type=int, help="to see over all sessions (default: the recipe's)")
     add("--faces", type=int, help="rendered training faces")
     add("--runs", type=Path, default=state_dir(), help="folder of the state and of what comes of it")
@@ -296,4 +295,4 @@ def _pretrain(options) -> None:
 
     device = pick_device(options.device)
     how = {"images": options.images, "faces": options.faces}
-    print("wrote", pretrain(options.network, options.resolution, options.runs, device=device, **how))
+    print("wrote", pretrain(options.network, options.runs, device=device, **how))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from asyrp_lib.domains.synthfaces.styles import STYLES
 
 import asyrp_lib as al
 from asyrp_lib.domains.synthfaces import NETWORKS, weights_file
@@ -12,7 +13,6 @@ from asyrp_lib.domains.synthfaces.captions import caption
 from asyrp_lib.domains.synthfaces.faces import from_bytes, render_split, to_bytes
 from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
 from asyrp_lib.domains.synthfaces.render import render
-from asyrp_lib.domains.synthfaces.styles import STYLES
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,19 @@ COLOURS = {"red": 0, "green": 1, "blue": 2}
 class ToyDomain(Domain):
     """`Domain` whose f_t is made on the spot: ε falls in one channel, and the image ends 0.5 brighter."""
 
-    def delta(self, name: str) -> GlobalDelta:
-        """The shift of an edit; grey has none."""
+    def delta(self, name: str, seed: int = 0) -> GlobalDelta:
+        """The shift of an edit, a little larger from seed to seed; grey has none."""
         if name not in COLOURS:
             raise WeightsError(f"no f_t of {name}")
         shift = torch.zeros(3, 4, 4)
-        shift[COLOURS[name]] = -0.04
+        shift[COLOURS[name]] = -0.04 * (1 + 0.01 * seed)
         return GlobalDelta(shift, name=name, t_edit=200, train_steps=40)
+
+    def seeds(self, name: str) -> tuple[int, ...]:
+        """Three of each, fewer where a test says so."""
+        return tuple(range(self.seed_count))
+
+    seed_count = 3
 
 
 def brighter(images: torch.Tensor, name: str, by: float = 0.5) -> torch.Tensor:
@@ -65,7 +71,7 @@ def build_toy() -> ToyDomain:
         lambda a, b: (a - b).square().mean((1, 2, 3)),
         Path("nowhere"),
         t_boost=300,
-        oracle=SimpleNamespace(read=read),
+        oracle=SimpleNamespace(read=read, walls=lambda: dict.fromkeys(COLOURS, (-1.0, 2.0))),
         segmenter=lambda x: (x.mean(1) > 0.3).long(),
         classes=("dark", "bright"),
         target_source=lambda edit, split, n, first: brighter(images(split, n, first), edit),

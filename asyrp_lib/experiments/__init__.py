@@ -1,4 +1,4 @@
-"""The paper's claims as measurements, one module each; `measure` gives the numbers that a notebook shows."""
+"""The paper's claims as measurements, one module each; `measure` gives the rows that a notebook shows."""
 
 import inspect
 import time
@@ -12,26 +12,29 @@ from .. import check
 from ..errors import AsyrpError, UnknownNameError
 from ..store import results
 from ..store.cache import module_digest
-from ..store.results import save_result
-from .rows import tidy
 from .trial import Trial
 
-#: name -> what is asked; the module of that name has `measure(domain, *, n, …) -> dict`, expressible in JSON
+#: name -> what is asked; the module of that name has `measure(domain, *, n, …) -> rows`, see `rows.COLUMNS`
 EXPERIMENTS = {
+    "final": "what do the edits do to faces that no choice was made on, by every score at once?",
+    "asymmetry": "does the shift belong into P_t alone, also at matched gain and when trained symmetrically?",
     "unseen": "do edits reach targets that the frozen model never saw?",
-    "reach": "can h-space draw an unseen target at all, if f_t is shown it instead of being told?",
-    "linearity": "does an edit follow its strength in proportion, and where does that break?",
+    "reach": "can h-space draw an unseen target at all, if Δh_t is free?",
+    "linearity": "does an edit follow its strength in proportion, away from the walls of its factor?",
     "composition": "what is left of each of two or three edits when they are added?",
-    "robustness": "is a random shift of h harmless where one of ε is not?",
-    "consistency": "how much of an edit do Δh_t^mean and Δh^global keep?",
+    "homogeneity": "does the Δh_t of one face edit others, and the Δε_t of one face?",
+    "robustness": "is a random shift of h harmless where one of ε is not, at the lengths of real edits?",
+    "consistency": "how much of an edit do Δh_t^mean and Δh^global keep, against random f_t?",
+    "places": "is it h that is special, or would another place of the U-Net do?",
     "intervals": "what do t_edit and the number of steps do?",
+    "mixing": "do edits blend when their strengths are interpolated?",
+    "samples": "do edits work on random samples as they do on real images?",
     "boosting": "does noise in the last steps make images more real, and what does it cost?",
-    "metrics": "do S_dir, SC and the Fréchet distance tell a true edit from a false one?",
 }
 
 
-def measure(domain, name: str, /, **settings) -> dict:
-    """Run one of `EXPERIMENTS`.
+def measure(domain, name: str, /, **settings) -> pd.DataFrame:
+    """Run one of `EXPERIMENTS`; the rows it answers have the columns `rows.COLUMNS`.
 
     Args:
         settings: of that module's `measure`; the rest keep their defaults.  Common to them: n, how many test
@@ -55,27 +58,40 @@ def measure(domain, name: str, /, **settings) -> dict:
 def store(
     domain, name: str, /, *, trial=None, replace: bool = False, progress: bool = True, **settings
 ) -> Path:
-    """Run one experiment and keep its result as JSON, with its settings, and as rows in a CSV beside it.
+    """Run one experiment and keep its rows as CSV, and what made them as JSON beside it.
 
     `settings`: see `measure`; `trial`: see `shared_trial`; `replace`: write over the result in data/results,
-    else what is there stays, and this one goes to runs/results.  AsyrpError: what is there has more images.
+    else what is there stays, and this one goes to runs/results.  AsyrpError: what is there has more images,
+    or is the final evaluation, which is made once.
     """
     asked = {"domain": domain.name, **_defaults(name), **settings}
-    if replace and results.result_file(f"{domain.name}_{name}").exists():
-        before = stored(domain, name)["provenance"]["settings"].get("n", 0)
-        if asked["n"] < before:
-            raise AsyrpError(
-                f"The stored {name} of {domain.name} was measured on {before} images; {asked['n']} "
-                f"cannot replace them; give n >= {before}, or leave replace out."
-            )
+    there = results.result_file(f"{domain.name}_{name}").exists()
+    if there and name == "final" and domain.final_split == "sealed":
+        commit = provenance(domain, name)["commit"][:8]
+        raise AsyrpError(
+            f"The sealed faces were read at commit {commit}; expected to read them once; whoever must do it "
+            "again deletes the result by hand, and says so."
+        )
+    if replace and there and asked["n"] < (before := provenance(domain, name)["settings"].get("n", 0)):
+        raise AsyrpError(
+            f"The stored {name} of {domain.name} was measured on {before} images; {asked['n']} cannot "
+            f"replace them; give n >= {before}, or leave replace out."
+        )
     started = time.monotonic()
-    data = measure(domain, name, trial=trial, progress=progress, **settings)
-    rows = tidy(name, domain.name, data)
-    edits = [edit for edit in rows["edit"].dropna().unique() if edit in domain.edits]
-    digests = {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)}
-    digests |= {f"f_t {edit}": module_digest(domain.delta(edit)) for edit in edits}
-    made_by = {"started": started, "device": domain.unet.device, "digests": digests, "rows": rows}
-    return save_result(f"{domain.name}_{name}", data, asked, **made_by, replace=replace)
+    rows = measure(domain, name, trial=trial, progress=progress, **settings)
+    made_by = {"started": started, "device": domain.unet.device, "digests": digests(domain, rows)}
+    return results.save_rows(f"{domain.name}_{name}", rows, asked, **made_by, replace=replace)
+
+
+def digests(domain, rows: pd.DataFrame) -> dict[str, str]:
+    """Of all networks that rows come from: U-Net, judges, and every f_t by edit and seed."""
+    judges = {"clip": domain.clip, "second_clip": domain.second_clip, "oracle": domain.oracle}
+    found = {name: module_digest(judge) for name, judge in judges.items() if judge is not None}
+    pairs = rows[["edit", "seed"]].dropna().drop_duplicates().itertuples(index=False)
+    known = [(edit, int(seed)) for edit, seed in pairs if edit in domain.edits]
+    return {"unet": domain.unet.digest(), **found} | {
+        f"f_t {edit} {seed}": module_digest(domain.delta(edit, seed)) for edit, seed in known
+    }
 
 
 def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
@@ -84,15 +100,18 @@ def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
     return Trial(domain, most if n is None else n, progress=True)
 
 
-def stored(domain, name: str) -> dict:
-    """What `store` wrote: `data` and `provenance`; WeightsError, with the command that makes it, without."""
-    command = f"python -m asyrp_lib experiment {name} --domain {domain.name}"
-    return results.load_result(f"{domain.name}_{name}", command)
+def stored(domain, name: str) -> pd.DataFrame:
+    """The rows that `store` wrote; WeightsError, with the command that makes them, without."""
+    return results.load_rows(f"{domain.name}_{name}", _command(domain, name))[0]
 
 
-def stored_rows(domain, name: str) -> pd.DataFrame:
-    """A stored result as rows; see `rows.COLUMNS`.  Raises as `stored` does."""
-    return tidy(name, domain.name, stored(domain, name)["data"])
+def provenance(domain, name: str) -> dict:
+    """What made the stored rows: settings, digests, commit, machine; see `store.results.provenance`."""
+    return results.load_rows(f"{domain.name}_{name}", _command(domain, name))[1]
+
+
+def _command(domain, name: str) -> str:
+    return f"python -m asyrp_lib experiment {name} --domain {domain.name}"
 
 
 def _module(name: str):

@@ -1,10 +1,11 @@
-"""What all experiments begin with, made once: images, their noise, and their plain generations."""
+"""What all experiments begin with, made once: images, their noise, plain generations, f_t by seed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from torch import Tensor
 
@@ -13,70 +14,112 @@ from ..deltas import Delta
 from ..domains.domain import Domain
 from ..measure.judge import scores
 from ..progress import tqdm
-
-Key = TypeVar("Key")
+from .rows import COLUMNS
 
 
 @dataclass(eq=False)
 class Trial:
-    """The first n images of a split under S steps; everything is made when it is first asked for."""
+    """Images `first` … `first + n − 1` of a split under S steps; everything is made when it is asked for."""
 
     domain: Domain
     n: int
     steps: int = 40
     split: str = "test"
+    first: int = 0
     progress: bool = False
-    larger: "Trial | None" = None  # a trial of more images, whose first n these are
+    larger: "Trial | None" = None  # a trial of more images, these among them
+
+    def _part(self, name: str) -> Tensor:
+        """Of what a larger trial has already."""
+        start = self.first - self.larger.first
+        return getattr(self.larger, name)[start : start + self.n]
 
     @cached_property
     def x_0(self) -> Tensor:
         """The images (n, 3, R, R)."""
-        return self.larger.x_0[: self.n] if self.larger else self.domain.images(self.split, self.n)
+        if self.larger:
+            return self._part("x_0")
+        return self.domain.images(self.split, self.n, first=self.first)
 
     @cached_property
     def x_T(self) -> Tensor:
         """Their inversions, as the U-Net sees them."""
         if self.larger:
-            return self.larger.x_T[: self.n]
+            return self._part("x_T")
         return api.invert(self.domain, self.x_0, steps=self.steps, progress=self.progress)
 
     @cached_property
     def plain(self) -> Tensor:
         """Their reconstructions (n, 3, R, R): what an edit is compared with."""
-        return self.larger.plain[: self.n] if self.larger else self.edit({})
+        return self._part("plain") if self.larger else self.edit({})
 
     def edit(self, edits: Mapping[str | Delta, float | Tensor], **how) -> Tensor:
         """The images edited (n, 3, R, R); see `api.edit`."""
         return api.edit(self.domain, self.x_T, edits, steps=self.steps, **{"progress": self.progress, **how})
 
-    def bar(self, title: str, runs: int):
-        """A bar for so many edits of all images; it counts steps, so that it soon knows the time left."""
-        batches = -(-self.n // self.domain.unet.batch_size)
-        return tqdm(total=runs * batches * self.steps, desc=title, unit="step", disable=not self.progress)
+    def like(self, **changes) -> "Trial":
+        """This trial with other n, first, steps, split or progress; of the same images those are taken."""
+        made = replace(self, larger=None, **changes)
+        inside = self.first <= made.first and made.first + made.n <= self.first + self.n
+        if inside and (made.steps, made.split) == (self.steps, self.split):
+            made.larger = self
+        return made
 
-    def edits(self, title: str, runs: Mapping[Key, dict]) -> Iterator[tuple[Key, Tensor]]:
-        """(key, images edited) of key -> arguments of `edit`, under one bar."""
-        with self.bar(title, len(runs)) as bar:
-            for key, how in runs.items():
-                yield key, self.edit(**how, progress=bar)
+    def shares(self, seeds: Iterable[int]) -> dict[int, "Trial"]:
+        """seed -> its share of the images, as equal as can be.  Each f_t is judged on faces of its own, so
+        that the spread between seeds is that of seeds *and* faces; see `measure.stats.over_seeds`.
+        """
+        seeds = list(seeds)
+        ends = [self.n * k // len(seeds) for k in range(len(seeds) + 1)]
+        parts = zip(seeds, ends, ends[1:])
+        return {seed: self.like(first=self.first + a, n=b - a) for seed, a, b in parts if b > a}
 
-    def sweep(self, title: str, deltas: Mapping[str, Delta], strengths: Iterable[float]) -> Iterator:
-        """((name, strength), images edited) of every f_t at every strength, under one bar."""
-        runs = {(name, s): {"edits": {delta: s}} for name, delta in deltas.items() for s in strengths}
-        return self.edits(title, runs)
+    def runs(self, title: str, runs: "Iterable[Run]") -> Iterator[tuple["Run", Tensor]]:
+        """(run, images edited) of each, under one bar that counts steps."""
+        runs = list(runs)
+        batches = sum(-(-run.trial.n // self.domain.unet.batch_size) * run.trial.steps for run in runs)
+        with tqdm(total=batches, desc=title, unit="step", disable=not self.progress) as bar:
+            for run in runs:
+                yield run, run.trial.edit(run.edits, progress=bar, **run.how)
+
+    def sweep(
+        self, title: str, names: Iterable[str], strengths: Iterable[float] = (1.0,), **how
+    ) -> Iterator[tuple["Run", Tensor]]:
+        """Every seed of every f_t on its share of the images at every strength, as `runs`."""
+        strengths = list(strengths)
+        runs = [
+            Run(part, {self.domain.delta(name, seed): s}, {"edit": name, "seed": seed, "strength": s}, how)
+            for name in names
+            for seed, part in self.shares(self.domain.seeds(name)).items()
+            for s in strengths
+        ]
+        return self.runs(title, runs)
 
     def scores(self, name: str, edited: Tensor) -> pd.DataFrame:
         """`judge.scores` of edited images by what the edit `name` aims at."""
         return scores(self.domain, self.domain.edit_named(name), self.x_0, self.plain, edited)
 
-    def like(self, **changes) -> "Trial":
-        """This trial with other n, steps, split or progress; fewer of the same images are taken from it."""
-        made = replace(self, larger=None, **changes)
-        if made.n <= self.n and (made.steps, made.split) == (self.steps, self.split):
-            made.larger = self
-        return made
+    def rows(self, table: Mapping[str, Any] | pd.DataFrame, **where) -> pd.DataFrame:
+        """Scores, one number per image, as rows of `rows.COLUMNS`; `where`: edit, variant, seed, strength."""
+        table = pd.DataFrame({name: np.asarray(values) for name, values in table.items()})
+        table.insert(0, "image", range(self.first, self.first + self.n))
+        long = table.melt("image", var_name="score")
+        return long.assign(**where).reindex(columns=COLUMNS)
+
+
+class Run(NamedTuple):
+    """One edit of a trial's images: the edits, what its rows are called, further settings of `api.edit`."""
+
+    trial: Trial
+    edits: Mapping[Delta, float]
+    where: dict  # edit, variant, seed, strength
+    how: dict = {}
+
+    def rows(self, table: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame:
+        """Scores as rows; see `Trial.rows`."""
+        return self.trial.rows(table, **self.where)
 
 
 def begin(domain: Domain, trial: Trial | None, n: int, progress: bool, steps: int = 40) -> Trial:
     """The first n test images of an experiment, from a trial that is there already where they are in it."""
-    return (trial or Trial(domain, n, steps)).like(n=n, steps=steps, split="test", progress=progress)
+    return (trial or Trial(domain, n, steps)).like(n=n, first=0, steps=steps, split="test", progress=progress)

@@ -1,9 +1,6 @@
-"""Scores of edits: S_dir, segmentation consistency, Fréchet distance, and what the oracle sees moved."""
-
-from collections.abc import Callable
+"""Scores of edits: S_dir, segmentation consistency, Fréchet distance."""
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -71,11 +68,3 @@ def check_range(images: Tensor) -> None:
             f"The images are {images.dtype} up to {float(images.max()):g}; expected floating point in "
             "[-1, 1]; divide bytes by 127.5 and subtract 1."
         )
-
-
-def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after: Tensor) -> pd.DataFrame:
-    """What an edit did to each factor: (N, factors), after minus before, in the data's standard deviations.
-
-    `read`: the oracle, images (N, 3, R, R) in [-1, 1] -> standardised factors.
-    """
-    return read(after) - read(before)

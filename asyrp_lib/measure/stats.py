@@ -1,11 +1,67 @@
 """Numbers with their uncertainty."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
+
+#: Of the faces, where there are too few seeds.
+RESAMPLES = 500
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % confidence interval, and how many seeds and faces it rests on."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    faces: int
+
+    def __str__(self) -> str:
+        span = "" if math.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.mean:.2f}{span}"
+
+    def above(self, bound: float) -> bool:
+        """Whether the whole interval lies above a bound; False without an interval."""
+        return self.low > bound
+
+    def below(self, bound: float) -> bool:
+        """Whether the whole interval lies below a bound; False without an interval."""
+        return self.high < bound
+
+
+def over_seeds(
+    rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float] = lambda part: part["value"].mean()
+) -> Interval:
+    """A statistic of rows with an interval over seeds *and* faces.
+
+    Every seed has its own faces (`Trial.shares`), so the statistics of the seeds are independent, and they
+    differ by both: Student's t over them.  With fewer than three seeds the faces alone are resampled: the
+    bootstrap's percentiles, seed 0.  (Efron 1979)
+    """
+    groups = [part for _, part in rows.groupby("seed", dropna=False)]
+    faces = int(rows.groupby("seed", dropna=False)["image"].nunique().sum())
+    if len(groups) >= 3:
+        return student([statistic(part) for part in groups], len(groups), faces)
+    mean, low, high = statistic(rows), math.nan, math.nan
+    by_face = [part for _, part in rows.groupby(["seed", "image"], dropna=False)]
+    if len(by_face) > 1:
+        draws = np.random.default_rng(0).integers(len(by_face), size=(RESAMPLES, len(by_face)))
+        values = [statistic(pd.concat([by_face[i] for i in drawn])) for drawn in draws]
+        low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Interval(mean, float(low), float(high), len(groups), faces)
+
+
+def student(values, seeds: int = 1, faces: int | None = None) -> Interval:
+    """The mean of independent values with Student's t interval; one value has none."""
+    values = np.asarray(values, dtype=np.float64)
+    n, mean = len(values), float(values.mean())
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else math.nan
+    return Interval(mean, mean - half, mean + half, seeds, n if faces is None else faces)
 
 
 def decimals(values) -> Any:
@@ -16,30 +72,3 @@ def decimals(values) -> Any:
 def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
     """To 4 decimals; None for what is not finite, such as the spread of one value."""
     return {name: decimals(v) if math.isfinite(v) else None for name, v in values.items()}
-
-
-def summary(values) -> dict[str, float | None]:
-    """Mean, standard deviation and 95 % confidence interval of the mean (Student's t) of independent values.
-
-    {"mean", "std", "low", "high", "n"}, `rounded`; one value has a mean only.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    n, mean = len(values), values.mean()
-    std = values.std(ddof=1) if n > 1 else math.nan
-    half = stats.t.ppf(0.975, n - 1) * std / n**0.5 if n > 1 else math.nan
-    return rounded({"mean": mean, "std": std, "low": mean - half, "high": mean + half}) | {"n": n}
-
-
-def ratio_of_means(above, below, *, resamples: int = 2000) -> dict[str, float | None]:
-    """mean(above) / mean(below), (n,) each, image by image, with its 95 % interval by the paired bootstrap.
-
-    The ratio of means, not the mean of ratios: single images on which `below` is near 0 must not decide.
-    {"mean", "low", "high", "n"}, `rounded` (percentiles, seed 0); one image has no interval.  (Efron 1979)
-    """
-    above, below = (np.asarray(values, dtype=np.float64) for values in (above, below))
-    n = len(above)
-    drawn = np.random.default_rng(0).integers(0, n, (resamples, n))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = above[drawn].mean(1) / below[drawn].mean(1)
-        low, high = np.percentile(ratios, [2.5, 97.5]) if n > 1 else (math.nan, math.nan)
-        return rounded({"mean": above.mean() / below.mean(), "low": low, "high": high}) | {"n": n}

@@ -132,7 +132,7 @@ def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, rep
     None where the domain has an f_t already, and `replace` does not say to write over it.  Raises FileError
     where the file cannot be written, or `out` is there already.
     """
-    file = out or domain.direction_file(config.name)
+    file = out or domain.direction_file(config.name, config.training.seed)
     if file.exists() and not replace:
         if out:
             raise FileError(f"{out} is there already; expected a new file; choose another, or say --replace.")

@@ -1,37 +1,31 @@
 """The edits of `synthfaces`."""
 
 from ..edits import Edit
-from .styles import STYLES
+from .unseen import UNSEEN, UNTUNED
 
-#: size of the aimed feature: (λ_recon, start of the editing interval).  The paper's rule (0.33 · cosine on
-#: the perceptual curve) stops earlier, but at 32 pixels a mouth is decided later than that: the linear
-#: schedule hides small features longest in small images.  λ_recon is larger the smaller the feature,
-#: because the loss has no other hold on what no text names. Both were chosen on faces of the training split.
-FINE, SMALL, MEDIUM, LARGE, OUTLINE = (30.0, 200), (16.0, 200), (10.0, 200), (3.0, 200), (3.0, 300)
+#: edit -> source text, target text, aimed factor, sign
+_AIMS = {
+    "smiling": ("face", "smiling face", "smile", 1),
+    "sad": ("face", "sad face", "smile", -1),
+    "angry": ("face", "angry face", "brow_tilt", 1),
+    "old": ("person", "old person", "age", 1),
+    "young": ("person", "young person", "age", -1),
+    "tanned": ("face", "tanned face", "tan", 1),
+    "curly hair": ("person", "person with curly hair", "curl", 1),
+    "glasses": ("face", "face with glasses", "glasses", 1),
+    "beard": ("face", "face with a beard", "beard", 1),
+    "bald": ("person", "bald person", "bald", 1),
+}
 
 
-def _in_domain(
-    name: str, source: str, target: str, factor: str, size: tuple[float, int], sign: int = 1
-) -> Edit:
-    return Edit(name, source, target, factor=factor, sign=sign, lambda_recon=size[0], t_edit=size[1])
+def _unseen(name: str) -> Edit:
+    source = "a photo of a face" if UNSEEN[name].medium else "human face"
+    return Edit(name, source, UNSEEN[name].text, in_domain=False)
 
-
-_IN_DOMAIN = (
-    _in_domain("smiling", "face", "smiling face", "smile", SMALL),
-    _in_domain("sad", "face", "sad face", "smile", FINE, sign=-1),
-    _in_domain("angry", "face", "angry face", "brow_tilt", FINE),
-    _in_domain("old", "person", "old person", "age", MEDIUM),
-    _in_domain("young", "person", "young person", "age", MEDIUM, sign=-1),
-    _in_domain("tanned", "face", "tanned face", "tan", MEDIUM),
-    _in_domain("curly hair", "person", "person with curly hair", "curl", MEDIUM),
-    _in_domain("glasses", "face", "face with glasses", "glasses", OUTLINE),
-    _in_domain("beard", "face", "face with a beard", "beard", LARGE),
-    _in_domain("bald", "person", "bald person", "bald", OUTLINE),
-)
-#: unseen edit -> caption of its style
-UNSEEN = dict(zip(("sketch", "watercolour", "pixel art", "zombie", "neon"), STYLES))
-_FACE = "a photo of a face"
-_UNSEEN = tuple(Edit(n, _FACE, f"{style} of a face", in_domain=False) for n, style in UNSEEN.items())
 
 #: name -> edit
-EDITS: dict[str, Edit] = {edit.name: edit for edit in _IN_DOMAIN + _UNSEEN}
+EDITS: dict[str, Edit] = {
+    name: Edit(name, source, target, factor=factor, sign=sign)
+    for name, (source, target, factor, sign) in _AIMS.items()
+}
+EDITS |= {name: _unseen(name) for name in UNSEEN if name != UNTUNED}

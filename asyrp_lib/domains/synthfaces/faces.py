@@ -1,6 +1,8 @@
 """Pools of rendered faces: the images, masks and factors that a split of `synthfaces` consists of."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,13 +14,17 @@ from torch import Tensor
 from ...errors import UnknownNameError
 from ...progress import tqdm
 from ...store.files import atomic_write
+from ..codec import Codec
 from . import canvas, factors as _factors, parts, render as _render
-from .canvas import LOOKS
+from .canvas import Look
 from .factors import SPLITS, sample_factors
 from .render import render
 
-#: side of the domain's images -> edition of the world, one of `LOOKS`
-EDITIONS = {32: 1, 64: 2}
+#: Side of the world's images, and its edition (the first had 32 pixels and another look).
+RESOLUTION, EDITION = 64, 2
+#: The U-Net sees them as 12 channels of 32 x 32.
+CODEC = Codec(2)
+_open: list[bool] = []
 #: Faces drawn at once: few enough for the processor's cache, so three times as fast as 64.
 _CHUNK = 8
 
@@ -34,26 +40,24 @@ class Faces(NamedTuple):
 def render_split(
     split: str,
     n: int,
-    resolution: int,
+    resolution: int = RESOLUTION,
     *,
     first: int = 0,
-    edition: int = 1,
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> Faces:
     """Render faces `first` … `first + n − 1` of a split; each is the same whatever `first` and `n` are.
-    `edition` is the world's, one of `LOOKS`; `progress` shows a bar when more than a thousand are drawn.
+    `progress` shows a bar when more than a thousand are drawn.
     Raises UnknownNameError: a split that is none of `SPLITS`.
     """
     factors = split_factors(split, n, first)
-    return render_factors(factors, resolution, edition=edition, device=device, progress=progress)
+    return render_factors(factors, resolution, device=device, progress=progress)
 
 
 def render_factors(
     factors: pd.DataFrame,
-    resolution: int,
+    resolution: int = RESOLUTION,
     *,
-    edition: int = 1,
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> Faces:
@@ -64,30 +68,45 @@ def render_factors(
     with tqdm(total=n, desc="rendering", unit="face", disable=not progress or n <= 1000) as bar:
         for start in range(0, n, _CHUNK):
             part = slice(start, min(start + _CHUNK, n))
-            drawn = render(factors.iloc[part], resolution, device=device, look=LOOKS[edition])
+            drawn = render(factors.iloc[part], resolution, device=device)
             images[part] = to_bytes(drawn.images)
             masks[part] = drawn.masks
             bar.update(part.stop - part.start)
     return Faces(images, masks, factors)
 
 
+@contextmanager
+def unsealed() -> Iterator[None]:
+    """Inside, the sealed faces may be read: by the final evaluation, and by nothing else."""
+    _open.append(True)
+    try:
+        yield
+    finally:
+        _open.pop()
+
+
 def split_factors(split: str, n: int, first: int = 0) -> pd.DataFrame:
-    """The factors of faces `first` … `first + n − 1` of a split; UnknownNameError: no such split."""
+    """The factors of faces `first` … `first + n − 1` of a split; UnknownNameError: none, or sealed."""
+    if split == "sealed" and not _open:
+        raise UnknownNameError(
+            "The sealed faces are for the final evaluation alone (python -m asyrp_lib experiment final); "
+            "use test, or choose settings on validation."
+        )
     if split not in SPLITS:
         raise UnknownNameError(f"Unknown split {split!r}; the splits are {', '.join(SPLITS)}.")
     return sample_factors(first + n, SPLITS[split]).iloc[first:].reset_index(drop=True)
 
 
 def kept_images(
-    split: str, n: int, resolution: int, folder: Path, *, edition: int, device: torch.device | str = "cpu"
+    split: str, n: int, resolution: int, folder: Path, *, device: torch.device | str = "cpu"
 ) -> Tensor:
     """The images of `render_split` as uint8, drawn once, kept under the code's digest, mapped from disk."""
     code = b"".join(Path(module.__file__).read_bytes() for module in (_factors, canvas, parts, _render))
-    digest = hashlib.sha256(code + repr(LOOKS[edition]).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(code + repr(Look()).encode()).hexdigest()[:12]
     file = Path(folder) / f"{split}_{n}x{resolution}_{digest}.npy"
     if not file.exists():
         with atomic_write(file) as temporary, open(temporary, "wb") as out:
-            faces = render_split(split, n, resolution, edition=edition, device=device)
+            faces = render_split(split, n, resolution, device=device)
             np.save(out, faces.images.cpu().numpy())
     return torch.from_numpy(np.load(file, mmap_mode="c"))
 

@@ -1,7 +1,9 @@
 """The measuring networks of `synthfaces`: the oracle (which factors?) and the segmenter (what is where?)."""
 
 import os
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -76,6 +78,34 @@ class Oracle(nn.Module):
         """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
         scores = torch.cat([self(part.to(self.mean.device)) for part in images.split(batch_size)])
         return pd.DataFrame(scores.float().cpu().numpy(), columns=list(ORACLE_FACTORS))
+
+
+class Oracles(nn.Module):
+    """Several oracles as one judge: their mean is the reading, their disagreement its error bar."""
+
+    def __init__(self, members: Sequence[Oracle]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def readings(self, images: Tensor) -> list[pd.DataFrame]:
+        """`Oracle.read` of each."""
+        return [oracle.read(images) for oracle in self.members]
+
+    def read(self, images: Tensor) -> pd.DataFrame:
+        """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
+        return sum(self.readings(images)) / len(self.members)
+
+    def walls(self) -> dict[str, tuple[float, float]]:
+        """factor -> lowest and highest value it can have, as `read` would say it."""
+        mean = sum(oracle.mean for oracle in self.members) / len(self.members)
+        std = sum(oracle.std for oracle in self.members) / len(self.members)
+        ends = [(FACTORS[name][:2], float(m), float(s)) for name, m, s in zip(ORACLE_FACTORS, mean, std)]
+        return {name: ((a - m) / s, (b - m) / s) for name, ((a, b), m, s) in zip(ORACLE_FACTORS, ends)}
+
+    def disagreement(self, images: Tensor) -> pd.DataFrame:
+        """Standard deviation of the readings between the oracles (N, factors), in those of the data."""
+        stack = np.stack([table.to_numpy() for table in self.readings(images)])
+        return pd.DataFrame(stack.std(0, ddof=1), columns=list(ORACLE_FACTORS))
 
 
 class Segmenter(nn.Module):

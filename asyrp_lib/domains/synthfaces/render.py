@@ -13,11 +13,14 @@ from torch import Tensor
 
 from ...errors import UnknownNameError
 from . import parts
-from .canvas import LOOKS, Canvas, Look
+from .canvas import Canvas, Look
 from .factors import FACTORS
 
 #: Half the side of what the frame shows: below 1 the face is cropped closer, so that small images show it.
 _ZOOM = 0.90
+
+
+_LOOK = Look()
 
 
 class Rendered(NamedTuple):
@@ -33,13 +36,13 @@ def render(
     *,
     device: torch.device | str = "cpu",
     supersample: int = 2,
-    look: Look = LOOKS[1],
+    look: Look = _LOOK,
 ) -> Rendered:
     """Draw one portrait of side `resolution` per row of a factor table, at `supersample` times it and
     averaged down.
     Args:
         factors: table with every column of `FACTORS`; values outside a factor's range are drawn as they come.
-        look: how far the factors show, one of `LOOKS`.
+        look: how far the factors show.
     Raises UnknownNameError: a column that is no factor.
     """
     for name in set(factors.columns) - set(FACTORS):

@@ -8,6 +8,7 @@ import torch
 
 from .... import check
 from ....errors import SettingsError
+from ..faces import RESOLUTION
 from .clip import pretrain_clip
 from .ddpm import pretrain_ddpm
 from .loop import Budget, Job
@@ -34,14 +35,13 @@ RECIPES = {
 
 def pretrain(
     network: str,
-    resolution: int,
     runs: Path,
     *,
     device: torch.device,
     images: int | None = None,
     faces: int | None = None,
 ) -> Path:
-    """Train one network of `RECIPES` for 32 or 64 px, or go on, and answer its file in `runs`.
+    """Train one network of `RECIPES`, or go on, and answer its file in `runs`.
 
     Args:
         images: budget; faces: of the training; None for those of the shipped weights.
@@ -51,7 +51,7 @@ def pretrain(
     if images is not None:
         check.whole("images", images, 1, 10**9, error=SettingsError)
         budget = replace(budget, images=images)
-    folder = runs / f"{network}{resolution}"
-    job = Job(resolution, budget, folder, folder / f"{network}.safetensors", faces, device)
+    folder = runs / f"{network}{RESOLUTION}"
+    job = Job(budget, folder, folder / f"{network}.safetensors", faces, device)
     train(job)
     return job.export

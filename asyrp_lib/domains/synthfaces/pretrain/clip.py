@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from ....method.clip import Clip, build_clip, save_clip
 from ..captions import caption
-from ..faces import EDITIONS, from_bytes, render_factors, render_split, split_factors, to_bytes
+from ..faces import EDITION, RESOLUTION, from_bytes, render_factors, render_split, split_factors, to_bytes
 from ..networks import ORACLE_FACTORS
-from ..styles import STYLES
 from ..unseen import UNSEEN, Unseen
 from .augment import disturb
 from .loop import Job, factor_table, train_network
@@ -68,20 +67,20 @@ def families(factors: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def captioned_faces(
-    factors: pd.DataFrame, resolution: int, clip: Clip, *, seed: int, device: torch.device
+    factors: pd.DataFrame, clip: Clip, *, seed: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Faces of a factor table, `STYLED` of them in an unseen domain: images (n, 3, R, R) uint8, and tokens
     (n, WORDINGS, L) of their captions.
     """
     rng, n = np.random.default_rng(seed), len(factors)
-    images = render_factors(factors, resolution, edition=2, device=device).images
+    images = render_factors(factors, device=device).images
     shown: list[tuple[pd.Series, Unseen | None]] = [(row, None) for _, row in factors.iterrows()]
     chosen = np.where(rng.random(n) < STYLED, rng.integers(len(UNSEEN), size=n), -1)
     for k, unseen in enumerate(UNSEEN.values()):
         if not len(rows := np.flatnonzero(chosen == k)):
             continue
         changed = factors.iloc[rows].assign(**unseen.factors)
-        images[torch.tensor(rows, device=device)] = to_bytes(unseen.draw(changed, resolution, device))
+        images[torch.tensor(rows, device=device)] = to_bytes(unseen.draw(changed, device=device))
         for i, (_, row) in zip(rows, changed.iterrows()):
             shown[i] = row, unseen
     tokens = [clip.tokenizer([caption(row, rng, un) for _ in range(WORDINGS)]) for row, un in shown]
@@ -98,7 +97,7 @@ def pretrain_clip(job: Job, *, second: bool = False, audit: int = 1_000) -> dict
     if second:
         factors = families(factors, np.random.default_rng(job.budget.seed))
     how = {"seed": job.budget.seed - 10, "device": job.device}
-    images, tokens = captioned_faces(factors, job.resolution, clip, **how)
+    images, tokens = captioned_faces(factors, clip, **how)
     table = factor_table(factors, job.device)
     table = (table - table.mean(0)) / table.std(0)
     contrast = open_clip.ClipLoss()
@@ -115,15 +114,15 @@ def pretrain_clip(job: Job, *, second: bool = False, audit: int = 1_000) -> dict
         return loss if second else loss + NAMING * F.mse_loss(named.float(), table[index])
 
     name = "second_clip" if second else "clip"
-    identity = job.identity(name, edition=job.edition, split=split, **config)
+    identity = job.identity(name, edition=EDITION, split=split, **config)
     model = _Towers(clip, config["embed_dim"]).to(job.device)
     towers, info = train_network(model, loss_of, job.faces, job.budget, job.folder, identity=identity)
     used = torch.zeros(_TEXT["vocab_size"], 1, device=job.device)
     used[tokens.unique()] = 1
     towers.clip.model.token_embedding.weight.data *= used
-    card = {**info, "faces": job.faces, "resolution": job.resolution, "audit_faces": audit}
-    card |= {"edition": job.edition, "split": split}
-    card["zero_shot"] = zero_shot(towers.clip, job.resolution, audit, job.device)
+    card = {**info, "faces": job.faces, "resolution": RESOLUTION, "audit_faces": audit}
+    card |= {"edition": EDITION, "split": split}
+    card["zero_shot"] = zero_shot(towers.clip, audit, job.device)
     save_clip(towers.clip, job.export, config, card)
     return card
 
@@ -149,10 +148,9 @@ QUESTIONS = {
 
 
 @torch.no_grad()
-def zero_shot(clip: Clip, resolution: int, audit: int, device: torch.device) -> dict[str, float]:
+def zero_shot(clip: Clip, audit: int, device: torch.device) -> dict[str, float]:
     """Accuracy of choosing the right one of two texts on audit faces, and of naming an unseen domain."""
-    edition = EDITIONS[resolution]
-    faces = render_split("audit", audit, resolution, edition=edition, device=device)
+    faces = render_split("audit", audit, device=device)
     encode = lambda images: torch.cat([F.normalize(clip.encode_images(p), dim=-1) for p in images.split(128)])
     features = encode(from_bytes(faces.images))
     scores = {}
@@ -161,12 +159,8 @@ def zero_shot(clip: Clip, resolution: int, audit: int, device: torch.device) -> 
         said = (features @ texts.T).argmax(1).bool().cpu().numpy()
         asked = clear(faces.factors).to_numpy()
         scores[name] = round(float((said == truth(faces.factors).to_numpy())[asked].mean()), 4)
-    if edition == 1:
-        texts = ["a photo of a face", *[f"{style} of a face" for style in STYLES]]
-        drawn = [draw(from_bytes(faces.images), faces.masks) for draw in STYLES.values()]
-    else:
-        texts = ["a photo of a face", *[unseen.text for unseen in UNSEEN.values()]]
-        drawn = [unseen.draw(faces.factors, resolution, device) for unseen in UNSEEN.values()]
+    texts = ["a photo of a face", *[unseen.text for unseen in UNSEEN.values()]]
+    drawn = [unseen.draw(faces.factors, device=device) for unseen in UNSEEN.values()]
     texts = F.normalize(clip.encode_texts(texts), dim=-1)
     right = [(features @ texts.T).argmax(1) == 0]
     right += [(encode(images) @ texts.T).argmax(1) == k for k, images in enumerate(drawn, start=1)]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..canvas import CLASSES
-from ..faces import Faces, from_bytes, kept_images, render_split, split_factors
+from ..faces import EDITION, RESOLUTION, Faces, from_bytes, kept_images, render_split, split_factors
 from ..networks import ORACLE_FACTORS, Oracle, Segmenter, save_network
 from .augment import disturb
 from .loop import Job, factor_table, train_network
@@ -17,10 +17,10 @@ def pretrain_oracle(job: Job, split: str = "oracle", body: str = "strided", audi
     """Train a factor regressor on a split of its own, under disturbances; its card has R² on clean and
     disturbed audit images.  `body`: one of `networks.BODIES`.
     """
-    images = kept_images(split, job.faces, job.resolution, job.pool, edition=job.edition)
+    images = kept_images(split, job.faces, RESOLUTION, job.pool)
     table = factor_table(split_factors(split, job.faces), job.device)
     torch.manual_seed(job.budget.seed)
-    oracle = Oracle(job.resolution, 24, body).to(job.device)
+    oracle = Oracle(RESOLUTION, 24, body).to(job.device)
     oracle.mean.copy_(table.mean(0))
     oracle.std.copy_(table.std(0))
     target = (table - oracle.mean) / oracle.std
@@ -47,7 +47,7 @@ def pretrain_oracle(job: Job, split: str = "oracle", body: str = "strided", audi
 
 def pretrain_segmenter(job: Job, audit: int = 2_000) -> dict:
     """Train the segmenter; its card has pixel accuracy and intersection over union per class."""
-    data = render_split("oracle", job.faces, job.resolution, edition=job.edition, device=job.device)
+    data = render_split("oracle", job.faces, device=job.device)
     torch.manual_seed(job.budget.seed)
 
     def loss_of(model: nn.Module, index: Tensor, generator: torch.Generator) -> Tensor:
@@ -74,10 +74,10 @@ def _train(job: Job, network: nn.Module, loss_of: Callable, scores_of: Callable,
         job.faces,
         job.budget,
         job.folder,
-        identity=job.identity(type(network).__name__.lower(), edition=job.edition, **about),
+        identity=job.identity(type(network).__name__.lower(), edition=EDITION, **about),
     )
-    held = render_split("audit", audit, job.resolution, edition=job.edition, device=job.device)
-    about |= {"faces": job.faces, "resolution": job.resolution, "audit_faces": audit, "edition": job.edition}
+    held = render_split("audit", audit, device=job.device)
+    about |= {"faces": job.faces, "resolution": RESOLUTION, "audit_faces": audit, "edition": EDITION}
     card = {**info, **about, **scores_of(network, held)}
     save_network(network, job.export, card)
     return card

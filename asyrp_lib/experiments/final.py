@@ -1,0 +1,126 @@
+"""The final evaluation: every edit by every score on faces that no choice was made on.  (Asyrp Table 4)
+
+It alone reads a domain's sealed faces, once; settings are frozen before.
+"""
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..deltas import GlobalDelta
+from ..measure.frechet import frechet_summary, inception, inception_features, inception_file
+from ..measure.judge import factor_shifts, sc, usual
+from ..measure.scores import clip_features, s_dir
+from .rows import joined, numbers
+from .trial import Run, Trial
+
+#: A metric that ranks these high, which edit nothing, measures something else.
+CONTROLS = ("no edit", "no edit, boosted", "random Δh")
+
+
+def measure(
+    domain,
+    *,
+    n: int = 256,
+    names: Sequence[str] | None = None,
+    strengths: Sequence[float] = (0.5, 1.0),
+    trial: Trial | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Score all edits, and `CONTROLS` as if they were every edit, on the first n faces of the final split.
+
+    Args:
+        names: of the edits; None: all that are trained.
+    Returns:
+        rows of `judge.scores`, further S_dir_recon (from the reconstruction) and SC_original; of the shift of
+        each factor that the oracle sees: "mean" and "rms" of each seed's faces; of all faces together the
+        Fréchet distance fd to originals and reconstructions, in features of the second CLIP, and fid where
+        Inception's weights are at hand (biased for n < 2048), with low and high.  Controls are variants.
+    Source: Asyrp Table 4.
+    """
+    names = usual(domain, names, list(domain.edits))
+    with domain.unsealed():
+        trial = (trial or Trial(domain, n)).like(n=n, first=0, split=domain.final_split, progress=progress)
+        kinds = _features(domain)
+        real = {
+            (kind, to): features(images)
+            for kind, features in kinds.items()
+            for to, images in (("original", trial.x_0), ("recon", trial.plain))
+        }
+        parts, seen = [], {}
+        for run, edited in trial.sweep("final", names, strengths):
+            parts += _scored(run, run.where["edit"], edited)
+            key = run.where["edit"], run.where["strength"]
+            for kind, features in kinds.items():
+                seen.setdefault((*key, kind), []).append(features(edited))
+        for (name, strength, kind), found in seen.items():
+            parts += [_distances(real, kind, torch.cat(found), edit=name, strength=strength)]
+        for variant, images in _controls(trial, names).items():
+            for name in names:
+                where = {"edit": name, "variant": variant}
+                parts += _scored(Run(trial, {}, where), name, images)
+            for kind, features in kinds.items():
+                parts += [_distances(real, kind, features(images), variant=variant)]
+    return joined(parts)
+
+
+def _features(domain) -> dict[str, Callable[[Tensor], Tensor]]:
+    """fd and, if its network is here, fid -> (images) -> features (N, D)."""
+    judge = domain.second_clip or domain.clip
+    kinds = {"fd": lambda images: clip_features(judge, images)}
+    if inception_file().exists():
+        network = inception().to(domain.unet.device)
+        kinds["fid"] = lambda images: inception_features(network, images)
+    return kinds
+
+
+def _distances(real: dict, kind: str, features: Tensor, **where) -> pd.DataFrame:
+    """Fréchet distances to originals and reconstructions with their intervals, as rows."""
+    found = {}
+    for to in ("original", "recon"):
+        summary = frechet_summary(features, real[kind, to][: len(features)], paired=True)
+        parts = {"": "value", " low": "low", " high": "high"}
+        found |= {f"{kind}_{to}{end}": summary[part] for end, part in parts.items()}
+    return numbers({name: value for name, value in found.items() if value is not None}, **where)
+
+
+def _scored(run: Run, name: str, images: Tensor) -> list[pd.DataFrame]:
+    """All scores of images by what the edit `name` aims at, as rows."""
+    trial, domain = run.trial, run.trial.domain
+    edit, table = domain.edit_named(name), trial.scores(name, images)
+    judge = domain.second_clip or domain.clip
+    table["S_dir_recon"] = s_dir(judge, trial.plain, images, edit.source, edit.target).numpy()
+    if domain.segmenter is not None:
+        table["SC_original"] = sc(domain, trial.x_0, images)
+    parts = [run.rows(table)]
+    if domain.oracle is not None:
+        shifts = factor_shifts(domain, trial.plain, images)
+        means = {f"mean {factor}": shifts[factor].mean() for factor in shifts}
+        roots = {f"rms {factor}": float((shifts[factor] ** 2).mean()) ** 0.5 for factor in shifts}
+        parts.append(numbers(means | roots, **run.where))
+    return parts
+
+
+def _controls(trial: Trial, names: Sequence[str]) -> dict[str, Tensor]:
+    """Variant -> images that nothing edits: reconstructions, those boosted, and shifts of h at random."""
+    domain = trial.domain
+    lengths = [shift_length(trial.like(n=min(4, trial.n)), domain.delta(name)) for name in names]
+    noise = torch.randn(domain.unet.h_shape, generator=torch.Generator().manual_seed(0))
+    about = {"t_edit": min(domain.delta(name).t_edit for name in names)}
+    chance = GlobalDelta(noise / noise.norm() * (sum(lengths) / len(lengths)), name="random", **about)
+    made = trial.plain, trial.edit({}, t_boost=domain.t_boost), trial.edit({chance: 1.0})
+    return dict(zip(CONTROLS, made))
+
+
+def shift_length(trial: Trial, delta) -> float:
+    """Mean |Δh_t| of an f_t over times and faces, along its own edit at strength 1."""
+    lengths = []
+
+    def note(step) -> None:
+        if step.dh is not None:
+            lengths.append(float(step.dh.flatten(1).norm(dim=1).mean()))
+
+    trial.edit({delta: 1.0}, callback=note)
+    return sum(lengths) / len(lengths)

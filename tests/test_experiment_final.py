@@ -1,0 +1,42 @@
+"""The final evaluation: its controls, its rows, and that nothing else reads the sealed faces."""
+
+from pathlib import Path
+
+import pytest
+from toy_domain import COLOURS
+
+import asyrp_lib as al
+from asyrp_lib.domains.synthfaces.faces import split_factors, unsealed
+from asyrp_lib.experiments import final
+from asyrp_lib.experiments.rows import pick
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_sealed_faces_are_refused_but_inside_the_final_evaluation():
+    with pytest.raises(al.UnknownNameError, match="final evaluation alone"):
+        split_factors("sealed", 1)
+    with unsealed():
+        assert len(split_factors("sealed", 1)) == 1
+    with pytest.raises(al.UnknownNameError, match="sealed"):
+        split_factors("sealed", 1)
+
+
+def test_only_the_final_evaluation_opens_them():
+    opening = [file for file in ROOT.glob("asyrp_lib/**/*.py") if ".unsealed()" in file.read_text()]
+    assert [file.name for file in opening] == ["final.py"]
+    shown = [file.name for file in ROOT.glob("notebooks/*.ipynb") if "unsealed" in file.read_text()]
+    assert not shown
+
+
+def test_an_edit_beats_the_controls_and_every_face_is_judged_once(toy):
+    rows = final.measure(toy, n=6, names=("green",), strengths=(1.0,), progress=False)
+    aimed = pick(rows, "aimed", edit="green")
+    edited = aimed[aimed["variant"].isna()]
+    assert sorted(edited["image"]) == list(range(6)) and sorted(edited["seed"].unique()) == [0, 1, 2]
+    none = aimed[aimed["variant"] == "no edit"]["value"]
+    assert (none == 0).all() and edited["value"].min() > 0.1
+    assert set(rows["variant"].dropna()) == set(final.CONTROLS)
+    factors = {f"{kind} {factor}" for kind in ("mean", "rms") for factor in COLOURS}
+    assert factors < set(rows["score"])
+    assert len(pick(rows, "fd_original", edit="green", strength=1.0)) == 1

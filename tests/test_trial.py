@@ -1,0 +1,95 @@
+"""What experiments share: shares of the faces, rows, intervals over seeds and faces, stored rows."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import asyrp_lib as al
+from asyrp_lib.experiments.rows import joined, numbers, pick
+from asyrp_lib.experiments.trial import Trial
+from asyrp_lib.measure.stats import over_seeds, student
+from asyrp_lib.store import results
+
+
+def test_every_seed_has_faces_of_its_own(toy):
+    trial = Trial(toy, 7)
+    shares = trial.shares((0, 1, 2))
+    faces = [range(part.first, part.first + part.n) for part in shares.values()]
+    assert sorted(i for part in faces for i in part) == list(range(7))
+    assert {len(part) for part in faces} == {2, 3}
+    assert trial.shares((0,))[0].n == 7 and len(Trial(toy, 2).shares((0, 1, 2))) == 2
+
+
+def test_a_share_takes_what_the_whole_has_made(toy):
+    trial = Trial(toy, 6)
+    part = trial.shares((0, 1, 2))[1]
+    assert (part.x_T == trial.x_T[2:4]).all() and (part.plain == trial.plain[2:4]).all()
+    alone = Trial(toy, 2, first=2)
+    assert (alone.x_0 == part.x_0).all() and np.allclose(alone.plain, part.plain, atol=1e-5)
+
+
+def test_rows_number_the_faces_of_the_split(toy):
+    part = Trial(toy, 6).shares((0, 1, 2))[1]
+    rows = part.rows({"a": [1.0, 2.0]}, edit="green", seed=1)
+    assert list(rows["image"]) == [2, 3] and set(rows["seed"]) == {1}
+
+
+def synthetic(seeds: int, faces: int, between: float, within: float, draw: int) -> pd.DataFrame:
+    rng, rows = np.random.default_rng(draw), []
+    for seed in range(seeds):
+        centre = between * rng.normal()
+        rows += [(seed, seed * faces + k, centre + within * rng.normal()) for k in range(faces)]
+    return pd.DataFrame(rows, columns=["seed", "image", "value"])
+
+
+@pytest.mark.parametrize(("between", "within"), [(1.0, 0.1), (0.0, 1.0), (0.5, 1.0)])
+def test_the_interval_over_seeds_and_faces_covers_the_truth(between, within):
+    covered = 0
+    for draw in range(200):
+        found = over_seeds(synthetic(5, 10, between, within, draw))
+        covered += found.low < 0 < found.high
+    assert 0.90 < covered / 200 < 0.99
+    assert (found.seeds, found.faces) == (5, 50)
+
+
+def test_an_interval_over_faces_alone_misses_the_spread_between_seeds():
+    missed = sum(
+        not (f := student(synthetic(5, 10, 1.0, 0.1, d)["value"])).low < 0 < f.high for d in range(100)
+    )
+    assert missed > 30
+
+
+def test_one_seed_has_the_bootstrap_of_its_faces_and_one_face_no_interval():
+    rows = synthetic(1, 30, 0.0, 1.0, 3)
+    found, alone = over_seeds(rows), over_seeds(rows[:1])
+    assert found.low < rows["value"].mean() < found.high and (found.seeds, found.faces) == (1, 30)
+    assert math.isnan(alone.low) and not alone.above(-9) and str(alone).count("[") == 0
+
+
+def test_stored_rows_come_back_and_rows_that_part_ways_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    rows = joined([numbers({"a": 1.5}, edit="green", seed=1), numbers({"b": 2.0})])
+    file = results.save_rows("one", rows, {}, started=0.0)
+    again, made_by = results.load_rows("one", "make it")
+    assert again.equals(rows) and "commit" in made_by
+    table = file.with_suffix(".csv")
+    table.write_text(table.read_text().replace("1.5", "1.6"))
+    with pytest.raises(al.WeightsError, match="make both"):
+        results.load_rows("one", "make it")
+    table.unlink()
+    with pytest.raises(al.WeightsError, match="missing"):
+        results.load_rows("one", "make it")
+
+
+def test_rows_that_are_not_finite_are_not_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    with pytest.raises(al.AsyrpError, match="not finite in a"):
+        results.save_rows("one", joined([numbers({"a": math.nan})]), {}, started=0.0)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_pick_keeps_what_fits():
+    rows = joined([numbers({"a": 1.0}, variant="x"), numbers({"a": 2.0})])
+    assert list(pick(rows, "a", variant="x")["value"]) == [1.0] and len(pick(rows, "a")) == 2
