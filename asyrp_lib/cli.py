@@ -96,16 +96,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=int, default=64, help="training images")
     add("--steps", type=int, default=100, help="steps of the inversion")
 
-    add = command("evaluate", _evaluate, "Judge edits by the oracle and write the results.", result=True)
-    add("edit", nargs="*", help="names of edits (default: all that are trained)")
-    add("--images", type=int, default=64, help="test images")
-
     text = "Measure claims of the paper and write the results that notebooks 05 to 10 show."
     add = command("experiment", _experiment, text, result=True)
     add("name", nargs="+", help="names; all; or missing: those without a stored result")
     add("--images", type=int, help="test images (default: the experiment's own number)")
     text = """another setting of the experiment, e.g. 'names=["happy", "angry"]'; repeat for several"""
     add("--set", action="append", default=[], metavar="NAME=JSON", help=text)
+
+    text = "Run everything behind the results of a domain that is missing or stale, or list it."
+    add = command("reproduce", _reproduce, text)
+    add("task", nargs="*", help="only tasks whose name has one of these words, e.g. 'smiling' or linearity")
+    add("--list", action="store_true", help="say what is done, missing and stale, and stop")
+    add("--seeds", type=int, default=5, help="f_t of each edit")
+    add("--lanes", type=int, default=2, help="processes side by side")
 
     add = command("bench", _bench, "Measure speed and memory and write the table.", result=True)
     add("--repeats", type=int, default=3, help="runs per figure; the median is reported")
@@ -238,15 +241,6 @@ def _curve(options) -> None:
     print(f"t_boost {data['t_boost']}; wrote {file}")
 
 
-def _evaluate(options) -> None:
-    from .measure.evaluate import evaluate_edits
-
-    domain = _load(options)
-    names = options.edit or [name for name in domain.edits if domain.direction_file(name).exists()]
-    for file in evaluate_edits(domain, names, n=options.images, replace=options.replace):
-        print(f"wrote {file}", flush=True)
-
-
 def _experiment(options) -> None:
     from .experiments import EXPERIMENTS, shared_trial, store
     from .store.results import result_file
@@ -270,6 +264,13 @@ def _experiment(options) -> None:
             if names is asked or left_out == list(EXPERIMENTS):
                 raise
             print(f"left out {name}: {error}", file=sys.stderr, flush=True)
+
+
+def _reproduce(options) -> None:
+    from .runs.reproduce import run_missing
+
+    how = {"seeds": options.seeds, "lanes": options.lanes, "dry": options.list}
+    run_missing(_load(options), options.task, **how)
 
 
 def _bench(options) -> None:

@@ -45,7 +45,7 @@ def measure(domain, name: str, /, **settings) -> pd.DataFrame:
         WeightsError: an edit that was named has no f_t, or a damaged one.
         DomainError: the domain has no f_t of the kind.
     """
-    known = _defaults(name)
+    known = defaults(name)
     if unknown := settings.keys() - known.keys() - {"progress", "trial"}:
         raise UnknownNameError(
             f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are "
@@ -64,7 +64,7 @@ def store(
     else what is there stays, and this one goes to runs/results.  AsyrpError: what is there has more images,
     or is the final evaluation, which is made once.
     """
-    asked = {"domain": domain.name, **_defaults(name), **settings}
+    asked = {"domain": domain.name, **defaults(name), **settings}
     there = results.result_file(f"{domain.name}_{name}").exists()
     if there and name == "final" and domain.final_split == "sealed":
         commit = provenance(domain, name)["commit"][:8]
@@ -83,20 +83,24 @@ def store(
     return results.save_rows(f"{domain.name}_{name}", rows, asked, **made_by, replace=replace)
 
 
+def judges(domain) -> dict[str, str]:
+    """Digests of the U-Net and of what judges."""
+    parts = {"clip": domain.clip, "second_clip": domain.second_clip, "oracle": domain.oracle}
+    found = {name: module_digest(judge) for name, judge in parts.items() if judge is not None}
+    return {"unet": domain.unet.digest(), **found}
+
+
 def digests(domain, rows: pd.DataFrame) -> dict[str, str]:
-    """Of all networks that rows come from: U-Net, judges, and every f_t by edit and seed."""
-    judges = {"clip": domain.clip, "second_clip": domain.second_clip, "oracle": domain.oracle}
-    found = {name: module_digest(judge) for name, judge in judges.items() if judge is not None}
+    """Of all networks that rows come from: `judges`, and every f_t by edit and seed."""
     pairs = rows[["edit", "seed"]].dropna().drop_duplicates().itertuples(index=False)
     known = [(edit, int(seed)) for edit, seed in pairs if edit in domain.edits]
-    return {"unet": domain.unet.digest(), **found} | {
-        f"f_t {edit} {seed}": module_digest(domain.delta(edit, seed)) for edit, seed in known
-    }
+    f_t = {f"f_t {edit} {seed}": module_digest(domain.delta(edit, seed)) for edit, seed in known}
+    return judges(domain) | f_t
 
 
 def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
     """What several experiments begin with, made when first asked for: n images, or what the largest needs."""
-    most = max(_defaults(name)["n"] for name in names)  # here, since it names an experiment that is not known
+    most = max(defaults(name)["n"] for name in names)  # here, since it names an experiment that is not known
     return Trial(domain, most if n is None else n, progress=True)
 
 
@@ -120,7 +124,7 @@ def _module(name: str):
     return import_module(f".{name}", __name__)
 
 
-def _defaults(name: str) -> dict:
+def defaults(name: str) -> dict:
     """The settings of an experiment and their defaults."""
     parameters = inspect.signature(_module(name).measure).parameters.values()
     return {

@@ -72,6 +72,7 @@ def load_synthfaces(device: torch.device) -> Domain:
         draw=lambda factors: from_bytes(render_factors(factors, device=device).images),
         factor_source=split_factors,
         target_source=targets,
+        corrections=1,
         final_split="sealed",
         unsealed=unsealed,
     )
