@@ -64,7 +64,7 @@ class _Part:
 @dataclass(repr=False)
 class Domain:
     """A frozen diffusion U-Net with its images, its judge, its measuring networks and its edits.
-    What is marked * may be a `Later`; `target_source` takes (unseen edit, split, n, first).
+    What is marked * may be a `Later`; `target_source` takes (edit, split, n, first).
     """
 
     name: str
@@ -87,7 +87,7 @@ class Domain:
     tied: dict[str, tuple[str, ...]] = field(default_factory=dict)  # factor -> those that it moves itself
     draw: Callable[[pd.DataFrame], Tensor] | None = None  # images (n, 3, R, R) of a table of factors
     factor_source: Callable[[str, int, int], pd.DataFrame] | None = None  # table of true factors, where known
-    target_source: Callable[[str, str, int, int], Tensor] | None = None  # what an unseen edit means, drawn
+    target_source: Callable[[str, str, int, int], Tensor] | None = None  # what an edit means, drawn
     official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731  # published f_t by name
     corrections: int = 0  # of each step of an inversion; see `api.invert`
     final_split: str = "test"  # of the final evaluation
@@ -131,7 +131,7 @@ class Domain:
         return api.edit_photo(self, path, edits, **settings)
 
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
-        """The same images as an unseen edit's text would have them; DomainError: it cannot draw them."""
+        """The same images as an edit's text would have them; DomainError: it cannot draw them."""
         if self.target_source is None:
             text = f"The domain {self.name!r} cannot draw {edit!r}"
             raise DomainError(f"{text}; only rendered domains know what a text means; use synthfaces.")

@@ -19,9 +19,9 @@ from ..store.results import load_result, result_file
 from ..store.weights import module_digest, read_weights
 from .run import config_for
 
-#: Experiments that wait for others: robustness reads the lengths that homogeneity measures, and the sealed
-#: faces come last.
-LATE = {"robustness": 3, "final": 4}
+#: Experiments at another stage: settings come before the f_t that are trained with them, robustness reads the
+#: lengths that homogeneity measures, and the sealed faces come last.
+STAGES = {"settings": 1, "robustness": 4, "final": 5}
 
 
 class Task(NamedTuple):
@@ -44,11 +44,11 @@ def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
         for seed in range(seeds):
             command = ("train", name, *here, "--seed", str(seed), "--replace")
             state = lambda name=name, seed=seed: _f_t(domain, name, seed)
-            found.append(Task(f"f_t of {name}, seed {seed}", 1, command, state))
+            found.append(Task(f"f_t of {name}, seed {seed}", 2, command, state))
     for name in EXPERIMENTS:
         command = ("experiment", name, *here, "--replace")
         state = lambda name=name: _experiment(domain, name)
-        found.append(Task(f"experiment {name}", LATE.get(name, 2), command, state))
+        found.append(Task(f"experiment {name}", STAGES.get(name, 3), command, state))
     return found
 
 

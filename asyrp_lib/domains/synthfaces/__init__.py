@@ -16,7 +16,7 @@ from ...store.paths import data_dir
 from ...store.results import load_result, result_file
 from ..domain import Domain, Later
 from .canvas import CLASSES
-from .edits import EDITS
+from .edits import EDITS, aimed_at
 from .faces import CODEC, from_bytes, render_factors, render_split, split_factors, unsealed
 from .factors import TIES
 from .networks import Oracles, load_oracle, load_segmenter
@@ -40,10 +40,17 @@ def load_synthfaces(device: torch.device) -> Domain:
     def images(split: str, n: int, first: int) -> Tensor:
         return from_bytes(render_split(split, n, first=first, device=device).images)
 
+    def draw(factors: pd.DataFrame) -> Tensor:
+        return from_bytes(render_factors(factors, device=device).images)
+
     def targets(edit: str, split: str, n: int, first: int) -> Tensor:
-        if edit not in UNSEEN:
-            raise DomainError(f"{edit!r} is no unseen edit of synthfaces; known are {', '.join(UNSEEN)}.")
-        return UNSEEN[edit].draw(split_factors(split, n, first), device=device)
+        factors = split_factors(split, n, first)
+        if edit in UNSEEN:
+            return UNSEEN[edit].draw(factors, device=device)
+        if edit not in EDITS:
+            known = ", ".join([*EDITS, *UNSEEN])
+            raise DomainError(f"synthfaces cannot draw {edit!r}; expected one of its own edits: {known}.")
+        return draw(aimed_at(EDITS[edit], factors))
 
     def measured() -> dict:
         name = "synthfaces_curve"
@@ -69,7 +76,7 @@ def load_synthfaces(device: torch.device) -> Domain:
         segmenter=Later(lambda: segmenter().segment),
         classes=CLASSES,
         tied=TIES,
-        draw=lambda factors: from_bytes(render_factors(factors, device=device).images),
+        draw=draw,
         factor_source=split_factors,
         target_source=targets,
         corrections=1,

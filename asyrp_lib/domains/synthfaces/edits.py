@@ -1,8 +1,13 @@
 """The edits of `synthfaces`."""
 
+import pandas as pd
+
 from ..edits import Edit
+from .factors import FACTORS
 from .unseen import UNSEEN, UNTUNED
 
+#: How far the true target of an edit goes from a face to the wall of its factor.
+WAY = 0.8
 #: edit -> source text, target text, aimed factor, sign
 _AIMS = {
     "smiling": ("face", "smiling face", "smile", 1),
@@ -29,3 +34,12 @@ EDITS: dict[str, Edit] = {
     for name, (source, target, factor, sign) in _AIMS.items()
 }
 EDITS |= {name: _unseen(name) for name in UNSEEN if name != UNTUNED}
+
+
+def aimed_at(edit: Edit, factors: pd.DataFrame) -> pd.DataFrame:
+    """The faces of a factor table as an in-domain edit should make them: its factor `WAY` towards its wall,
+    all else as it is.
+    """
+    low, high, _ = FACTORS[edit.factor]
+    wall = high if edit.sign > 0 else low
+    return factors.assign(**{edit.factor: factors[edit.factor] + WAY * (wall - factors[edit.factor])})
