@@ -29,7 +29,7 @@ RECIPES = {
         24_000,
     ),
     "oracle_3": (partial(pretrain_oracle, split="oracle_3"), replace(_ORACLE, seed=33), 24_000),
-    "segmenter": (pretrain_segmenter, Budget(images=106_816, batch=64, lr=1e-3, seed=41), 10_000),
+    "segmenter": (pretrain_segmenter, Budget(images=64_000, batch=64, lr=1e-3, seed=41), 10_000),
 }
 
 
