@@ -9,7 +9,6 @@ from asyrp_lib.errors import ImageError, OfflineError
 from asyrp_lib.measure.frechet import inception, inception_features
 from asyrp_lib.measure.perceptual import PerceptualDistance
 from asyrp_lib.measure.scores import clip_features, frechet_distance, segmentation_consistency
-from asyrp_lib.measure.stats import ratio_of_means, summary
 
 
 def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
@@ -62,9 +61,3 @@ def test_bytes_are_no_images_for_a_frechet_distance():
         clip_features(ToyClip(4), torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     with pytest.raises(ImageError, match="divide bytes"):
         inception_features(torch.nn.Linear(1, 1), torch.full((2, 3, 4, 4), 255.0))
-
-
-def test_one_value_has_a_mean_and_no_spread():
-    assert summary([2.0]) == {"mean": 2, "std": None, "low": None, "high": None, "n": 1}
-    assert ratio_of_means([1.0], [2.0]) == {"mean": 0.5, "low": None, "high": None, "n": 1}
-    assert ratio_of_means([1.0, 1.0], [0.0, 0.0])["mean"] is None

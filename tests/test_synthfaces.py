@@ -4,15 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from asyrp_lib.domains.synthfaces.styles import STYLES
 
 import asyrp_lib as al
 from asyrp_lib.domains.synthfaces import NETWORKS, weights_file
 from asyrp_lib.domains.synthfaces.canvas import CLASSES, EYES, MOUTH
 from asyrp_lib.domains.synthfaces.captions import caption
-from asyrp_lib.domains.synthfaces.faces import from_bytes, render_split, to_bytes
+from asyrp_lib.domains.synthfaces.edits import EDITS, WAY, aimed_at
+from asyrp_lib.domains.synthfaces.faces import (
+    from_bytes,
+    render_factors,
+    render_split,
+    split_factors,
+    to_bytes,
+)
 from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
 from asyrp_lib.domains.synthfaces.render import render
+from asyrp_lib.domains.synthfaces.unseen import UNSEEN, UNTUNED
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +100,59 @@ def test_captions_tell_the_truth():
     assert not any(word in text for text in texts for word in ("sad", "angry", "glasses", "beard"))
 
 
-def test_every_style_changes_the_picture_and_keeps_its_range():
-    faces = render_split("train", 2, 32)
-    for name, draw in STYLES.items():
-        drawn = draw(from_bytes(faces.images), faces.masks)
-        assert drawn.shape == faces.images.shape and drawn.min() >= -1 and drawn.max() <= 1, name
-        assert (drawn - from_bytes(faces.images)).abs().mean() > 0.1, name
+def test_every_unseen_domain_redraws_the_same_face_in_its_own_way():
+    factors = split_factors("train", 3)
+    plain = from_bytes(render_factors(factors).images)
+    drawn = {name: unseen.draw(factors) for name, unseen in UNSEEN.items()}
+    for name, images in drawn.items():
+        assert images.shape == plain.shape and images.min() >= -1 and images.max() <= 1, name
+        assert (images - plain).abs().mean() > 0.1, name
+        alone = UNSEEN[name].draw(factors.iloc[1:2])
+        assert torch.equal(alone[0], images[1]), name  # whatever its neighbours are
+    for name, images in drawn.items():
+        nearest = min(drawn, key=lambda other: (drawn[other] - images).abs().mean().item())
+        assert nearest == name
+
+
+def test_the_untuned_domain_has_captions_and_targets_and_is_no_edit():
+    assert UNTUNED in UNSEEN and UNTUNED not in EDITS and len(EDITS) == 10 + len(UNSEEN) - 1
+
+
+def test_captions_of_an_unseen_domain_name_it_and_no_colour_that_it_repaints():
+    rng = np.random.default_rng(0)
+    for unseen in UNSEEN.values():
+        row = neutral(skin=0.9, hair_colour=1.0, **unseen.factors).iloc[0]
+        texts = [caption(row, rng, unseen) for _ in range(100)]
+        assert all(unseen.noun in text for text in texts)
+        words = {word for text in texts for word in text.split()}
+        assert not words & {"dark-skinned", "blond", "blue", "green", "brown", "background", "clothes"}
+
+
+def test_some_captions_are_the_bare_source_texts():
+    rng, row = np.random.default_rng(0), neutral().iloc[0]
+    texts = [caption(row, rng).removeprefix("a ") for _ in range(500)]
+    assert texts.count("face") > 5 and texts.count("person") > 5
+
+
+def test_the_true_target_of_an_edit_moves_its_factor_towards_its_wall_and_no_other():
+    factors = split_factors("validation", 20)
+    for edit in (edit for edit in EDITS.values() if edit.in_domain):
+        low, high, _ = FACTORS[edit.factor]
+        target, wall = aimed_at(edit, factors), high if edit.sign > 0 else low
+        assert target.drop(columns=edit.factor).equals(factors.drop(columns=edit.factor))
+        left = (wall - target[edit.factor]).abs()
+        assert np.allclose(left, (1 - WAY) * (wall - factors[edit.factor]).abs())
+
+
+@pytest.mark.parametrize("factor", [f for f in FACTORS if f not in ("texture", "background", "clothes")])
+def test_every_factor_can_be_seen(factor):
+    """Its sweep moves at least 3 % of the face by more than 0.1, on heads where it can show."""
+    rows = split_factors("audit", 12).assign(beard=0.5, bald=0.2, glasses=0.0, hair_length=0.4)
+    low, high, _ = FACTORS[factor]
+    ends = [render(rows.assign(**{factor: value}), 64) for value in (low, high)]
+    moved = (ends[0].images - ends[1].images).abs().amax(1) > 0.1
+    face = (ends[0].masks != 0) | (ends[1].masks != 0)
+    assert (moved & face).sum() / face.sum() > 0.03
 
 
 def test_unknown_names_are_answered_with_the_known_ones(domain):
