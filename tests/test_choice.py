@@ -115,10 +115,8 @@ def test_from_the_page_over_logs_to_rates(page, key, tmp_path):
     ]
     assert rows.groupby("judge")["right"].sum().to_dict() == {"Ada": 13, "Emmy": 10}
     assert list(rows["shown"]) == [*range(1, 14)] * 2 and set(rows["milliseconds"]) == {700}
-    asked = {(q.kind, q.about.get("edit"), q.about.get("face")) for q in faces(13)}
-    assert {tuple(row) for row in rows[["kind", "edit", "face"]].itertuples(index=False)} >= {
-        one for one in asked if None not in one
-    }
+    kinds = {question.about["face"]: question.kind for question in faces(13)}
+    assert dict(zip(rows["face"], rows["kind"])) == kinds
     rates = choice_rates(rows).set_index(["kind", "edit"])
     assert list(rates.index) == [(CATCH, ""), ("edit", "grin"), ("real", "")]
     assert rates["answers"].sum() == 26 and set(rates["judges"]) == {2}
@@ -169,8 +167,7 @@ def test_a_log_that_does_not_fit_is_refused_in_one_sentence(page, key, tmp_path,
     log, said = damaged(log_of(page, "Ada", lambda _: "left"))[fault]
     with pytest.raises(FileError, match=said) as caught:
         read_choices(key, save(tmp_path / "log.json", log))
-    assert str(caught.value).count(".") >= 1 and "expected" in str(caught.value)
-    assert "pydantic" not in str(caught.value)
+    assert "; expected " in str(caught.value) and "pydantic" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"NaN"])

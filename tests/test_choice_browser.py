@@ -1,4 +1,4 @@
-"""The blind choice in a real browser: answered by keyboard, by mouse and by touch, saved, and read."""
+"""The blind choice in a real browser: answered by keyboard and by mouse, saved, and read."""
 
 import json
 import re

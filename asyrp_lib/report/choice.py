@@ -96,19 +96,16 @@ def write_choices(
     if path.suffix != ".html":
         raise FileError(f"{path} is no name of a page; expected one that ends in .html; give one.")
     check.kind("questions", questions or None, Sequence, "[Question(…)]")
-    groups = [(question.kind, str(question.about.get("edit"))) for question in questions]
+    groups = [(str(question.kind), str(question.about.get("edit"))) for question in questions]
     # left and right take turns within a group, whose questions lie in a random order
     turns = sorted(rng.permutation(len(questions)), key=groups.__getitem__)
     left = dict(zip(turns, np.arange(len(questions)) % 2 == rng.integers(2)))
     shown, truths = [], {}
     for k in rng.permutation(len(questions)):
-        question, name, sides = (
-            questions[k],
-            rng.bytes(8).hex(),
-            ("left", "right") if left[k] else ("right", "left"),
-        )
-        text = check.text("question", question.text)
-        shown.append({"id": name, "text": text} | dict(sorted(zip(sides, _data_uris(question)))))
+        question, name = questions[k], rng.bytes(8).hex()
+        sides = ("left", "right") if left[k] else ("right", "left")
+        images = dict(sorted(zip(sides, _data_uris(question))))
+        shown.append({"id": name, "text": check.text("question", question.text)} | images)
         truths[name] = {"target": sides[0], "kind": question.kind, "about": dict(question.about)}
         if taken := {*question.about} & {*BEFORE, *AFTER}:
             raise AsyrpError(f"about has {min(taken)!r}; expected no column of the answers; rename it.")
