@@ -125,10 +125,14 @@ def test_a_key_held_down_or_with_alt_answers_once_or_not(chromium, study):
     page.keyboard.press("Alt+f")
     page.wait_for_timeout(300)
     seen(page, 1)
-    for _ in range(3):  # from the second on these are repeats
-        page.keyboard.down("f")
-        page.wait_for_timeout(300)
-    seen(page, 2)
+    for k, key in enumerate(("f", "Enter"), 1):
+        seen(page, k)
+        page.get_by_role("button", name="left").focus()
+        for _ in range(3):  # from the second on these are repeats
+            page.keyboard.down(key)
+            page.wait_for_timeout(300)
+        page.keyboard.up(key)
+        seen(page, k + 1)
 
 
 def test_the_anonymous_have_numbers_and_leaving_is_asked_about(chromium, study):
