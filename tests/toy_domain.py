@@ -41,6 +41,13 @@ def brighter(images: torch.Tensor, name: str, by: float = 0.5) -> torch.Tensor:
     return images
 
 
+def ones_for_h(unet: IdealGaussian, monkeypatch) -> None:
+    """Let the toy's h be 1 everywhere instead of 0, with ε = ε(x) + Δh still."""
+    encode, decode = unet.encode, unet.decode
+    monkeypatch.setattr(unet, "encode", lambda x, t: encode(x, t)._replace(h=torch.ones_like(x)))
+    monkeypatch.setattr(unet, "decode", lambda z, h=None: decode(z, None if h is None else h - 1))
+
+
 @pytest.fixture
 def toy(monkeypatch, tmp_path) -> ToyDomain:
     """`build_toy` with a cache of its own."""
