@@ -9,6 +9,7 @@ from asyrp_lib.api import edit
 from asyrp_lib.errors import AsyrpError, WeightsError
 from asyrp_lib.experiments import robustness
 from asyrp_lib.experiments.rows import COLUMNS, joined, numbers, pick
+from asyrp_lib.measure.stats import over_seeds
 from asyrp_lib.method import random_shift
 from asyrp_lib.method.random_shift import EpsSpace, directions, length, shifted
 
@@ -109,6 +110,8 @@ def test_a_ratio_is_of_means_and_the_ceiling_is_another_face():
     rows = joined(parts)
     assert robustness.ratio(rows, "held", "optimised") == 2
     assert robustness.of_apart(rows, "ε, held, optimised") == 0.5
+    found = over_seeds(rows, lambda part: robustness.ratio(part, "held", "optimised"))
+    assert (found.mean, found.low, found.high) == pytest.approx((2, 4 / 3, 4)), "two faces, resampled"
 
 
 def test_lengths_come_from_homogeneity_and_without_it_its_command_is_named(toy, monkeypatch, tmp_path):

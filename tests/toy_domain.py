@@ -1,7 +1,6 @@
 """4-px Gaussian images with a known ε whose edits add a colour: experiments' arithmetic in milliseconds."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -32,6 +31,18 @@ class ToyDomain(Domain):
         return tuple(range(self.seed_count))
 
     seed_count = 3
+
+
+class ToyOracle(torch.nn.Module):
+    """Reads the mean of each colour, between walls at −1 and 2."""
+
+    def read(self, images: torch.Tensor) -> pd.DataFrame:
+        """(N, 3)."""
+        return pd.DataFrame(images.mean((2, 3)).double().numpy(), columns=list(COLOURS))
+
+    def walls(self) -> dict[str, tuple[float, float]]:
+        """The same for all."""
+        return dict.fromkeys(COLOURS, (-1.0, 2.0))
 
 
 def brighter(images: torch.Tensor, name: str, by: float = 0.5) -> torch.Tensor:
@@ -68,7 +79,6 @@ def build_toy() -> ToyDomain:
         Edit("grey", "face", "grey face", factor="green"),
         *(Edit(name, "face", f"{name} face", in_domain=False) for name in ("red", "blue")),
     ]
-    read = lambda x: pd.DataFrame(x.mean((2, 3)).double().numpy(), columns=list(COLOURS))
     return ToyDomain(
         "toy",
         unet,
@@ -78,7 +88,7 @@ def build_toy() -> ToyDomain:
         lambda a, b: (a - b).square().mean((1, 2, 3)),
         Path("nowhere"),
         t_boost=300,
-        oracle=SimpleNamespace(read=read, walls=lambda: dict.fromkeys(COLOURS, (-1.0, 2.0))),
+        oracle=ToyOracle(),
         segmenter=lambda x: (x.mean(1) > 0.3).long(),
         classes=("dark", "bright"),
         target_source=lambda edit, split, n, first: brighter(images(split, n, first), edit),

@@ -75,7 +75,7 @@ def measure(
 
 
 def kept(rows: pd.DataFrame, variant: str) -> float:
-    """Share of the aimed shift of Δh_t that a variant keeps: ratio of means over faces, rows of one edit."""
+    """Share of the aimed shift of Δh_t that a variant keeps: ratio of means, of one edit's aimed rows."""
     mean = lambda kind: pick(rows, "aimed", variant=kind)["value"].mean()
     return mean(variant) / mean(TRAINED)
 

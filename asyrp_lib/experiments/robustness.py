@@ -79,8 +79,10 @@ def measure(
 
 
 def ratio(rows: pd.DataFrame, kind: str, meaning: str, score: str = "distance") -> float:
-    """How much farther a random ε leads than a random h: ratio of the means over faces, from rows of one edit
-    and strength.  With `of_apart` of ε near 1 it stands under a ceiling and says less than it seems.
+    """How much farther a random ε leads than a random h: ratio of the means over faces.
+
+    Of rows of one edit and strength; for `stats.over_seeds` those without a seed.  Where `of_apart` of ε is
+    near 1 the ratio stands under a ceiling and says less than it seems.
     """
     mean = lambda variant: pick(rows, score, variant=variant)["value"].mean()
     return mean(f"ε, {kind}, {meaning}") / mean(f"h, {kind}")
