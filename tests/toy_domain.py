@@ -1,7 +1,6 @@
 """4-px Gaussian images with a known ε whose edits add a colour: experiments' arithmetic in milliseconds."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -34,11 +33,30 @@ class ToyDomain(Domain):
     seed_count = 3
 
 
+class ToyOracle(torch.nn.Module):
+    """Reads the mean of each colour, between walls at −1 and 2."""
+
+    def read(self, images: torch.Tensor) -> pd.DataFrame:
+        """(N, 3)."""
+        return pd.DataFrame(images.mean((2, 3)).double().numpy(), columns=list(COLOURS))
+
+    def walls(self) -> dict[str, tuple[float, float]]:
+        """The same for all."""
+        return dict.fromkeys(COLOURS, (-1.0, 2.0))
+
+
 def brighter(images: torch.Tensor, name: str, by: float = 0.5) -> torch.Tensor:
     """The pictures with one channel brightened."""
     images = images.clone()
     images[:, COLOURS[name]] += by
     return images
+
+
+def ones_for_h(unet: IdealGaussian, monkeypatch) -> None:
+    """Let the toy's h be 1 everywhere instead of 0, with ε = ε(x) + Δh still."""
+    encode, decode = unet.encode, unet.decode
+    monkeypatch.setattr(unet, "encode", lambda x, t: encode(x, t)._replace(h=torch.ones_like(x)))
+    monkeypatch.setattr(unet, "decode", lambda z, h=None: decode(z, None if h is None else h - 1))
 
 
 @pytest.fixture
@@ -61,7 +79,6 @@ def build_toy() -> ToyDomain:
         Edit("grey", "face", "grey face", factor="green"),
         *(Edit(name, "face", f"{name} face", in_domain=False) for name in ("red", "blue")),
     ]
-    read = lambda x: pd.DataFrame(x.mean((2, 3)).double().numpy(), columns=list(COLOURS))
     return ToyDomain(
         "toy",
         unet,
@@ -71,7 +88,7 @@ def build_toy() -> ToyDomain:
         lambda a, b: (a - b).square().mean((1, 2, 3)),
         Path("nowhere"),
         t_boost=300,
-        oracle=SimpleNamespace(read=read, walls=lambda: dict.fromkeys(COLOURS, (-1.0, 2.0))),
+        oracle=ToyOracle(),
         segmenter=lambda x: (x.mean(1) > 0.3).long(),
         classes=("dark", "bright"),
         target_source=lambda edit, split, n, first: brighter(images(split, n, first), edit),

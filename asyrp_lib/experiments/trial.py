@@ -19,7 +19,9 @@ from .rows import COLUMNS
 
 @dataclass(eq=False)
 class Trial:
-    """Images `first` … `first + n − 1` of a split under S steps; everything is made when it is asked for."""
+    """Images `first` … `first + n − 1` of a split under S steps; everything is made when it is asked for.
+    Of the split "noise" x_T is `Domain.seeded_noise`, and its images are what that generates.
+    """
 
     domain: Domain
     n: int
@@ -39,6 +41,8 @@ class Trial:
         """The images (n, 3, R, R)."""
         if self.larger:
             return self._part("x_0")
+        if self.split == "noise":
+            return self.plain
         return self.domain.images(self.split, self.n, first=self.first)
 
     @cached_property
@@ -46,6 +50,8 @@ class Trial:
         """Their inversions, as the U-Net sees them."""
         if self.larger:
             return self._part("x_T")
+        if self.split == "noise":
+            return self.domain.seeded_noise(self.n, first=self.first)
         return api.invert(self.domain, self.x_0, steps=self.steps, progress=self.progress)
 
     @cached_property
