@@ -135,7 +135,7 @@ def test_a_setting_that_an_experiment_does_not_have_is_named(toy):
         UnknownNameError, match="'linearity' has no setting colour; known are n, names, strengths"
     ):
         measure(toy, "linearity", colour=1)
-    with pytest.raises(UnknownNameError, match="Unknown experiment 'lines'; known are final"):
+    with pytest.raises(UnknownNameError, match="Unknown experiment 'lines'; known are settings"):
         measure(toy, "lines")
 
 
