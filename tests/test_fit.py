@@ -49,8 +49,8 @@ def test_a_noisy_reading_becomes_the_truth():
     found = fitted(IMAGES[:2], start)
     assert found.residual.max() < 0.003  # rounding to 8 bits alone leaves 0.002
     assert found.images.shape == (2, 3, 64, 64)
-    errors = recovery(FACES.factors[:2], found.factors)["error"]
-    assert errors.drop(["age", "beard", "glasses"]).max() < 0.1  # two faces do not always differ in these
+    off = (found.factors - FACES.factors[:2]).abs().max()
+    assert off.drop(["age", "beard"]).max() < 0.05  # these two are read only as far as they are drawn
 
 
 def test_without_a_start_one_is_found():
@@ -75,7 +75,7 @@ def test_a_start_is_cut_to_the_ranges():
 
 
 def test_a_face_has_the_same_factors_in_every_batch():
-    together, alone = fitted(IMAGES, reading(), steps=1), fitted(IMAGES[1:2], reading()[1:2], steps=1)
+    together, alone = fitted(IMAGES[:2], reading()[:2], steps=1), fitted(IMAGES[1:2], reading()[1:2], steps=1)
     assert together.factors[1:2].reset_index(drop=True).equals(alone.factors)
     assert torch.allclose(together.residual[1:2], alone.residual)
 

@@ -100,8 +100,9 @@ def recovery(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
         seen = shown.get(name, hair | True).to_numpy()
         true, off = truth[name].to_numpy()[seen], (found[name].to_numpy() - truth[name].to_numpy())[seen]
         off = (off + 0.5) % 1 - 0.5 if name in CYCLIC else off
-        error = np.abs(off).mean() / true.std()
-        rows[name] = {"faces": len(true), "R²": 1 - (off**2).mean() / true.var(), "error": error}
+        with np.errstate(divide="ignore", invalid="ignore"):  # one that does not vary has no R²
+            share, error = (off**2).mean() / true.var(), np.abs(off).mean() / true.std()
+        rows[name] = {"faces": len(true), "R²": 1 - share, "error": error}
     return pd.DataFrame(rows).T
 
 
