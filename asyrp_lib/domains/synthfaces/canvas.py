@@ -47,6 +47,7 @@ class Canvas:
 
     def __init__(self, x: Tensor, y: Tensor, batch: int, soft: float, look: Look):
         self.x, self.y, self.soft, self.look = x, y, soft, look
+        self.labelled = True  # whether `classes` are kept
         self.colour = x.new_zeros(batch, 3, *x.shape[-2:])
         self.classes = x.new_zeros(batch, len(CLASSES), *x.shape[-2:])
 
@@ -57,7 +58,7 @@ class Canvas:
     def paint(self, alpha: Tensor, colour: Tensor, label: int | None) -> None:
         """Lay `colour` over the image with opacity `alpha`; `label` None leaves the segmentation alone."""
         self.colour = torch.lerp(self.colour, colour.expand_as(self.colour), alpha[:, None])
-        if label is not None:
+        if self.labelled and label is not None:
             self.classes = self.classes * (1 - alpha)[:, None]
             self.classes[:, label] += alpha
 
