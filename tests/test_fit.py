@@ -5,14 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from asyrp_lib.domains.synthfaces.canvas import LOOKS
 from asyrp_lib.domains.synthfaces.faces import from_bytes, render_split
 from asyrp_lib.domains.synthfaces.factors import FACTORS, sample_factors
 from asyrp_lib.domains.synthfaces.fit import CYCLIC, fit_factors, recovery
 from asyrp_lib.domains.synthfaces.render import draw, render
 from asyrp_lib.errors import AsyrpError, ImageError, UnknownNameError
 
-FACES = render_split("validation", 3, 64, edition=2)
+FACES = render_split("validation", 3, 64)
 IMAGES = from_bytes(FACES.images)
 
 
@@ -29,8 +28,8 @@ def fitted(images, start=None, **options):
 
 def test_a_tensor_of_factors_is_drawn_as_their_table_is():
     table = torch.tensor(FACES.factors.to_numpy(), dtype=torch.float32)
-    want = render(FACES.factors, 64, look=LOOKS[2])
-    got, plain = (draw(table, 64, look=LOOKS[2], masks=masks) for masks in (True, False))
+    want = render(FACES.factors, 64)
+    got, plain = (draw(table, 64, masks=masks) for masks in (True, False))
     assert torch.equal(got.images, want.images) and torch.equal(got.masks, want.masks)
     assert torch.equal(plain.images, want.images) and not plain.masks.any()
 
@@ -38,7 +37,7 @@ def test_a_tensor_of_factors_is_drawn_as_their_table_is():
 def test_every_factor_moves_the_image_and_has_a_gradient():
     low, high = torch.tensor([bounds[:2] for bounds in FACTORS.values()]).T
     table = (low + (high - low) * torch.tensor([[0.4], [0.7]])).requires_grad_()
-    draw(table, 64, supersample=1, look=LOOKS[2]).images.diff(dim=-1).square().mean().backward()
+    draw(table, 64, supersample=1).images.diff(dim=-1).square().mean().backward()
     assert torch.isfinite(table.grad).all()
     for name, slope in zip(FACTORS, table.grad.abs().amax(0)):
         assert slope > 0, name

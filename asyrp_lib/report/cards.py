@@ -1,4 +1,4 @@
-"""The numbers of the model cards, from the files themselves; `python -m asyrp_lib.report.cards` writes them."""
+"""The numbers of the model cards, from the files themselves; python -m asyrp_lib.report.cards writes them."""
 
 from ..domains.synthfaces import NETWORKS, weights_file
 from ..store.paths import data_dir

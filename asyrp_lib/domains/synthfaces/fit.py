@@ -1,7 +1,7 @@
 """The render fit, a judge without a network: which factors would draw this image, and how nearly?
 
 The answer lies inside the factors' ranges, whatever the image; the residual says how far it is from any face
-of this world (edition 2, 64 pixels).  Each face is fitted by itself, so its batch does not matter.
+of this world (64 pixels).  Each face is fitted by itself, so its batch does not matter.
 
 Descent is Gauss-Newton's with Levenberg's damping: a dozen steps where Adam takes a hundred, and no rate to
 choose.  Its slopes are differences of renders, which need no graph.  Where slopes mislead (hues and texture
@@ -21,7 +21,6 @@ from ... import check
 from ...errors import ImageError, UnknownNameError
 from ...progress import tqdm
 from ...store.images import as_images
-from .canvas import LOOKS
 from .factors import FACTORS, SPLITS, sample_factors
 from .render import draw
 
@@ -122,7 +121,7 @@ def _points(start: pd.DataFrame, n: int) -> Tensor:
 def _draw(points: Tensor, resolution: int, supersample: int = 1) -> Tensor:
     """Renders (n, 3, R, R) in [-1, 1] of points (n, F)."""
     table = _LOW.to(points) + _WIDTH.to(points) * points
-    return draw(table, resolution, supersample=supersample, look=LOOKS[2], masks=False).images
+    return draw(table, resolution, supersample=supersample, masks=False).images
 
 
 def _errors(points: Tensor, image: Tensor, supersample: int = 1) -> Tensor:

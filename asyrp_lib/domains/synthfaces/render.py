@@ -52,7 +52,7 @@ def render(
 
 
 def draw(
-    table: Tensor, resolution: int, *, supersample: int = 2, look: Look = LOOKS[1], masks: bool = True
+    table: Tensor, resolution: int, *, supersample: int = 2, look: Look = _LOOK, masks: bool = True
 ) -> Rendered:
     """As `render`, from a table (B, len(FACTORS)) in the order of `FACTORS`, on its device; the images have
     gradients to it.  Without `masks`, which take half of the time, these are all 0.
