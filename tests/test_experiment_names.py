@@ -34,7 +34,7 @@ SMALL = {
     "linearity": {"strengths": (1,)},
     "robustness": {"strengths": (1,), "lengths": {"Δh": 0.03, "Δε": 0.06}},
     "consistency": {"n_train": 2},
-    "final": {"strengths": (1.0,)},
+    "final": {"n": 2, "strengths": (1.0,)},  # one image has no Fréchet distance
     "boosting": {"reference": 4},
 }
 
@@ -170,7 +170,7 @@ def test_a_result_is_replaced_only_when_asked_and_never_by_fewer_images(command,
 
 @pytest.mark.parametrize("name", RUN)
 def test_one_image_gives_a_result_without_nan_that_comes_back_as_it_was(command, toy, name):
-    file = store(toy, name, n=1, progress=False, **SMALL.get(name, {}))
+    file = store(toy, name, progress=False, **{"n": 1, **SMALL.get(name, {})})
     rows = stored(toy, name)
     assert tuple(rows) == COLUMNS and len(rows) and rows["value"].notna().all()
     assert json.loads(file.read_text())["data"]["rows"] == len(rows)
