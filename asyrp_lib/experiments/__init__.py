@@ -88,7 +88,8 @@ def digests(domain, rows: pd.DataFrame) -> dict[str, str]:
     judges = {"clip": domain.clip, "second_clip": domain.second_clip, "oracle": domain.oracle}
     found = {name: module_digest(judge) for name, judge in judges.items() if judge is not None}
     pairs = rows[["edit", "seed"]].dropna().drop_duplicates().itertuples(index=False)
-    known = [(edit, int(seed)) for edit, seed in pairs if edit in domain.edits]
+    mine = lambda edit, seed: edit in domain.edits and seed in domain.seeds(edit)  # others it trained itself
+    known = [(edit, int(seed)) for edit, seed in pairs if mine(edit, int(seed))]
     return {"unet": domain.unet.digest(), **found} | {
         f"f_t {edit} {seed}": module_digest(domain.delta(edit, seed)) for edit, seed in known
     }
