@@ -12,7 +12,7 @@ import pandas as pd
 from ..measure.judge import usual
 from ..method.cut import Cut
 from .rows import joined, pick
-from .teach import SPACES, free, lengths, losses, through, told
+from .teach import SPACES, free, freely, lengths, losses, through, told
 from .trial import Trial, begin
 
 
@@ -44,8 +44,7 @@ def measure(
     names = usual(domain, names, ("smiling", "old", "tanned"))
     trial, parts = begin(domain, trial, n, progress), []
     for name in names:
-        settings = replace(domain.training, t_edit=domain.delta(name).t_edit, epochs=epochs, lr=lr)
-        settings = replace(settings, optimiser="adam", lr_decay=0.95)
+        settings = replace(freely(domain.training, epochs, lr), t_edit=domain.delta(name).t_edit)
         for source, share in trial.shares(range(min(sources, n // 2))).items():
             for space, place in SPACES.items():
                 here = through(share, Cut(domain.unet, place))

@@ -1,8 +1,9 @@
 """Reach: can h-space draw an unseen target at all?  (Our control of Asyrp Fig. 5)
 
 An f_t of 1×1 convolutions that CLIP taught may stay away from a target for three reasons: its teacher, its
-form, or h-space.  So beside it stand one of its kind that was shown true targets, a free Δh_t for each face,
-which is the limit of h-space in this process, and a free Δε_t, that of the process itself.
+form, or h-space.  So beside it stand one of its kind that was shown true targets, and a free Δh_t for each
+face, which is the limit of h-space under this loss.  A free Δε_t can draw any P_t at all, so its loss falls
+farther; but what the U-Net does not take for an image comes back through D_t, and the image may end worse.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from torch import Tensor
 from ..measure.judge import all_trained
 from ..method.cut import Cut
 from .rows import joined, numbers
-from .teach import SPACES, free, losses, shown, through
+from .teach import SPACES, free, freely, losses, shown, through
 from .trial import Run, Trial, begin
 
 
@@ -50,7 +51,7 @@ def measure(
     """
     found = all_trained(domain, names, in_domain=False)
     trial, parts = begin(domain, trial, n, progress), []
-    train, free_how = trial.like(split="train", n=images), {"optimiser": "adam", "batch_size": 1}
+    train = trial.like(split="train", n=images)
     for name in found if names else found[:2]:
         aims, shown_aims = domain.targets(name, "test", n), domain.targets(name, "train", images)
 
@@ -68,7 +69,7 @@ def measure(
         where = {"edit": name, "variant": "target", "seed": settings.seed, "strength": 1.0}
         parts.append(numbers(losses(history), **{**where, "strength": None}))
         add(Run(trial, {delta: 1.0}, where), trial.edit({delta: 1.0}))
-        settings = replace(settings, epochs=free_epochs, lr=lr, lr_decay=0.95, **free_how)
+        settings = freely(settings, free_epochs, lr)
         for space, place in SPACES.items():
             for k in range(n):
                 own = through(trial.like(first=k, n=1), Cut(domain.unet, place))
