@@ -25,25 +25,25 @@ def test_the_share_that_others_keep_is_a_ratio_of_means():
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    """Two sources with two others each, three epochs."""
+    """Three sources asked for, of which five images have two; three epochs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASYRP_CACHE", "off")
-        return homogeneity.measure(build_tiny(), n=6, sources=2, epochs=3, names=["warm"], progress=False)
+        return homogeneity.measure(build_tiny(), n=5, sources=3, epochs=3, names=["warm"], progress=False)
 
 
 def test_each_source_has_one_face_of_its_own_and_others_that_nobody_else_has(rows):
     assert list(rows.columns) == list(COLUMNS) and rows["value"].notna().all()
     for space in ("Δh", "Δε"):
         own, others = (pick(rows, "distance", variant=f"{space}, {who}") for who in ("own", "others"))
-        assert list(own["image"]) == [0, 3] and list(own["seed"]) == [0, 1]
-        assert list(others["image"]) == [1, 2, 4, 5] and list(others["seed"]) == [0, 0, 1, 1]
+        assert list(own["image"]) == [0, 2] and list(own["seed"]) == [0, 1]
+        assert list(others["image"]) == [1, 3, 4] and list(others["seed"]) == [0, 1, 1]
         assert (own["value"] > 0).all() and (others["value"] > 0).all()
 
 
 def test_both_shifts_were_learned_as_long_and_their_lengths_are_there(rows):
     for space in ("Δh", "Δε"):
         first, last = (pick(rows, f"loss, epoch {k}", variant=space)["value"] for k in (1, 3))
-        assert len(first) == len(last) == 2 and last.mean() < first.mean()
+        assert len(first) == len(last) == 2 and (last.to_numpy() < first.to_numpy()).all()
         assert pick(rows, "loss, epoch 4").empty
         for score in ("length", "relative length"):
             found = pick(rows, score, variant=space)
@@ -53,8 +53,3 @@ def test_both_shifts_were_learned_as_long_and_their_lengths_are_there(rows):
 
 def test_the_number_of_a_source_is_not_taken_for_the_seed_of_an_f_t(rows):
     assert [name for name in digests(build_tiny(), rows) if name.startswith("f_t")] == ["f_t warm 0"]
-
-
-def test_more_sources_than_pairs_of_images_are_not_taken(tiny):
-    rows = homogeneity.measure(tiny, n=3, sources=4, epochs=1, names=["warm"], progress=False)
-    assert set(rows["seed"]) == {0} and set(rows["image"]) == {0, 1, 2}

@@ -32,16 +32,15 @@ def test_the_objective_is_the_error_to_the_targets_of_the_batch():
     assert objective.identity() != teach.TargetObjective(2 * targets).identity()
 
 
-def test_a_free_shift_of_ε_reaches_any_target_where_it_may_act_all_the_way_down(tiny):
+def test_a_free_shift_of_ε_reaches_its_target_where_the_network_does_not_answer_back(tiny):
     own = teach.through(Trial(tiny, 1), reach.Cut(tiny.unet, "ε"))
     target = own.plain + 0.3 * randn(1, 3, 8, 8, seed=5).sign()
     settings = replace(tiny.training, t_edit=700, epochs=12, lr=0.1, lr_decay=0.8)
     delta, history = teach.shown(own, "dark", teach.free(own, 700), settings, target)
     losses = teach.losses(history)
-    assert losses["loss, epoch 1"] > 0.2 and losses["loss"] < 0.25 * losses["loss, epoch 1"]
-    assert float(reach.absolute_error(own.edit({delta: 1.0}), target)) < 0.5 * float(
-        reach.absolute_error(own.plain, target)
-    )
+    assert losses["loss"] < 0.25 * losses["loss, epoch 1"]
+    made, plain = (float(reach.absolute_error(x, target)) for x in (own.edit({delta: 1.0}), own.plain))
+    assert made < 0.5 * plain
 
 
 def test_all_teachers_are_measured_on_every_face(tiny):

@@ -70,7 +70,7 @@ def free(trial: Trial, t_edit: int) -> dict:
     """The configuration of a `FreeDelta` for t >= t_edit in the h-space of a trial's U-Net.
 
     Its units are the root mean square of h_t over the trial's unedited images; at the place "ε" what moves
-    a value of P_t by 1, for near T hardly any Δε is enough for that.
+    a value of P_t by 1/K: near T hardly any Δε is enough for that, and what K times shift adds up in x_t.
     """
     schedule, squares = trial.domain.unet.schedule, {}
 
@@ -81,7 +81,7 @@ def free(trial: Trial, t_edit: int) -> dict:
     times = [t for t, _ in interval_pairs(trial.steps, t_edit, len(schedule))]
     a = {t: schedule.alpha_bar(t) for t in times}
     if isinstance(trial.domain.unet, Cut) and trial.domain.unet.place == "ε":
-        units = [(a[t] / (1 - a[t])) ** 0.5 for t in times]
+        units = [(a[t] / (1 - a[t])) ** 0.5 / len(times) for t in times]
     else:
         units = [(sum(squares[t]) / len(squares[t])) ** 0.5 for t in times]
     return {"kind": "FreeDelta", "times": times, "units": units}
