@@ -17,6 +17,7 @@ from .rows import joined, numbers, pick
 from .teach import losses, through, told
 from .trial import Trial, begin
 
+#: Variants: where the shift goes, and which.
 ALONE, BOTH, MATCHED, TRAINED = "P_t", "P_t and D_t", "P_t and D_t, matched", "P_t and D_t, trained"
 
 
@@ -84,7 +85,7 @@ def matched(rows: pd.DataFrame) -> float:
     if not len(above):
         return float(s[-1])
     k = max(int(above[0]), 1)
-    return float(s[k - 1] + (s[k] - s[k - 1]) * (want - d[k - 1]) / (d[k] - d[k - 1]))
+    return float(np.interp(want, d[k - 1 : k + 1], s[k - 1 : k + 1]))
 
 
 def _split(domain) -> str:

@@ -65,6 +65,7 @@ def kept(rows: pd.DataFrame, space: str, score: str = "aimed") -> float:
     """What share of its effect on the own face the shift of a space ("Δh", "Δε") has on others.
 
     Of rows of one edit: the mean of a score over others by that over the own faces.  1: as much; 0: none.
+    It says little where the own faces hardly moved.
     """
     own, others = (pick(rows, score, variant=f"{space}, {whose}")["value"] for whose in ("own", "others"))
     return float(others.mean() / own.mean())

@@ -37,9 +37,8 @@ class Cut(HSpaceUNet):
             raise UnknownNameError(f"The U-Net has no place {place!r}; known are {', '.join(known)}.")
         kind, _, number = place.partition(" ")
         self.skip = int(number) if kind == "skip" else None
-        self.blocks = {"up": int(number or 0) + 1, "ε": len(self.net.up_blocks)}.get(
-            kind, 0
-        )  # before the cut
+        before = {"up": int(number or 0) + 1, "ε": len(self.net.up_blocks)}
+        self.blocks = before.get(kind, 0)  # of the decoder, below the cut
         blank = torch.zeros(1, self.channels, self.resolution, self.resolution, device=self.device)
         with torch.no_grad():
             self._shape = tuple(self.encode(blank, 0).h.shape[1:])
