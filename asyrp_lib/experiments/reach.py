@@ -2,8 +2,8 @@
 
 An f_t of 1×1 convolutions that CLIP taught may stay away from a target for three reasons: its teacher, its
 form, or h-space.  So beside it stand one of its kind that was shown true targets, and a free Δh_t for each
-face, which is the limit of h-space under this loss.  A free Δε_t can draw any P_t at all, so its loss falls
-farther; but what the U-Net does not take for an image comes back through D_t, and the image may end worse.
+face, which is the limit of h-space under this loss.  A free Δε_t can draw any P_t: the limit of the process,
+as far as it is learned in small steps; what the U-Net takes for noise comes back through D_t and adds up.
 """
 
 from collections.abc import Sequence
