@@ -94,7 +94,8 @@ def judges(domain) -> dict[str, str]:
 def digests(domain, rows: pd.DataFrame) -> dict[str, str]:
     """Of all networks that rows come from: `judges`, and every f_t by edit and seed."""
     pairs = rows[["edit", "seed"]].dropna().drop_duplicates().itertuples(index=False)
-    known = [(edit, int(seed)) for edit, seed in pairs if edit in domain.edits]
+    mine = lambda edit, seed: edit in domain.edits and seed in domain.seeds(edit)  # others it trained itself
+    known = [(edit, int(seed)) for edit, seed in pairs if mine(edit, int(seed))]
     f_t = {f"f_t {edit} {seed}": module_digest(domain.delta(edit, seed)) for edit, seed in known}
     return judges(domain) | f_t
 

@@ -71,10 +71,9 @@ def walk(
         if dh is None:
             with torch.no_grad():
                 eps = eps_P = unet.decode(z)
-        elif dh.requires_grad:  # one decoder pass is differentiated, not both
-            eps_P = unet.decode(z, h=z.h + dh)
-            with torch.no_grad():  # where t' = −1, D_t is 0 whatever ε is
-                eps = unet.decode(z) if t_next >= 0 else eps_P.detach()
+        elif dh.requires_grad and t_next < 0:  # D_t is 0 whatever ε is
+            eps_P = unet.decode(z, z.h + dh)
+            eps = eps_P.detach()
         else:
             eps, eps_P = unet.decode_pair(z, z.h + dh)
         sigma = boost_sigma(a_t, a_next) if t < t_boost else 0.0

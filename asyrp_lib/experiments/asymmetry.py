@@ -1,0 +1,97 @@
+"""Asymmetry: does the shift belong into P_t alone?  (Asyrp Sec. 3.1, Theorem 1, Fig. 2-3)
+
+In P_t and D_t alike it nearly cancels.  That alone would be a matter of strength, so the symmetric process is
+also given what it lacks: a strength at which it changes images as much, and an f_t that was trained in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ..errors import AsyrpError
+from ..measure.judge import usual
+from ..method.cut import Symmetric
+from .rows import joined, numbers, pick
+from .teach import losses, through, told
+from .trial import Trial, begin
+
+#: Variants: where the shift goes, and which.
+ALONE, BOTH, MATCHED, TRAINED = "P_t", "P_t and D_t", "P_t and D_t, matched", "P_t and D_t, trained"
+
+
+def measure(
+    domain,
+    *,
+    n: int = 24,
+    names: Sequence[str] | None = None,
+    strengths: Sequence[float] = (1, 2, 4, 6, 9, 13),
+    search: int = 8,
+    seeds: int = 3,
+    trial: Trial | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Edit test images with the same f_t in both processes, also matched, and with f_t trained symmetrically.
+
+    Args:
+        names: of the edits; None: smiling and old, or what there is.
+        strengths: tried in the symmetric process; `matched` chooses.
+        search: images on which they are tried: of the validation split, or train where there is none.
+        seeds: how many f_t are trained symmetrically, on what the domain's were: images, settings, seeds 0 ….
+    Returns:
+        rows of `judge.scores` by variant: `ALONE`: the asymmetric process; `BOTH`: the symmetric one, both at
+        strength 1; `MATCHED`: symmetric at the chosen strength; `TRAINED`: symmetric with its own f_t, at 1,
+        which also has `teach.losses`; "search, …" of the first two: the images tried on, any split's numbers.
+    Source: Asyrp Sec. 3.1, Fig. 3.
+    """
+    names = usual(domain, names, ("smiling", "old"))
+    trial, parts = begin(domain, trial, n, progress), []
+    tried = trial.like(split=_split(domain), n=search)
+    train, both = trial.like(split="train", n=domain.train_images), Symmetric(domain.unet)
+
+    def add(on: Trial, name: str, variant: str, at: Sequence[float]) -> list[pd.DataFrame]:
+        runs = on.sweep(variant, [name], at)
+        new = [run.rows(run.trial.scores(name, edited)).assign(variant=variant) for run, edited in runs]
+        parts.extend(new)
+        return new
+
+    for name in names:
+        add(trial, name, ALONE, [1.0])
+        add(through(trial, both), name, BOTH, [1.0])
+        found = add(tried, name, f"search, {ALONE}", [1.0])
+        found += add(through(tried, both), name, f"search, {BOTH}", strengths)
+        add(through(trial, both), name, MATCHED, [matched(pd.concat(found))])
+        for seed, part in trial.shares(range(seeds)).items():
+            settings = replace(domain.training, t_edit=domain.delta(name).t_edit, seed=seed)
+            delta, history = told(through(train, both), name, domain.delta_config, settings)
+            where = {"edit": name, "variant": TRAINED, "seed": seed}
+            here = through(part, both)
+            scores = here.scores(name, here.edit({delta: 1.0}))
+            parts += [here.rows(scores, strength=1.0, **where), numbers(losses(history), **where)]
+    return joined(parts)
+
+
+def matched(rows: pd.DataFrame) -> float:
+    """The strength at which the symmetric process changes images as much as the asymmetric at strength 1.
+
+    Of the search rows of one edit: where the mean perceptual distance to the reconstruction, joined by lines
+    from strength 0 on, first reaches the asymmetric one; the largest strength tried if it never does.
+    """
+    want = pick(rows, "distance", variant=f"search, {ALONE}")["value"].mean()
+    means = pick(rows, "distance", variant=f"search, {BOTH}").groupby("strength")["value"].mean()
+    s, d = np.array([0.0, *means.index]), np.array([0.0, *means])
+    above = np.flatnonzero(d >= want)
+    if not len(above):
+        return float(s[-1])
+    k = max(int(above[0]), 1)
+    return float(np.interp(want, d[k - 1 : k + 1], s[k - 1 : k + 1]))
+
+
+def _split(domain) -> str:
+    """Where settings are chosen."""
+    try:
+        domain.images("validation", 1)
+    except AsyrpError:
+        return "train"
+    return "validation"

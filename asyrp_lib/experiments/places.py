@@ -1,0 +1,66 @@
+"""Places: is it h that is special, or would another place of the U-Net do?  (Asyrp Sec. 3.2)
+
+One f_t is trained at every place where the frozen U-Net can be cut, by the same loss, on the same images, for
+as long.  A 1×1 convolution has C² parameters, so places differ in what they can learn, too: it is said.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import gcd
+
+import pandas as pd
+
+from ..measure.judge import usual
+from ..method import cut
+from .rows import joined, numbers, pick
+from .teach import lengths, losses, through, told
+from .trial import Trial, begin
+
+
+def measure(
+    domain,
+    *,
+    n: int = 12,
+    names: Sequence[str] | None = None,
+    places: Sequence[str] | None = None,
+    images: int = 12,
+    epochs: int = 2,
+    trial: Trial | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train an f_t of the domain's kind at each place, in P_t alone, and edit test images with it.
+
+    Args:
+        names: of the edits; None: smiling and old, or what there is.
+        places: of `cut.places`; None: all.
+        images: of the train split; epochs: passes over them.  The f_t that are shipped had more.
+    Returns:
+        rows with the place as variant: of each image `judge.scores`, `length` and `relative length` (see
+        `teach.lengths`); of each training `teach.losses`, and `parameters` of f_t.
+    Source: Asyrp Sec. 3.2 (the choice of h).
+    """
+    names = usual(domain, names, ("smiling", "old"))
+    trial, parts = begin(domain, trial, n, progress), []
+    train = trial.like(split="train", n=images)
+    for name in names:
+        settings = replace(domain.training, t_edit=domain.delta(name).t_edit, epochs=epochs)
+        for place in cut.places(domain.unet) if places is None else places:
+            unet, where = cut.Cut(domain.unet, place), {"edit": name, "variant": place, "seed": settings.seed}
+            groups = gcd(domain.delta_config.get("groups", 32), unet.h_channels)
+            config = {**domain.delta_config, "groups": groups}
+            delta, history = told(through(train, unet), name, config, settings)
+            here = through(trial, unet)
+            edited, sizes = lengths(here, delta)
+            size = {"parameters": sum(p.numel() for p in delta.parameters())}
+            parts.append(numbers(losses(history) | size, **where))
+            parts.append(here.rows(here.scores(name, edited).assign(**sizes), strength=1.0, **where))
+    return joined(parts)
+
+
+def aim(rows: pd.DataFrame) -> dict[str, float]:
+    """Place -> what moved as aimed over what leaked into untied factors, means over images, of one edit.
+
+    Unlike the effect itself it does not grow with the strength of an edit, as long as both do.
+    """
+    means = {score: pick(rows, score).groupby("variant")["value"].mean() for score in ("aimed", "leaked")}
+    return (means["aimed"] / means["leaked"]).to_dict()

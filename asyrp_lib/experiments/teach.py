@@ -1,0 +1,121 @@
+"""Shifts that an experiment trains for itself, on images of a trial: by CLIP, or on true targets."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from .. import api
+from ..deltas import Delta, build_delta
+from ..method.cut import Cut
+from ..method.schedule import interval_pairs
+from ..method.train import TrainSettings, train, train_delta
+from ..store.cache import digest
+from .trial import Trial
+
+#: What a free shift shifts -> where the U-Net is cut for it.
+SPACES = {"Δh": "h", "Δε": "ε"}
+
+
+class TargetObjective:
+    """|P_t^edit − target|₁, an `Objective`, for targets (N, C, R', R') as the U-Net sees them."""
+
+    def __init__(self, targets: Tensor):
+        self.targets = targets
+
+    def __call__(self, P_edit: Tensor, index: Tensor, k: int) -> dict[str, Tensor]:
+        """See `Objective`."""
+        return {"loss": (P_edit - self.targets[index].to(P_edit)).abs().mean()}
+
+    def identity(self) -> dict:
+        """See `Objective`."""
+        return {"targets": digest(self.targets)}
+
+
+def through(trial: Trial, unet) -> Trial:
+    """The same images, noise and reconstructions, edited through another view of the U-Net."""
+    domain = copy.copy(trial.domain)
+    domain.unet = unet
+    return trial.like(domain=domain)
+
+
+def told(trial: Trial, name: str, config: Mapping, settings: TrainSettings) -> tuple[Delta, pd.DataFrame]:
+    """A Δh of some kind trained by CLIP on a trial's images, as `api.train_delta` does; and its history."""
+    domain, edit, delta = trial.domain, trial.domain.edit_named(name), _built(trial, name, config, settings)
+    aim = trial.x_0, trial.x_T, edit.source, edit.target, api.settled(domain, edit, settings)
+    how = {"decode": domain.codec.decode, "progress": trial.progress}
+    return delta, train_delta(domain.unet, domain.clip, delta, *aim, **how)
+
+
+def shown(
+    trial: Trial, name: str, config: Mapping, settings: TrainSettings, targets: Tensor
+) -> tuple[Delta, pd.DataFrame]:
+    """As `told`, but trained on |P_t^edit − target|₁; targets: (n, 3, R, R) in [-1, 1]."""
+    domain, delta = trial.domain, _built(trial, name, config, settings)
+    objective = TargetObjective(domain.codec.encode(targets))
+    return delta, train(domain.unet, delta, trial.x_T, objective, settings, progress=trial.progress)
+
+
+def _built(trial: Trial, name: str, config: Mapping, settings: TrainSettings) -> Delta:
+    """An untrained one for a trial's U-Net, from the seed of the settings, whatever ran before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return build_delta(config, trial.domain.unet.h_shape, trial.domain.unet.temb_dim, name=name)
+
+
+def free(trial: Trial, t_edit: int) -> dict:
+    """The configuration of a `FreeDelta` for t >= t_edit in the h-space of a trial's U-Net.
+
+    Its units are the root mean square of h_t over the trial's unedited images; at the place "ε" what moves
+    a value of P_t by 1/K: near T hardly any Δε is enough for that, and what K times shift adds up in x_t.
+    """
+    schedule, squares = trial.domain.unet.schedule, {}
+
+    def note(step) -> None:
+        squares.setdefault(step.t, []).append(float(step.h.square().mean()))
+
+    trial.edit({}, callback=note)
+    times = [t for t, _ in interval_pairs(trial.steps, t_edit, len(schedule))]
+    a = {t: schedule.alpha_bar(t) for t in times}
+    if isinstance(trial.domain.unet, Cut) and trial.domain.unet.place == "ε":
+        units = [(a[t] / (1 - a[t])) ** 0.5 / len(times) for t in times]
+    else:
+        units = [(sum(squares[t]) / len(squares[t])) ** 0.5 for t in times]
+    return {"kind": "FreeDelta", "times": times, "units": units}
+
+
+def freely(settings: TrainSettings, epochs: int, lr: float) -> TrainSettings:
+    """The settings for free shifts: Adam's steps of lr in the units of `free`, 5 % smaller in every epoch."""
+    return replace(settings, epochs=epochs, lr=lr, lr_decay=0.95, optimiser="adam")
+
+
+def lengths(trial: Trial, delta: Delta) -> tuple[Tensor, dict[str, list[float]]]:
+    """A trial's images edited at strength 1 (n, 3, R, R), and of each: length, mean |Δh_t| over the interval,
+    and relative length, mean |Δh_t| / |h_t|; Euclidean, h_t on the edited path, in the h-space of its U-Net.
+    """
+    found: dict[str, dict[int, list[Tensor]]] = {"length": {}, "relative length": {}}
+
+    def note(step) -> None:
+        if step.dh is not None:
+            dh, h = (part.flatten(1).norm(dim=1) for part in (step.dh.expand_as(step.h), step.h))
+            for kind, part in {"length": dh, "relative length": dh / h}.items():
+                found[kind].setdefault(step.t, []).append(part.cpu())
+
+    images = trial.edit({delta: 1.0}, callback=note)
+    means = {
+        kind: torch.stack([torch.cat(parts) for parts in at.values()]).mean(0).tolist()
+        for kind, at in found.items()
+    }
+    return images, means
+
+
+def losses(history: pd.DataFrame) -> dict[str, float]:
+    """Mean of the loss over the interval in each epoch of a training: "loss, epoch 1" …, and "loss" of the
+    last one, and of the objective's other parts.
+    """
+    parts = history.drop(columns=["batch", "t"]).groupby("epoch").mean()
+    epochs = {f"loss, epoch {epoch + 1}": loss for epoch, loss in parts["loss"].items()}
+    return epochs | parts.iloc[-1].to_dict()
