@@ -9,6 +9,7 @@ import pytest
 
 from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import WeightsError
+from asyrp_lib.experiments import linearity
 from asyrp_lib.experiments.rows import joined, numbers
 from asyrp_lib.measure.stats import Interval
 from asyrp_lib.report import claims, protocols, verdicts
@@ -40,6 +41,7 @@ def judged(monkeypatch, judge, **tables) -> claims.Claim:
     stored = lambda domain, name: joined(tables[name])
     for module in (verdicts, protocols):
         monkeypatch.setattr(module, "stored", stored)
+    monkeypatch.setattr("asyrp_lib.measure.stats.RESAMPLES", 40)  # of faces, where a test has no seeds
     found = judge(DOMAIN)
     assert found.why and found.mind and found.of and found.effect.faces > 0 and "nan" not in found.ours
     return found
@@ -80,13 +82,15 @@ def final(aimed: float, leaked: float, start: float = 0.2) -> list:
         rows("position", start + 0.1 * aimed),
         rows("position", start, variant="no edit", strength=None, wobble=0.0),
     ]
-    return [rows("aimed", aimed), *room, *(numbers(roots, **where) for where in seeds)]
+    chance = numbers({"rms nose": 0.2, "rms smile": 0.1}, edit="smiling", variant="random Δh")
+    return [rows("aimed", aimed), *room, chance, *(numbers(roots, **where) for where in seeds)]
 
 
 def test_known_wants_the_factor_to_move_and_the_rest_to_stay_but_for_what_is_tied(monkeypatch):
     say = lambda *how: judged(monkeypatch, verdicts.known, final=final(*how)).verdict
     assert say(1.5, 0.3) == "holds", "the mouth is tied"
     assert say(1.5, 0.7) == "fails" and say(0.5, 0.3) == "fails"
+    assert "an edit's length 0.2" in judged(monkeypatch, verdicts.known, final=final(1.5, 0.3)).ours
     assert say(0.9, 0.3, 0.85) == "holds", "more than half of the room"
     found = judged(monkeypatch, verdicts.known, final=final(-1.5, 0.3))
     assert found.verdict == "fails" and "100% of the faces go the wrong way" in found.ours
@@ -120,7 +124,8 @@ def curve(shape: Callable[[float], float]) -> list:
 def test_linear_wants_more_than_a_step_or_a_rising_curve_would_have(monkeypatch):
     assert judged(monkeypatch, verdicts.linear, linearity=curve(lambda s: s)).verdict == "holds"
     found = judged(monkeypatch, verdicts.linear, linearity=curve(np.sign))
-    assert found.verdict == "fails" and found.effect.mean == pytest.approx(0.89, abs=0.06)
+    step = linearity.nulls((-1, -0.6, -0.3, 0, 0.3, 0.6, 1))["step"]
+    assert found.verdict == "fails" and found.effect.mean == pytest.approx(step, abs=0.02)
 
 
 @pytest.mark.parametrize(("together", "said"), [(0.68, "holds"), (0.2, "fails")])

@@ -32,7 +32,7 @@ Statistic = Callable[[pd.DataFrame], float]
 
 def above(interval: Interval, bound: float) -> int:
     """1: the whole interval lies above the bound, −1: below, 0: it does not tell."""
-    return interval.above(bound) - interval.below(bound)
+    return int(interval.above(bound)) - int(interval.below(bound))
 
 
 def within(interval: Interval, low: float, high: float) -> int:

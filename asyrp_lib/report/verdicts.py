@@ -31,13 +31,14 @@ def known(domain) -> Claim:
         parts.append(shares[edit.factor].mean ** 2 / sum(s.mean**2 for s in shares.values()))
     wrong = {name: float((pick(at, "aimed", edit=name)["value"] < 0).mean()) for name in moved}
     chance = rows[(rows["variant"] == "random Δh").fillna(False) & rows["score"].str.startswith("rms ")]
-    floor = f" (of a random Δh_t {chance['value'].mean():.1f})" if len(chance) else ""
+    floor = chance.groupby("score")["value"].mean().max()
     away, need = max(wrong, key=wrong.__getitem__), math.ceil(0.6 * len(moved))
     name, effect = decider(moved, need)
     ours = (
         f"the aimed factor moves {spread(moved.values(), '.1f')} sd, {spread(parts, '.0%')} of the squared "
-        f"movement, the worst untied one {spread(leaks.values(), '.1f')} (root mean square){floor}; up to "
-        f"{wrong[away]:.0%} of the faces go the wrong way ({away}); both bounds: {counted(sides)}"
+        f"movement, the worst untied one {spread(leaks.values(), '.1f')} (root mean square; by a random "
+        f"Δh_t of an edit's length {floor:.1f}); up to {wrong[away]:.0%} of the faces go the wrong way "
+        f"({away}); both bounds: {counted(sides)}"
     )
     why = (
         "an edit counts if its factor moves 1 sd or half its room, and no untied one 0.5 sd (root mean "
