@@ -248,7 +248,7 @@ def test_s_dir_must_agree_beyond_the_headroom_and_rank_no_control_above_an_edit(
     find = lambda *how: judged(monkeypatch, protocols.s_dir, final=scored(*how))
     assert find(1.0).verdict == "holds"
     headroom = find(0.0)
-    assert headroom.verdict == "fails" and "S_dir without that 0.7" in headroom.ours
+    assert headroom.verdict == "fails" and "S_dir without that 0.5" in headroom.ours
     ranked = find(1.0, 1.0)
     assert ranked.verdict == "fails" and "above the edit in 1 of 1" in ranked.ours
 

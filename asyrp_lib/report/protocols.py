@@ -175,7 +175,7 @@ def s_dir(domain) -> Claim | None:
     """Does a higher S_dir mean a better edit, among faces that began equally, and no edit at all none?"""
     rows = stored(domain, "final")
     table = _truth_beside_scores(rows)
-    if table.empty:
+    if table.empty or "S_dir" not in table:
         return None
     known = [score for score in _JUDGES if score in table]
     found = {score: over_seeds(table, partial(agreement, score)) for score in known}
