@@ -70,7 +70,7 @@ def by_edit(rows: pd.DataFrame, statistic: Statistic | None = None) -> dict[str,
 
 def difference(a: Interval, b: Interval) -> Interval:
     """a − b of two intervals that were measured on different faces."""
-    half = math.hypot(a.high - a.mean, b.high - b.mean)
+    half = math.hypot(*(max(i.high - i.mean, i.mean - i.low) for i in (a, b)))
     mean = a.mean - b.mean
     return Interval(mean, mean - half, mean + half, min(a.seeds, b.seeds), min(a.faces, b.faces))
 
