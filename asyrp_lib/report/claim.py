@@ -5,7 +5,7 @@ what remains is undecided.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -81,12 +81,9 @@ def counted(sides: Sequence[int]) -> str:
     return f"{sides.count(1)} of {len(sides)} surely, {sides.count(-1)} surely not"
 
 
-def spread(values, form: str = ".1f", unit: str = "") -> str:
-    """ "0.5 to 2.1 sd": lowest to highest."""
-    values = [v.mean if isinstance(v, Interval) else float(v) for v in values]
-    ends = (
-        dict.fromkeys(f"{v:{form}}".replace("-", "−") for v in (min(values), max(values)))
-        if values
-        else {"none": 0}
-    )
-    return " to ".join(ends) + (f" {unit}" if unit else "")
+def spread(values: Iterable[Interval | float], form: str) -> str:
+    """ "0.5 to 2.1": lowest to highest, of intervals their means; "none"."""
+    means = [float(value.mean) if isinstance(value, Interval) else float(value) for value in values]
+    if not means:
+        return "none"
+    return " to ".join(dict.fromkeys(f"{v:{form}}".replace("-", "−") for v in (min(means), max(means))))
