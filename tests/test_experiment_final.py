@@ -40,3 +40,6 @@ def test_an_edit_beats_the_controls_and_every_face_is_judged_once(toy):
     factors = {f"{kind} {factor}" for kind in ("mean", "rms") for factor in COLOURS}
     assert factors < set(rows["score"])
     assert len(pick(rows, "fd_original", edit="green", strength=1.0)) == 1
+    start = pick(rows, "position", edit="green", variant="no edit").set_index("image")["value"]
+    shift = pick(rows, "position", edit="green", strength=1.0).set_index("image")["value"] - start
+    assert (3 * shift - edited.set_index("image")["value"]).abs().max() < 1e-5, "the toy's walls are 3 apart"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..deltas import GlobalDelta
 from ..measure.frechet import frechet_summary, inception, inception_features, inception_file
-from ..measure.judge import factor_shifts, sc, usual
+from ..measure.judge import factor_shifts, position, sc, usual
 from ..measure.scores import clip_features, s_dir
 from .rows import joined, numbers
 from .trial import Run, Trial
@@ -34,10 +34,11 @@ def measure(
     Args:
         names: of the edits; None: all that are trained.
     Returns:
-        rows of `judge.scores`, further S_dir_recon (from the reconstruction) and SC_original; of the shift of
-        each factor that the oracle sees: "mean" and "rms" of each seed's faces; of all faces together the
-        Fréchet distance fd to originals and reconstructions, in features of the second CLIP, and fid where
-        Inception's weights are at hand (biased for n < 2048), with low and high.  Controls are variants.
+        rows of `judge.scores`, further S_dir_recon (from the reconstruction), SC_original and `position`
+        between the aimed factor's walls, of "no edit" that of the start; of the shift of each factor that the
+        oracle sees "mean" and "rms" of each seed's faces; of all faces together the Fréchet distance fd to
+        originals and reconstructions, in features of the second CLIP, and fid where Inception's weights are
+        at hand (biased for n < 2048), with low and high.  Controls are variants.
     Source: Asyrp Table 4.
     """
     names = usual(domain, names, list(domain.edits))
@@ -94,6 +95,8 @@ def _scored(run: Run, name: str, images: Tensor) -> list[pd.DataFrame]:
     table["S_dir_recon"] = s_dir(judge, trial.plain, images, edit.source, edit.target).numpy()
     if domain.segmenter is not None:
         table["SC_original"] = sc(domain, trial.x_0, images)
+    if domain.oracle is not None and edit.factor:
+        table["position"] = position(domain, edit, images)
     parts = [run.rows(table)]
     if domain.oracle is not None:
         shifts = factor_shifts(domain, trial.plain, images)

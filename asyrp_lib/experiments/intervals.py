@@ -1,71 +1,138 @@
-"""The editing interval and the number of steps: what do t_edit and S do?  (Asyrp Sec. 4, Fig. 11 and 17)"""
+"""The editing interval and the number of steps: what do t_edit and S do?  (Asyrp Sec. 4, Fig. 11 and 17)
 
-from collections.abc import Sequence
+A later start leaves f_t fewer steps, so it always does less; what the paper's rule for t_edit promises can
+only be seen with an f_t that was trained for its start.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pandas as pd
 
 from ..deltas import Delta
-from ..measure.judge import chosen, per_image, summaries
-from .trial import Trial, begin
+from ..domains import t_edit_of
+from ..measure.judge import usual
+from ..runs.run import config_for, train_run
+from .rows import joined, numbers, pick
+from .trial import Run, Trial, begin
+
+#: The grid that all others are compared with.
+BASE = "S 40 scaled"
 
 
 def measure(
     domain,
     *,
-    n: int = 16,
+    n: int = 32,
     names: Sequence[str] | None = None,
-    t_edits: Sequence[int] = (200, 300, 400, 500, 600, 700, 800),
-    grids: Sequence[int] = (20, 40, 100, 250),
-    n_grids: int = 8,
+    n_starts: int = 16,
+    later: Sequence[int] = (500, 600, 700, 800),
+    trained: Sequence[int] = (200, 400, 600, 800),
+    grids: Sequence[int] = (20, 40, 100),
     long_grid: int = 1000,
-    n_long: int = 4,
+    per_seed: int = 1,
     trial: Trial | None = None,
     progress: bool = True,
-) -> dict:
-    """Run trained f_t with later starts of the interval, and on other grids than they were trained on.
+) -> pd.DataFrame:
+    """Edit with later starts, with f_t trained for other starts, and on other grids than the training's.
 
     Args:
-        n: test images of the first part.
+        n: test images on the grids; 40 is always among them.
         names: of the edits; None: smiling and old, or what there is.
-        t_edits: starts of the interval; those below an edit's own, which its f_t never saw, are left out.
-        grids: numbers of steps S, without the scaling S_train/S and with it.
-        n_grids: test images on them, n at most.
-        long_grid, n_long: one more S on the first `n_long` of them, for the first edit only; 0 for none.
+        n_starts: test images for the starts, n at most.
+        later: starts of the interval of trained f_t; those below an edit's own, which it never saw, are left
+            out.
+        trained: starts for which f_t of seed 0 are trained, like the domain's; runs/ keeps them, so that a
+            second call, or one after a kill, does not begin again.  Empty: none.
+        grids: numbers of steps S; long_grid: one more, for the first edit, on `per_seed` images of each f_t.
     Returns:
-        own: edit -> the t_edit it was trained from;
-        t_edit: edit -> t_edit -> `judge.scores` as summaries, at 40 steps and strength 1;
-        steps: edit -> S -> "scaled" and "unscaled" -> the same at strength 1 and the edit's own t_edit, and
-            `images`: S_dir and aimed of each image, so that runs on fewer images can be compared.
+        rows of `judge.scores` at the variants "later t": trained f_t from t on; "trained t": the f_t trained
+        for t, the domain's own among them, seed 0, all on the same faces; "S s scaled": Δh_t times S_train/S;
+        for the first edit "S s unscaled": without, strength S/S_train.  Of each edit the numbers t_edit, its
+        own, and t_edit_rule, by the paper's rule, where the domain has a curve.
     """
-    deltas, trial = chosen(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
-    found: dict = {"own": {name: delta.t_edit for name, delta in deltas.items()}}
-    found |= {part: {name: {} for name in deltas} for part in ("t_edit", "steps")}
-    runs = {
-        (name, t): {"edits": {delta: 1.0}, "t_edit": t}
-        for name, delta in deltas.items()
-        for t in t_edits
-        if t >= delta.t_edit
-    }
-    for (name, t), edited in trial.edits("t_edit", runs):
-        found["t_edit"][name][str(t)] = summaries(trial.scores(name, edited))
-    for steps in grids:
-        _on_grid(trial.like(n=min(n, n_grids), steps=steps), deltas, found["steps"])
-    if n_long:
-        first = dict([next(iter(deltas.items()))])
-        _on_grid(trial.like(n=min(n, n_long), steps=long_grid), first, found["steps"])
+    names, trial = usual(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
+    few, parts = trial.like(n=min(n, n_starts)), []
+    for name in names:
+        parts.append(numbers(starts(domain, name), edit=name))
+    runs = [*_later(few, names, later), *_trained(few, names, trained, progress)]
+    for grid in sorted({40, *grids}):
+        on = trial.like(steps=grid)
+        runs += _scaled(on, names) + (_scaled(on, names[:1], scaled=False) if grid != 40 else [])
+    if long_grid and per_seed:
+        runs += _scaled(trial, names[:1], long_grid, per_seed)
+    for run, edited in trial.runs("intervals", runs):
+        parts.append(run.rows(run.trial.scores(run.where["edit"], edited)))
+    return joined(parts)
+
+
+def starts(domain, name: str) -> dict[str, float]:
+    """t_edit of an edit's f_t, and t_edit_rule, what the paper's rule would give (Asyrp Sec. 4)."""
+    found = {"t_edit": float(domain.delta(name).t_edit)}
+    if domain.curve is not None:
+        found["t_edit_rule"] = float(t_edit_of(domain, replace(domain.edit_named(name), t_edit=None)))
     return found
 
 
-def strengths_on(steps: int, train_steps: int) -> dict[str, float]:
-    """Strengths for a run of S steps that multiply Δh_t by S_train/S ("scaled", as `edit` does) and by 1."""
-    return {"scaled": 1.0, "unscaled": steps / train_steps}
+def _later(trial: Trial, names: Sequence[str], later: Sequence[int]) -> Iterator[Run]:
+    for name in names:
+        for seed, part in trial.shares(trial.domain.seeds(name)).items():
+            delta = trial.domain.delta(name, seed)
+            for t in sorted({delta.t_edit, *(t for t in later if t > delta.t_edit)}):
+                where = {"edit": name, "variant": f"later {t}", "seed": seed, "strength": 1.0}
+                yield Run(part, {delta: 1.0}, where, {"t_edit": t})
 
 
-def _on_grid(trial: Trial, deltas: dict[str, Delta], found: dict) -> None:
-    runs = {
-        (name, rule): {"edits": {delta: strength}}
-        for name, delta in deltas.items()
-        for rule, strength in strengths_on(trial.steps, delta.train_steps).items()
-    }
-    for (name, rule), edited in trial.edits(f"{trial.steps} steps", runs):
-        table = trial.scores(name, edited)
-        row = summaries(table) | {"images": per_image(table, ("S_dir", "aimed"))}
-        found[name].setdefault(str(trial.steps), {})[rule] = row
+def _trained(trial: Trial, names: Sequence[str], trained: Sequence[int], progress: bool) -> Iterator[Run]:
+    for name in names if trained else ():
+        known = {int(t) for t in starts(trial.domain, name).values()}
+        for t in sorted({*trained, *known}):
+            where = {"edit": name, "variant": f"trained {t}", "seed": 0, "strength": 1.0}
+            yield Run(trial, {trained_from(trial.domain, name, t, progress): 1.0}, where)
+
+
+def trained_from(domain, name: str, t_edit: int, progress: bool = False) -> Delta:
+    """The f_t of an edit for another start, trained as the domain trains, seed 0; kept in runs/."""
+    delta = domain.delta(name)
+    if delta.t_edit == t_edit:
+        return delta
+    return train_run(config_for(domain, name, t_edit=t_edit), domain, progress=progress).delta
+
+
+def _scaled(trial: Trial, names, steps: int = 0, per_seed: int = 0, scaled: bool = True) -> list[Run]:
+    """Runs on a grid, of other `steps` if given, then on the first `per_seed` faces of each f_t's own."""
+    runs = []
+    for name in names:
+        for seed, part in trial.shares(trial.domain.seeds(name)).items():
+            delta = trial.domain.delta(name, seed)
+            if steps:  # nothing of the other faces is made on this grid
+                part = replace(part, n=min(per_seed, part.n), steps=steps, larger=None)
+            strength = 1.0 if scaled else part.steps / delta.train_steps
+            rule = f"S {part.steps} {'scaled' if scaled else 'unscaled'}"
+            where = {"edit": name, "variant": rule, "seed": seed, "strength": strength}
+            runs.append(Run(part, {delta: strength}, where))
+    return runs
+
+
+def beside(rows: pd.DataFrame, variant: str, base: str = BASE, score: str = "aimed") -> pd.DataFrame:
+    """A score of the same edits, seeds and faces in two variants: edit, seed, image, value, base."""
+    keys = ["edit", "seed", "image"]
+    one, other = (pick(rows, score, variant=v)[[*keys, "value"]] for v in (variant, base))
+    return one.merge(other.rename(columns={"value": "base"}), on=keys)
+
+
+def kept(both: pd.DataFrame) -> float:
+    """Of `beside`: mean value over mean base, the share of the effect that the other variant keeps."""
+    return both["value"].mean() / both["base"].mean()
+
+
+def net(rows: pd.DataFrame) -> pd.DataFrame:
+    """What each start brings less what it breaks: aimed − leaked, sd, by face, of the f_t trained for it.
+
+    Columns: edit, seed, image, t_edit, value.  A rule for t_edit is good where no other start is higher.
+    """
+    rows = rows[rows["variant"].str.startswith("trained ").fillna(False)]
+    keys = ["edit", "seed", "image", "variant"]
+    table = rows[rows["score"].isin(["aimed", "leaked"])].pivot(index=keys, columns="score", values="value")
+    table = (table["aimed"] - table["leaked"]).rename("value").reset_index()
+    return table.assign(t_edit=table["variant"].str.removeprefix("trained ").astype(int))

@@ -1,0 +1,261 @@
+"""What Δh_t does: the judges of the paper's claims about h-space, one function each, from stored rows."""
+
+import math
+from functools import partial
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from ..experiments import linearity, stored, unseen as unseens
+from ..experiments.rows import pick
+from ..measure.judge import untied
+from ..measure.stats import over_seeds
+from .claim import Claim, above, all_of, by_edit, counted, decider, difference, spread, verdict, within
+
+
+def known(domain) -> Claim:
+    """Does the aimed factor move, and does everything that is not tied to it stay?"""
+    rows = stored(domain, "final")
+    at = rows[rows["variant"].isna() & (rows["strength"] == 1)]
+    moved, leaks, sides, parts = by_edit(pick(at, "aimed")), {}, [], []
+    for name, shift in moved.items():
+        of, edit = at[at["edit"] == name], domain.edit_named(name)
+        seen = [s.removeprefix("rms ") for s in of["score"].unique() if s.startswith("rms ")]
+        shares = {factor: over_seeds(pick(of, f"rms {factor}")) for factor in seen}
+        factors = untied(domain, edit, seen)
+        leaks[name] = max((shares[factor] for factor in factors), key=lambda share: share.mean)
+        room = over_seeds(room_taken(rows, name), _ratio) if len(room_taken(rows, name)) else None
+        enough = max(above(shift, 1.0), above(room, 0.5) if room else -1)
+        sides.append(all_of(enough, *(-above(shares[factor], 0.5) for factor in factors)))
+        parts.append(shares[edit.factor].mean ** 2 / sum(s.mean**2 for s in shares.values()))
+    wrong = {name: float((pick(at, "aimed", edit=name)["value"] < 0).mean()) for name in moved}
+    chance = rows[(rows["variant"] == "random Δh").fillna(False) & rows["score"].str.startswith("rms ")]
+    floor = chance.groupby("score")["value"].mean().max()
+    away, need = max(wrong, key=wrong.__getitem__), math.ceil(0.6 * len(moved))
+    name, effect = decider(moved, need)
+    ours = (
+        f"the aimed factor moves {spread(moved.values(), '.1f')} sd, {spread(parts, '.0%')} of the squared "
+        f"movement, the worst untied one {spread(leaks.values(), '.1f')} (root mean square; by a random "
+        f"Δh_t of an edit's length {floor:.1f}); up to {wrong[away]:.0%} of the faces go the wrong way "
+        f"({away}); both bounds: {counted(sides)}"
+    )
+    why = (
+        "an edit counts if its factor moves 1 sd or half its room, and no untied one 0.5 sd (root mean "
+        f"square); holds if {need} of {len(sides)} do"
+    )
+    mind = f"{max(need - sides.count(1), 1)} edits more, or fewer, within both bounds on sealed faces"
+    text, what = "h-space edits what the model knows", f"sd, {name}"
+    return Claim("known", "Fig. 4", text, ours, effect, what, verdict(sides, need), why, mind)
+
+
+def room_taken(rows: pd.DataFrame, name: str) -> pd.DataFrame:
+    """seed, image, value, base: by how much of its factor's range an edit moved each face, and how much of it
+    was left before; of rows with `position`, start from the control that edits nothing.
+    """
+    after = pick(rows, "position", edit=name, strength=1.0)
+    start = pick(rows, "position", edit=name, variant="no edit")[["image", "value"]]
+    both = after[after["variant"].isna()].merge(start.rename(columns={"value": "start"}), on="image")
+    return both.assign(value=both["value"] - both["start"], base=1 - both["start"])
+
+
+def _ratio(part: pd.DataFrame) -> float:
+    return part["value"].mean() / part["base"].mean()
+
+
+def unseen(domain) -> Claim | None:
+    """Does an edit come nearer to the true target of its text, and nearer to it than to others?"""
+    rows = stored(domain, "unseen")
+    gained = {kind: unseens.gains(rows, kind) for kind in ("error", "distance")}
+    if gained["error"].empty:
+        return None
+    ways = {kind: by_edit(unseens.own(table)) for kind, table in gained.items()}
+    table = unseens.confusion(gained["distance"])
+    hits = [table.loc[name, name] for name in table.index]
+    sides = [all_of(above(ways["error"][name], 0), above(ways["distance"][name], 0)) for name in table.index]
+    name, effect = decider(ways["distance"])
+    far = {kind: spread(found.values(), ".0%") for kind, found in ways.items()}
+    ours = (
+        f"edits go {far['distance']} of the way to their true targets by the perceptual distance, "
+        f"{far['error']} by the error; nearer by both: {counted(sides)}; {spread(hits, '.0%')} of the faces "
+        f"gain most towards their own target of {len(table.columns)}"
+    )
+    why = "an edit counts if it comes nearer to its true target by both distances; holds if all do"
+    mind = "a teacher that brings the others nearer: the claim `reach` says whether h-space could"
+    text, what = "it reaches what the model never saw", f"share of the way, {name}"
+    return Claim("unseen", "Fig. 5", text, ours, effect, what, verdict(sides), why, mind)
+
+
+def linear(domain) -> Claim | None:
+    """Is the shift in proportion to the strength, away from walls, beside what is not linear?"""
+    rows = stored(domain, "linearity")
+    rows = linearity.mid_range(pick(rows, "position"))
+    if rows.empty:
+        return None
+    rows = rows[rows["strength"].abs() <= 1].assign(
+        value=lambda table: linearity.logit(table["value"].to_numpy())
+    )
+    null = linearity.nulls(sorted(rows["strength"].unique()))
+    faces = by_edit(_proportions(rows), lambda part: part["value"].median())
+    curves = by_edit(rows, _of_mean_curve)
+    bound = max(null.values())
+    sides, (name, effect) = [above(i, bound) for i in faces.values()], decider(faces)
+    ours = (
+        f"a line through the origin explains {spread(faces.values(), '.2f')} of a face's curve (median, "
+        f"mid-range, logit scale), {spread(curves.values(), '.2f')} of the mean curve; of a step "
+        f"{null['step']:.2f}, of random rising curves {null['rising']:.2f}; above both: {counted(sides)}"
+    )
+    why = f"an edit counts if the median of its faces lies above both nulls ({bound:.2f}); holds if all do"
+    mind = "more faces in mid-range whose curves bend away from their line, or follow it"
+    what = f"share explained, {name}"
+    return Claim("linear", "Fig. 7", "linear", ours, effect, what, verdict(sides), why, mind)
+
+
+def _of_mean_curve(part: pd.DataFrame) -> float:
+    curve = part.groupby("strength")["value"].mean()
+    return linearity.proportion(curve.index, curve - curve[0.0])
+
+
+def _proportions(rows: pd.DataFrame) -> pd.DataFrame:
+    """edit, seed, image, value: `linearity.proportion` of each face; 0 for a curve that is flat."""
+    keys = ["edit", "seed", "image"]
+    curves = rows.pivot(index=keys, columns="strength", values="value").dropna()
+    share = [linearity.proportion(curves.columns, curve - curve[0.0]) for _, curve in curves.iterrows()]
+    return curves.index.to_frame(index=False).assign(value=np.nan_to_num(share, posinf=0, neginf=0))
+
+
+def composable(domain) -> Claim:
+    """Do edits leave each other alone, but for the rule's strength and the walls of their factors?"""
+    from ..experiments import composition as compose
+
+    rows, found, kept = stored(domain, "composition"), {}, {}
+    paper = [v for v in rows["variant"].dropna().unique() if v.endswith(", 1/√n")]
+    for group in (tuple(label.removesuffix(", 1/√n").split(" + ")) for label in paper):
+        for edit in (name for name in group if len(pick(rows, "room", edit=name))):
+            asked, label = {"edit": edit, "group": group, "rule": "1/√n"}, f"{edit} in {' + '.join(group)}"
+            share, expected = partial(compose.kept, **asked), partial(compose.added, **asked)
+            found[label] = over_seeds(rows, partial(_less, share, expected))
+            kept[label] = over_seeds(rows, share)
+    sides, (name, effect) = [above(i, -0.2) for i in found.values()], decider(found)
+    ours = (
+        f"by the paper's rule an edit keeps {spread(kept.values(), '.0%')} of its effect alone, "
+        f"{spread(found.values(), '+.2f')} of it more than its strength and walls explain; less than 0.2 "
+        f"lost to the others: {counted(sides)}"
+    )
+    why = "an edit in a group counts if it loses less than 20 % to the others; holds if all do"
+    mind = "groups that lose more than their strength and walls explain, or none, with more seeds"
+    what = f"gained or lost, {name}"
+    return Claim("composable", "Fig. 8", "composable", ours, effect, what, verdict(sides), why, mind)
+
+
+def _less(share, expected, part: pd.DataFrame) -> float:
+    return share(part) - expected(part)
+
+
+def homogeneous(domain) -> Claim:
+    """Does the Δh_t of one face edit others, and more so than the Δε_t of one face?"""
+    from ..experiments.homogeneity import kept
+
+    rows = pick(stored(domain, "homogeneity"), "aimed")
+    share = {space: by_edit(rows, partial(kept, space=space)) for space in ("Δh", "Δε")}
+    more = by_edit(rows, lambda part: kept(part, "Δh") - kept(part, "Δε"))
+    sides = [all_of(above(share["Δh"][name], 0.5), above(more[name], 0)) for name in more]
+    name, effect = decider(share["Δh"])
+    ours = (
+        f"a Δh_t optimised on one face has {spread(share['Δh'].values(), '.0%')} of its effect on others, a "
+        f"Δε_t {spread(share['Δε'].values(), '.0%')}; more than half, and more than Δε_t: {counted(sides)}"
+    )
+    why = (
+        "an edit counts if others get more than half of its effect, and more than from Δε_t; holds if all do"
+    )
+    mind = "source faces whose Δh_t does not carry over, or a Δε_t that does, at equal loss on the source"
+    text, what = "homogeneous: one face's Δh_t edits others", f"share, {name}; seeds: source faces"
+    return Claim("homogeneous", "Fig. 6", text, ours, effect, what, verdict(sides), why, mind)
+
+
+def robust(domain) -> Claim:
+    """Is a random shift of h harmless, and one of ε not, by every meaning of "as long"?"""
+    from ..experiments.robustness import KINDS, MEANINGS, of_apart, ratio
+
+    rows, harm = stored(domain, "robustness"), []
+    found, far = {meaning: {} for meaning in MEANINGS}, {meaning: [] for meaning in MEANINGS}
+    for name, of in rows[rows["strength"] == 1].groupby("edit"):
+        both = pd.concat([of, pick(rows, "apart")])
+        harm += [of_apart(both, f"h, {kind}") for kind in KINDS]
+        for kind, meaning in product(KINDS, MEANINGS):
+            times = partial(ratio, kind=kind, meaning=meaning)
+            found[meaning][f"{name}, {kind}"] = over_seeds(_unseeded(of), times)
+            far[meaning].append(of_apart(both, f"ε, {kind}, {meaning}"))
+    said = {meaning: verdict([above(i, 1) for i in part.values()]) for meaning, part in found.items()}
+    listed = "; ".join(
+        f"{meaning} {spread(i.values(), '.1f')} times ({spread(far[meaning], '.0%')}): {said[meaning]}"
+        for meaning, i in found.items()
+    )
+    name, effect = decider(found["optimised"])
+    ours = (
+        f"a random Δh_t as long as an edit's leads {spread(harm, '.0%')} as far as another face is; a shift "
+        f"of ε that is as long, by each meaning, so many times as far as it (so far): {listed}"
+    )
+    whole = said["optimised"] if len(set(said.values())) == 1 else 'depends on "as long"'
+    why = 'a meaning of "as long" holds if ε leads farther in all edits and kinds; the claim, if all do'
+    mind = "lengths of other edits optimised in h and in ε; a ratio at a ceiling of 100 % says little"
+    text, what = "noise in h is harmless, noise in ε is not", f"times, optimised, {name}"
+    return Claim("robust", "Fig. 9", text, ours, effect, what, whole, why, mind)
+
+
+def _unseeded(rows: pd.DataFrame) -> pd.DataFrame:
+    """Distances of random shifts, which belong to faces and to no f_t."""
+    rows = pick(rows, "distance")
+    return rows[rows["seed"].isna()]
+
+
+def consistent(domain) -> Claim:
+    """How much of an edit do means of Δh_t over faces, and over times, keep?"""
+    from ..experiments.consistency import MATCHED, RANDOM, TRAINED, kept
+
+    rows = stored(domain, "consistency")
+    aimed, variants = pick(rows, "aimed"), ("mean", "global", "global of one", "global" + MATCHED)
+    share = {v: by_edit(aimed, partial(kept, variant=v)) for v in variants}
+    sides = [within(share[v][name], 0.75, 1.25) for v in ("mean", "global") for name in share[v]]
+    cosine = lambda kind: spread(by_edit(pick(rows, "cosine of times", variant=kind)).values(), ".2f")
+    name, effect = max(share["global"].items(), key=lambda one: abs(one[1].mean - 1))
+    ours = (
+        f"Δh_t^mean keeps {spread(share['mean'].values(), '.0%')} of the effect, Δh^global "
+        f"{spread(share['global'].values(), '.0%')} (as long as Δh_t "
+        f"{spread(share['global' + MATCHED].values(), '.0%')}), that of one face "
+        f"{spread(share['global of one'].values(), '.0%')}; cosine between times {cosine(TRAINED)}, of "
+        f"random f_t {cosine(RANDOM)}; both means within 75 to 125 %: {counted(sides)}"
+    )
+    why = "a mean counts if it keeps 75 to 125 % of an edit's effect; holds if all do"
+    mind = "an edit whose Δh^global does less, or much more, than its f_t; the cosines alone would not"
+    text, what = "one Δh serves all times and faces", f"kept by Δh^global, {name}"
+    return Claim("consistent", "Fig. 10", text, ours, effect, what, verdict(sides), why, mind)
+
+
+def reach(domain) -> Claim | None:
+    """Can h-space draw an unseen target at all, with a Δh_t of each face's own?"""
+    rows = stored(domain, "reach")
+    gained = pick(rows, "error gain")
+    if gained.empty:
+        return None
+    ways = {v: by_edit(gained[gained["variant"] == v]) for v in ("CLIP", "target", "Δh", "Δε")}
+    sides, (name, effect) = [above(i, 0.5) for i in ways["Δh"].values()], decider(ways["Δh"])
+    more = [above(difference(i, ways["CLIP"][edit]), 0) for edit, i in ways["Δh"].items()]
+    listed = ", ".join(f"{told} {spread(ways[v].values(), '.0%')}" for v, told in _TEACHERS.items())
+    ours = (
+        f"share of the way to the true target, by the error: {listed}; a free Δh_t goes half of it: "
+        f"{counted(sides)}, farther than CLIP's f_t: {counted(more)}"
+    )
+    why = "a target counts if a free Δh_t goes half of the way to it; holds if all do"
+    mind = "an interval that begins later in t, down to 0, or longer optimisation, that gets there"
+    text, what = "h-space can draw what the model never saw", f"share of the way, {name}"
+    return Claim("reach", "control of Fig. 5", text, ours, effect, what, verdict(sides), why, mind)
+
+
+#: variants of the experiment `reach` in words
+_TEACHERS = {
+    "CLIP": "the f_t that CLIP taught",
+    "target": "one that was shown targets",
+    "Δh": "a free Δh_t for each face",
+    "Δε": "a free Δε_t",
+}
