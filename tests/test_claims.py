@@ -280,9 +280,9 @@ def test_a_readme_that_parts_ways_with_the_rows_is_seen(monkeypatch):
     monkeypatch.setattr(verdicts, "stored", lambda domain, name: joined(final(1.5, 0.3)))
     table = pd.DataFrame([verdicts.known(DOMAIN)], columns=claims.Claim._fields).set_index("id")
     text = "\n\n".join(["before", claims.MARKERS[0], claims.markdown(table), claims.MARKERS[1], "after"])
-    before, printed, after = claims.in_readme(text)
+    before, printed, after = claims.between(text)
     assert before + printed + after == text and printed == claims.markdown(table)
-    assert claims.in_readme(text.replace("**holds**", "**fails**"))[1] != claims.markdown(table)
+    assert claims.between(text.replace("**holds**", "**fails**"))[1] != claims.markdown(table)
 
 
 def test_readme_prints_the_claims_that_the_stored_rows_give():
@@ -294,7 +294,7 @@ def test_readme_prints_the_claims_that_the_stored_rows_give():
         pytest.skip("the networks of synthfaces are not there")
     if judged.empty:
         pytest.skip("no results are stored")
-    _, printed, _ = claims.in_readme((repo_root() / "README.md").read_text())
+    _, printed, _ = claims.between((repo_root() / "README.md").read_text())
     assert printed == claims.markdown(judged), "write it again: python -m asyrp_lib.report.claims"
     notebooks = "".join(file.read_text() for file in (repo_root() / "notebooks").glob("*.ipynb"))
     for line in printed.splitlines()[2:]:

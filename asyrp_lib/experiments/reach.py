@@ -18,6 +18,7 @@ from ..method.cut import Cut
 from .rows import joined, numbers
 from .teach import SPACES, free, freely, losses, shown, through
 from .trial import Run, Trial, begin
+from .unseen import absolute_error
 
 
 def measure(
@@ -94,8 +95,3 @@ def approach(domain, plain: Tensor, edited: Tensor, target: Tensor) -> dict[str,
 def gain(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """What share of its way to the target an image went: 1 at the target, 0 for no approach, < 0 away."""
     return 1 - after / before
-
-
-def absolute_error(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute error (B,) of images a and b, both (B, 3, R, R)."""
-    return (a - b).abs().mean((1, 2, 3))

@@ -68,10 +68,10 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
 
 
-def in_readme(text: str) -> tuple[str, str, str]:
-    """README's text before, in, and after its table of claims."""
-    start, end = (text.index(marker) for marker in MARKERS)
-    start += len(MARKERS[0]) + 2
+def between(text: str, markers: tuple[str, str] = MARKERS) -> tuple[str, str, str]:
+    """A text before, in, and after what stands between two marker lines."""
+    start, end = (text.index(marker) for marker in markers)
+    start += len(markers[0]) + 2
     return text[:start], text[start : end - 2], text[end - 2 :]
 
 
@@ -79,5 +79,5 @@ if __name__ == "__main__":
     from ..domains.load import load_domain
 
     file = repo_root() / "README.md"
-    before, _, after = in_readme(file.read_text())
+    before, _, after = between(file.read_text())
     file.write_text(f"{before}{markdown(claims(load_domain('synthfaces')))}{after}")
