@@ -52,8 +52,8 @@ STYLE = {
 STEP = 5
 #: Grey levels that rounding may move a part of 4 x 4 pixels by; a digit that changes moves some by far more.
 ROUNDING = 6
-#: A symbol with an index or a mark above: Δh_t, P_t^edit, S_dir, x_0.
-_SYMBOL = re.compile(r"(?<![^\W_])(Δ?[A-Za-z])(?:_([A-Za-z0-9]+))?(?:\^([A-Za-z0-9]+))?(?![^\W_])")
+#: A symbol with an index or a mark above (Δh_t, P_t^edit, S_dir, x_0), or one of the paper's alone.
+_SYMBOL = re.compile(r"(?<![\w'’])(Δ?[A-Za-zε])(?:_([A-Za-z0-9]+))?(?:\^([A-Za-z0-9]+))?(?!\w)")
 _MINUS = re.compile(r"(?<![\w.)])-(?=\.?\d)")
 
 
@@ -68,7 +68,7 @@ def typeset(text: str) -> str:
 
 def _symbol(found: re.Match) -> str:
     base, below, above = found.groups()
-    if below is None and above is None:
+    if below is None and above is None and base not in ("Δh", "Δε", "h", "ε", "t", "S"):
         return found[0]
     upright = lambda part: part if len(part) == 1 else rf"\mathrm{{{part}}}"
     ends = "".join(f"{mark}{{{upright(part)}}}" for mark, part in (("_", below), ("^", above)) if part)
@@ -114,7 +114,7 @@ def text_size(text: str, points: float, dpi: float) -> tuple[float, float]:
 def to_image(figure: Figure) -> Image.Image:
     """A figure as drawn, RGB."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png")
+    figure.savefig(stream, format="png", pil_kwargs={"compress_level": 1})
     return Image.open(stream).convert("RGB")
 
 

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from .figures import BLACK, COLOURS, GREEN, GREY, STYLE, basis, ink, signed, spread, typeset
+from ..errors import SettingsError
+from .figures import BLACK, BLUE, COLOURS, GREEN, GREY, STYLE, basis, ink, signed, spread, typeset
 from .plots import MARKERS, PAGE, VERDICTS, Point, triple, verdict, whisker
 
 #: Label -> (aimed, leaked), or several such pairs at rising strengths.
@@ -38,6 +39,8 @@ def scatter(
         for k, (label, given) in enumerate(points.items()):
             path = [(triple(x), triple(y)) for x, y in (given if isinstance(given, list) else [given])]
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+            if len(points) > len(COLOURS):
+                colour, marker = GREEN if good and _inside(path[-1], good) else BLUE, "o"
             axes.plot([x[0] for x, _ in path], [y[0] for _, y in path], color=colour, lw=1, alpha=0.6)
             for x, y in path:
                 last = (x, y) == path[-1]
@@ -66,7 +69,7 @@ def aimed_against_leaked(
 
     `points`: see `scatter`; `good`: aimed at least, leaked at most; `floor`: what random Δh as long leak.
     """
-    labels = "aimed: shift of the edit's own factor, sd", "leaked: root mean square of the untied factors, sd"
+    labels = "aimed: shift of the factor aimed at, sd", "leaked: root mean square of the untied factors, sd"
     return scatter(points, *labels, good=good, levels={} if floor is None else {"random Δh": floor})
 
 
@@ -77,10 +80,14 @@ def _corner(axes: Axes, good: tuple[float, float], ends: list) -> None:
     axes.set(xlim=(low, high), ylim=(bottom, top))
     size = high - good[0], good[1] - bottom
     axes.add_patch(Rectangle((good[0], bottom), *size, color=GREEN, alpha=0.1, lw=0, zorder=0))
-    inside = sum(verdict(x, good[0]) == verdict(y, good[1], "below") == "holds" for x, y in ends)
+    inside = sum(_inside(pair, good) for pair in ends)
     text = f"x ≥ {good[0]:g}, y ≤ {good[1]:g}: {inside} of {len(ends)}\nwith their whole intervals"
     at = {"xycoords": ("axes fraction", "data"), "xytext": (-4, -4), "textcoords": "offset points"}
     axes.annotate(text, (1, good[1]), **at, ha="right", va="top", fontsize=8, color=ink(GREEN))
+
+
+def _inside(pair: tuple[Point, Point], good: tuple[float, float]) -> bool:
+    return verdict(pair[0], good[0]) == verdict(pair[1], good[1], "below") == "holds"
 
 
 def _names(figure: Figure, axes: Axes, ends: Mapping[str, tuple]) -> None:
@@ -128,6 +135,11 @@ def heat_tables(
     grey.  `unit`: of the colour bar; `framed`: row -> column of the cell in a frame, e.g. the factor aimed
     at; `dotted`: row -> columns in dotted frames; `note`: what stands below.
     """
+    if len({table.shape for table in tables.values()}) != 1:
+        shapes = ", ".join(str(table.shape) for table in tables.values())
+        raise SettingsError(
+            f"The tables have the shapes {shapes or 'of none'}; expected one for all; cut them."
+        )
     limit = max(np.nanmax([abs(triple(p)[0]) for p in table.to_numpy().flat]) for table in tables.values())
     rows, columns = next(iter(tables.values())).shape
     cell = min(0.62, 9.6 / (columns * len(tables)))
@@ -197,10 +209,10 @@ def verdicts(table: pd.DataFrame) -> Figure:
     Columns: claim, interval, bound, better ("above" or "below" the bound), unit, mind.
     """
     # text columns, in widths of the axes: right of the claim, left of the verdict, left of the mind
-    claim, word, mind = -0.03, 1.03, 1.47
+    claim, word, mind = -0.03, 1.03, 1.5
     grey = {"va": "bottom", "fontsize": 8.5, "color": GREY}
-    size = width, height = 1.4 * PAGE, 0.86 * len(table) + 0.35
-    place = {"left": 0.255, "right": 0.56, "top": 1 - 0.32 / height, "bottom": 0.42 / height, "hspace": 1.5}
+    size = _, height = 1.3 * PAGE, 0.86 * len(table) + 0.35
+    place = {"left": 0.255, "right": 0.55, "top": 1 - 0.32 / height, "bottom": 0.42 / height, "hspace": 1.5}
     wrapped = lambda text, wide: "\n".join(typeset(line) for line in textwrap.wrap(text, wide))
     with plt.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
         figure, grid = plt.subplots(len(table), 1, figsize=size, squeeze=False, gridspec_kw=place)
@@ -216,11 +228,11 @@ def verdicts(table: pd.DataFrame) -> Figure:
             axes.axvspan(*good, color=GREEN, alpha=0.1, lw=0)
             axes.spines["left"].set_visible(False)
             axes.set_xlabel(typeset(row.unit), fontsize=8, labelpad=1)
-            middle = {"transform": axes.get_yaxis_transform(), "va": "center"}
-            axes.text(claim, 0, wrapped(row.claim, 36), ha="right", **middle)
+            middle = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9.5}
+            axes.text(claim, 0, wrapped(row.claim, 31), ha="right", **middle)
             bold = {"weight": "bold", "color": ink(VERDICTS[said][0])}
             axes.text(word, 0, f"{said}\n{spread(point)}", **middle, **bold)
-            axes.text(mind, 0, wrapped(row.mind, 42), **middle)
+            axes.text(mind, 0, wrapped(row.mind, 36), **middle)
         top = grid[0, 0]
         heads = {
             0: "effect; shaded: where the claim holds",

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from ..errors import SettingsError
 from .figures import BLACK, COLOURS, GREEN, GREY, STYLE, VERMILLION, basis, ink, spread, typeset
 
 Point = float | tuple
@@ -28,7 +29,14 @@ PAGE = 7.8
 
 def triple(point: Point) -> tuple:
     """(mean, low, high, …) of an interval, and of a number with NaN for what is not known."""
-    return tuple(point) if isinstance(point, tuple) else (float(point), np.nan, np.nan)
+    return tuple(point) if isinstance(point, (tuple, list)) else (float(point), np.nan, np.nan)
+
+
+def _some(what: str, given: Mapping) -> Mapping:
+    """What is to be plotted, or SettingsError where it is nothing."""
+    if not given or not all(len(line) for line in given.values() if isinstance(line, Mapping)):
+        raise SettingsError(f"There are no {what} to plot; expected one or more; check how they were made.")
+    return given
 
 
 def verdict(point: Point, bound: float, better: str = "above") -> str:
@@ -54,6 +62,7 @@ def intervals(
     `bound`: a line that decides, its good side (`better`) shaded; without variants, colours tell the
     `verdict`.  `marks`: further lines, label -> x, such as nulls.
     """
+    _some("rows", rows)
     several = any(isinstance(value, Mapping) for value in rows.values())
     table = {label: value if several else {"": value} for label, value in rows.items()}
     looks = dict.fromkeys(name for row in table.values() for name in row)
@@ -145,6 +154,7 @@ def curves(
 
     `dashed`: labels of thin grey lines to compare with; `marks`: label -> x of a vertical line.
     """
+    lines = _some("lines", {label: dict(line) for label, line in lines.items()})
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(width, 3.4))
         ends = _draw(axes, lines, dashed)
@@ -170,7 +180,8 @@ def panels(
     columns: int = 4,
 ) -> Figure:
     """Small multiples, title -> lines as in `curves`, on common axes; the same label has the same colour."""
-    labels = list(dict.fromkeys(label for lines in plots.values() for label in lines))
+    plots = {title: {label: dict(line) for label, line in lines.items()} for title, lines in plots.items()}
+    labels = list(dict.fromkeys(label for lines in _some("plots", plots).values() for label in lines))
     columns = min(columns, len(plots))
     n = -(-len(plots) // columns)
     size = (max(4.0, 1.95 * columns), 0.75 + 1.65 * n)
@@ -200,7 +211,7 @@ def _draw(axes: Axes, lines: Lines, dashed: Collection[str], labels: Sequence[st
     ends, shown = [], [label for label in labels or lines if label not in dashed]
     for label, line in lines.items():
         x = np.array(sorted(line), dtype=float)
-        y, low, high = np.array([triple(line[at])[:3] for at in sorted(line)]).T
+        y, low, high = np.array([triple(line[at])[:3] for at in sorted(line)], dtype=float).T
         k = shown.index(label) if label in shown else 0
         look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "ms": 3.5}
         if label in dashed:

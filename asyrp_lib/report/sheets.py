@@ -18,7 +18,7 @@ from .figures import GREY, STYLE, VERMILLION, signed, text_size, to_image, types
 #: Pixels: of a sheet's width as far as faces of the smallest side allow, of a face's side, between faces.
 WIDTH, SMALLEST, LARGEST, GAP = 1180, 128, 176, 4
 #: Pixels to an inch, the sizes of labels and of scores in points, and pixels of a letter of a label.
-DPI, LABEL, SCORE, LETTER = 100, 10.5, 10, 7.8
+DPI, LABEL, SCORE, LETTER = 100, 10.5, 10, 8.8
 #: Bytes of the largest animation.
 MOST_BYTES = 2_000_000
 
@@ -68,7 +68,7 @@ def sheet(
     for head, label in zip(heads, column_labels):
         head.append(_wrapped(label, side))
     heads = ["\n".join(head) for head in heads]
-    title, under = _wrapped(title, width), _wrapped(under, width)
+    title, under = _wrapped(title, width - left), _wrapped(under, width - left)
     tall = lambda text, points: 1.1 * text_size(text, points, DPI)[1] if text else 0
     top = round(4 + tall(title, LABEL) + max(tall(head, LABEL) for head in heads))
     rises = [side + GAP + 20 * (row is not None and np.isfinite(row).any()) for row in numbers]
