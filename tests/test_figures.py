@@ -259,7 +259,7 @@ def test_aimed_against_leaked_counts_what_is_wholly_inside_and_names_every_point
     }
     figure = overview.aimed_against_leaked(points, floor=0.1)
     said = texts(figure)
-    assert "x ≥ 1, y ≤ 0.5: 1 of 3\nwith their whole intervals" in said
+    assert "shaded: x ≥ 1, y ≤ 0.5; 1 of 3 with their whole intervals" in said
     assert {*points, r"random $\Delta h$"} <= set(said)
     named = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in points]
     assert not any(a.overlaps(b) for a in named for b in named if a is not b)

@@ -81,9 +81,8 @@ def _corner(axes: Axes, good: tuple[float, float], ends: list) -> None:
     size = high - good[0], good[1] - bottom
     axes.add_patch(Rectangle((good[0], bottom), *size, color=GREEN, alpha=0.1, lw=0, zorder=0))
     inside = sum(_inside(pair, good) for pair in ends)
-    text = f"x ≥ {good[0]:g}, y ≤ {good[1]:g}: {inside} of {len(ends)}\nwith their whole intervals"
-    at = {"xycoords": ("axes fraction", "data"), "xytext": (-4, -4), "textcoords": "offset points"}
-    axes.annotate(text, (1, good[1]), **at, ha="right", va="top", fontsize=8, color=ink(GREEN))
+    text = f"shaded: x ≥ {good[0]:g}, y ≤ {good[1]:g}; {inside} of {len(ends)} with their whole intervals"
+    axes.set_title(text, loc="right", fontsize=8, weight="normal", color=ink(GREEN))
 
 
 def _inside(pair: tuple[Point, Point], good: tuple[float, float]) -> bool:
@@ -209,10 +208,10 @@ def verdicts(table: pd.DataFrame) -> Figure:
     Columns: claim, interval, bound, better ("above" or "below" the bound), unit, mind.
     """
     # text columns, in widths of the axes: right of the claim, left of the verdict, left of the mind
-    claim, word, mind = -0.03, 1.03, 1.5
+    claim, word, mind = -0.03, 1.03, 1.56
     grey = {"va": "bottom", "fontsize": 8.5, "color": GREY}
     size = _, height = 1.3 * PAGE, 0.86 * len(table) + 0.35
-    place = {"left": 0.255, "right": 0.55, "top": 1 - 0.32 / height, "bottom": 0.42 / height, "hspace": 1.5}
+    place = {"left": 0.255, "right": 0.54, "top": 1 - 0.32 / height, "bottom": 0.42 / height, "hspace": 1.5}
     wrapped = lambda text, wide: "\n".join(typeset(line) for line in textwrap.wrap(text, wide))
     with plt.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
         figure, grid = plt.subplots(len(table), 1, figsize=size, squeeze=False, gridspec_kw=place)
@@ -232,7 +231,7 @@ def verdicts(table: pd.DataFrame) -> Figure:
             axes.text(claim, 0, wrapped(row.claim, 31), ha="right", **middle)
             bold = {"weight": "bold", "color": ink(VERDICTS[said][0])}
             axes.text(word, 0, f"{said}\n{spread(point)}", **middle, **bold)
-            axes.text(mind, 0, wrapped(row.mind, 36), **middle)
+            axes.text(mind, 0, wrapped(row.mind, 34), **middle)
         top = grid[0, 0]
         heads = {
             0: "effect; shaded: where the claim holds",

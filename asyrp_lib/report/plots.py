@@ -114,6 +114,7 @@ def _good_side(axes: Axes, bound: float, better: str) -> None:
 
 
 def whisker(axes: Axes, point: tuple, y: float, colour: str, fill: str, marker: str = "o") -> None:
+    """A dot with its interval at the height y, from what `triple` gives."""
     mean, low, high = point[:3]
     axes.plot([low, high], [y, y], color=colour, lw=2, solid_capstyle="butt")
     axes.plot(mean, y, marker, ms=6, color=colour, mfc=fill, mew=1.5)
