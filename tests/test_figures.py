@@ -152,6 +152,8 @@ def test_a_sweep_that_is_too_large_gets_smaller_sides_and_is_refused_in_the_end(
         sheets.sweep_gif(tmp_path / "other.gif", frames, [0, 1])
     with pytest.raises(ImageError, match="Got 2 rows of frames; expected 3"):
         sheets.sweep_gif(path, frames, [-1, 0, 1])
+    with pytest.raises(ImageError, match="Got 1 strengths; expected two or more"):
+        sheets.sweep_gif(path, frames[:1], [0])
     assert [file.name for file in tmp_path.iterdir()] == ["sweep.gif"]
 
 

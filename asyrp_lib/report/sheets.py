@@ -177,6 +177,8 @@ def sweep_gif(
     for what, given in (("rows of frames", frames), ("rows of scores", scores)):
         if len(given) or what == "rows of frames":
             _same(what, given, len(strengths))
+    if len(strengths) < 2:
+        raise ImageError(f"Got {len(strengths)} strengths; expected two or more that rise; give a sweep.")
     order = [*range(len(strengths)), *range(len(strengths) - 2, 0, -1)]
     pause = [milliseconds * (8 if k in (0, len(strengths) - 1) else 1) for k in order]
     widest = min(256, WIDTH // max(1, len(frames[0])) - GAP)
