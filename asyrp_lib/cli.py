@@ -148,7 +148,8 @@ def _image(options, domain):
 
 def _edit(options) -> None:
     from .api import deltas, edit, generate, invert
-    from .report.figures import before_after
+    from .report.figures import png
+    from .report.sheets import before_after
     from .store.files import atomic_write, check_writable
     from .store.images import write_image
 
@@ -175,7 +176,7 @@ def _edit(options) -> None:
         plain = generate(domain, x_T, steps=options.steps)
         figure = before_after([x_0[0], plain[0], x_edit[0]], strengths)
         with atomic_write(options.sheet) as temporary:
-            figure.savefig(temporary, format="png")
+            temporary.write_bytes(png(figure))
         print(f"wrote {options.sheet}")
 
 

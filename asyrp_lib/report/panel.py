@@ -15,14 +15,13 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor, nn
 
 from .. import check
 from ..api import edit
 from ..errors import GridError, ImageError
-from ..store.images import as_noise, to_array
-from . import figures
+from ..store.images import as_noise
+from . import figures, sheets
 
 #: Strengths that are precomputed for every edit.
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -71,7 +70,7 @@ def blend(grid: Tensor, strengths: Sequence[float], point: Sequence[float]) -> T
 def to_png(image: Tensor, side: int = 320) -> bytes:
     """PNG bytes of an image (3, R, R) in [-1, 1], smoothly enlarged to `side` pixels."""
     stream = io.BytesIO()
-    Image.fromarray(to_array(image)).resize((side, side), Image.Resampling.BICUBIC).save(stream, "PNG")
+    sheets.enlarged(image, side).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -161,8 +160,7 @@ class Panel:
             [self.grid[tuple(at[s if name == row else 0.0] for name in self.sliders)] for s in self.strengths]
             for row in self.sliders
         ]
-        columns = [f"strength {s:+g}".replace("-", "−") if s else "0: reconstruction" for s in self.strengths]
-        return figures.sheet(rows, list(self.sliders), columns)
+        return sheets.strip(rows, self.strengths, list(self.sliders))
 
     def _repr_png_(self) -> bytes:
         """The sheet as PNG."""
@@ -179,7 +177,7 @@ class Panel:
 
     def _draw(self, _=None) -> None:
         self.picture.value = to_png(self.image())
-        said = figures.describe({name: slider.value for name, slider in self.sliders.items()})
+        said = sheets.describe({name: slider.value for name, slider in self.sliders.items()})
         self.caption.value = html.escape(said)
 
 
