@@ -268,7 +268,7 @@ def _experiment(options) -> None:
 
 
 def _reproduce(options) -> None:
-    from .runs.reproduce import run_missing
+    from .experiments.reproduce import run_missing
 
     how = {"seeds": options.seeds, "lanes": options.lanes, "dry": options.list}
     run_missing(_load(options), options.task, **how)

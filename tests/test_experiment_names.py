@@ -160,7 +160,7 @@ def test_a_result_is_replaced_only_when_asked_and_never_by_fewer_images(command,
     assert set(digests) >= {"unet", "f_t green 0", "f_t green 1", "f_t green 2"}
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize("name", [name for name in RUN if name != "boosting"])  # a Fréchet distance needs two
 def test_one_image_gives_a_result_without_nan_that_comes_back_as_it_was(command, toy, name):
     file = store(toy, name, progress=False, **{"n": 1, **SMALL.get(name, {})})
     rows = stored(toy, name)

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from asyrp_lib.errors import SettingsError
-from asyrp_lib.runs import reproduce as module
-from asyrp_lib.runs.reproduce import Task, reproduce, run_missing, tasks
+from asyrp_lib.experiments import reproduce as module
+from asyrp_lib.experiments.reproduce import Task, reproduce, run_missing, tasks
 
 
 def task(name: str, stage: int, code: str) -> Task:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 from .. import check
 from ..domains import Domain
 from ..errors import AsyrpError, DomainError, SettingsError, TrainingError, WeightsError
-from ..experiments import EXPERIMENTS, defaults, judges, provenance
 from ..progress import tqdm
+from ..runs.run import config_for
 from ..store.paths import runs_dir
 from ..store.results import load_result, result_file
 from ..store.weights import module_digest, read_weights
-from .run import config_for
+from . import EXPERIMENTS, defaults, judges, provenance
 
 #: Experiments at another stage: settings come before the f_t that are trained with them, robustness reads the
 #: lengths that homogeneity measures, and the sealed faces come last.
