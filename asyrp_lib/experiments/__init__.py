@@ -3,13 +3,14 @@
 import inspect
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
 
 from .. import check
-from ..errors import AsyrpError, UnknownNameError
+from ..errors import AsyrpError, UnknownNameError, WeightsError
 from ..store import results
 from ..store.cache import module_digest
 from .trial import Trial
@@ -66,14 +67,16 @@ def store(
     or is the final evaluation, which is made once.
     """
     asked = {"domain": domain.name, **defaults(name), **settings}
-    there = results.result_file(f"{domain.name}_{name}").exists()
-    if there and name == "final" and domain.final_split == "sealed":
-        commit = provenance(domain, name)["commit"][:8]
+    file = results.result_file(f"{domain.name}_{name}")
+    if file.exists() and name == "final" and domain.final_split == "sealed":
         raise AsyrpError(
-            f"The sealed faces were read at commit {commit}; expected to read them once; whoever must do it "
+            f"The sealed faces have been read, see {file}; expected to read them once; whoever must do it "
             "again deletes the result by hand, and says so."
         )
-    if replace and there and asked["n"] < (before := provenance(domain, name)["settings"].get("n", 0)):
+    before = 0
+    with suppress(WeightsError):  # none, or a damaged one, which may be replaced
+        before = provenance(domain, name)["settings"].get("n", 0)
+    if replace and asked["n"] < before:
         raise AsyrpError(
             f"The stored {name} of {domain.name} was measured on {before} images; {asked['n']} cannot "
             f"replace them; give n >= {before}, or leave replace out."

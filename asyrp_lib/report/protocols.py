@@ -8,6 +8,8 @@ import pandas as pd
 from scipy import stats
 
 from ..experiments import intervals, stored
+from ..experiments.asymmetry import ALONE, BOTH, MATCHED, TRAINED
+from ..experiments.places import aim
 from ..experiments.rows import pick
 from ..measure.stats import Interval, over_seeds
 from ..store.paths import data_dir
@@ -19,8 +21,6 @@ VISIBLE = 0.25
 
 def asymmetric(domain) -> Claim:
     """Does the shift do more in P_t alone, also against a symmetric process at matched gain or trained so?"""
-    from ..experiments.asymmetry import ALONE, BOTH, MATCHED, TRAINED
-
     rows = pick(stored(domain, "asymmetry"), "aimed")
     of = {variant: by_edit(rows[rows["variant"] == variant]) for variant in (ALONE, BOTH, MATCHED, TRAINED)}
     on_same_faces = lambda v: by_edit(
@@ -56,8 +56,6 @@ def _mean_difference(one: str, other: str, part: pd.DataFrame) -> float:
 
 def places(domain) -> Claim:
     """Does an f_t at h aim better than one at any other place of the U-Net?"""
-    from ..experiments.places import aim
-
     rows = stored(domain, "places")
     more, said = {}, []
     for name, of in rows[rows["score"].isin(["aimed", "leaked"])].groupby("edit"):

@@ -7,7 +7,15 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from ..experiments import linearity, stored, unseen as unseens
+from ..experiments import (
+    composition,
+    consistency,
+    homogeneity,
+    linearity,
+    robustness,
+    stored,
+    unseen as unseens,
+)
 from ..experiments.rows import pick
 from ..measure.judge import untied
 from ..measure.stats import over_seeds
@@ -126,14 +134,12 @@ def _proportions(rows: pd.DataFrame) -> pd.DataFrame:
 
 def composable(domain) -> Claim:
     """Do edits leave each other alone, but for the rule's strength and the walls of their factors?"""
-    from ..experiments import composition as compose
-
     rows, found, kept = stored(domain, "composition"), {}, {}
     paper = [v for v in rows["variant"].dropna().unique() if v.endswith(", 1/√n")]
     for group in (tuple(label.removesuffix(", 1/√n").split(" + ")) for label in paper):
         for edit in (name for name in group if len(pick(rows, "room", edit=name))):
             asked, label = {"edit": edit, "group": group, "rule": "1/√n"}, f"{edit} in {' + '.join(group)}"
-            share, expected = partial(compose.kept, **asked), partial(compose.added, **asked)
+            share, expected = partial(composition.kept, **asked), partial(composition.added, **asked)
             found[label] = over_seeds(rows, partial(_less, share, expected))
             kept[label] = over_seeds(rows, share)
     sides, (name, effect) = [above(i, -0.2) for i in found.values()], decider(found)
@@ -154,11 +160,9 @@ def _less(share, expected, part: pd.DataFrame) -> float:
 
 def homogeneous(domain) -> Claim:
     """Does the Δh_t of one face edit others, and more so than the Δε_t of one face?"""
-    from ..experiments.homogeneity import kept
-
     rows = pick(stored(domain, "homogeneity"), "aimed")
-    share = {space: by_edit(rows, partial(kept, space=space)) for space in ("Δh", "Δε")}
-    more = by_edit(rows, lambda part: kept(part, "Δh") - kept(part, "Δε"))
+    share = {space: by_edit(rows, partial(homogeneity.kept, space=space)) for space in ("Δh", "Δε")}
+    more = by_edit(rows, lambda part: homogeneity.kept(part, "Δh") - homogeneity.kept(part, "Δε"))
     sides = [all_of(above(share["Δh"][name], 0.5), above(more[name], 0)) for name in more]
     name, effect = decider(share["Δh"])
     ours = (
@@ -175,17 +179,15 @@ def homogeneous(domain) -> Claim:
 
 def robust(domain) -> Claim:
     """Is a random shift of h harmless, and one of ε not, by every meaning of "as long"?"""
-    from ..experiments.robustness import KINDS, MEANINGS, of_apart, ratio
-
     rows, harm = stored(domain, "robustness"), []
     found, far = {meaning: {} for meaning in MEANINGS}, {meaning: [] for meaning in MEANINGS}
     for name, of in rows[rows["strength"] == 1].groupby("edit"):
         both = pd.concat([of, pick(rows, "apart")])
-        harm += [of_apart(both, f"h, {kind}") for kind in KINDS]
-        for kind, meaning in product(KINDS, MEANINGS):
-            times = partial(ratio, kind=kind, meaning=meaning)
+        harm += [robustness.of_apart(both, f"h, {kind}") for kind in robustness.KINDS]
+        for kind, meaning in product(robustness.KINDS, robustness.MEANINGS):
+            times = partial(robustness.ratio, kind=kind, meaning=meaning)
             found[meaning][f"{name}, {kind}"] = over_seeds(_unseeded(of), times)
-            far[meaning].append(of_apart(both, f"ε, {kind}, {meaning}"))
+            far[meaning].append(robustness.of_apart(both, f"ε, {kind}, {meaning}"))
     said = {meaning: verdict([above(i, 1) for i in part.values()]) for meaning, part in found.items()}
     listed = "; ".join(
         f"{meaning} {spread(i.values(), '.1f')} times ({spread(far[meaning], '.0%')}): {said[meaning]}"
@@ -211,20 +213,18 @@ def _unseeded(rows: pd.DataFrame) -> pd.DataFrame:
 
 def consistent(domain) -> Claim:
     """How much of an edit do means of Δh_t over faces, and over times, keep?"""
-    from ..experiments.consistency import MATCHED, RANDOM, TRAINED, kept
-
     rows = stored(domain, "consistency")
-    aimed, variants = pick(rows, "aimed"), ("mean", "global", "global of one", "global" + MATCHED)
-    share = {v: by_edit(aimed, partial(kept, variant=v)) for v in variants}
+    aimed, variants = pick(rows, "aimed"), ("mean", "global", "global of one", "global" + consistency.MATCHED)
+    share = {v: by_edit(aimed, partial(consistency.kept, variant=v)) for v in variants}
     sides = [within(share[v][name], 0.75, 1.25) for v in ("mean", "global") for name in share[v]]
     cosine = lambda kind: spread(by_edit(pick(rows, "cosine of times", variant=kind)).values(), ".2f")
     name, effect = max(share["global"].items(), key=lambda one: abs(one[1].mean - 1))
     ours = (
         f"Δh_t^mean keeps {spread(share['mean'].values(), '.0%')} of the effect, Δh^global "
         f"{spread(share['global'].values(), '.0%')} (as long as Δh_t "
-        f"{spread(share['global' + MATCHED].values(), '.0%')}), that of one face "
-        f"{spread(share['global of one'].values(), '.0%')}; cosine between times {cosine(TRAINED)}, of "
-        f"random f_t {cosine(RANDOM)}; both means within 75 to 125 %: {counted(sides)}"
+        f"{spread(share['global' + consistency.MATCHED].values(), '.0%')}), that of one face "
+        f"{spread(share['global of one'].values(), '.0%')}; cosine between times "
+        f"{cosine(consistency.TRAINED)}, of random f_t {cosine(consistency.RANDOM)}; both means within 75 to 125 %: {counted(sides)}"
     )
     why = "a mean counts if it keeps 75 to 125 % of an edit's effect; holds if all do"
     mind = "an edit whose Δh^global does less, or much more, than its f_t; the cosines alone would not"
