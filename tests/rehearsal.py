@@ -1,6 +1,7 @@
-"""Rows of every experiment with the names of synthfaces, from a stand-in of 8 px: the form of the results, not
-their truth.  `python tests/rehearsal.py` writes them to data/results, for work on notebooks and claims while
-the networks are still being trained; they are never committed.
+"""Rows of every experiment with the names of synthfaces, from a stand-in of 8 px: the form of the results.
+
+`python tests/rehearsal.py` writes them to data/results, for work on notebooks and claims while the networks
+are being trained.  They say nothing about the truth and are never committed.
 """
 
 import os
