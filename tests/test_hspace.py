@@ -226,7 +226,12 @@ def test_the_same_weights_with_other_heads_are_another_network_to_the_cache(tmp_
     for heads in (16, 32):  # no tensor shows them
         model = HSpaceUNet(tiny_unet("iddpm", attention_head_dim=heads), NoiseSchedule.linear())
         ends.append(
-            api.invert(SimpleNamespace(unet=model, resolution=16, codec=Codec()), X, steps=3, progress=False)
+            api.invert(
+                SimpleNamespace(unet=model, resolution=16, codec=Codec(), corrections=0),
+                X,
+                steps=3,
+                progress=False,
+            )
         )
     assert len(list((tmp_path / "tensors").glob("*.safetensors"))) == 2 and not torch.equal(*ends)
 
@@ -338,7 +343,7 @@ def test_a_gradient_flows_through_the_bf16_decoder():
 def test_a_bf16_network_inverts_and_edits_and_trains(tmp_path, monkeypatch, how):
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
     model = tiny_model().to_precision("bf16") if how == "to_precision" else tiny_model().bfloat16()
-    domain = SimpleNamespace(unet=model, resolution=16, codec=Codec())
+    domain = SimpleNamespace(unet=model, resolution=16, codec=Codec(), corrections=0)
     x_T = api.invert(domain, X, steps=3, progress=False)
     exact = api.invert(SimpleNamespace(**{**vars(domain), "unet": tiny_model()}), X, steps=3, progress=False)
     assert x_T.dtype == torch.float32 and 0 < (x_T - exact).norm() / exact.norm() < 0.04

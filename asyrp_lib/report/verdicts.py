@@ -180,7 +180,7 @@ def homogeneous(domain) -> Claim:
 def robust(domain) -> Claim:
     """Is a random shift of h harmless, and one of ε not, by every meaning of "as long"?"""
     rows, harm = stored(domain, "robustness"), []
-    found, far = {meaning: {} for meaning in MEANINGS}, {meaning: [] for meaning in MEANINGS}
+    found, far = {m: {} for m in robustness.MEANINGS}, {m: [] for m in robustness.MEANINGS}
     for name, of in rows[rows["strength"] == 1].groupby("edit"):
         both = pd.concat([of, pick(rows, "apart")])
         harm += [robustness.of_apart(both, f"h, {kind}") for kind in robustness.KINDS]
@@ -224,7 +224,8 @@ def consistent(domain) -> Claim:
         f"{spread(share['global'].values(), '.0%')} (as long as Δh_t "
         f"{spread(share['global' + consistency.MATCHED].values(), '.0%')}), that of one face "
         f"{spread(share['global of one'].values(), '.0%')}; cosine between times "
-        f"{cosine(consistency.TRAINED)}, of random f_t {cosine(consistency.RANDOM)}; both means within 75 to 125 %: {counted(sides)}"
+        f"{cosine(consistency.TRAINED)}, of random f_t {cosine(consistency.RANDOM)}; both means within 75 "
+        f"to 125 %: {counted(sides)}"
     )
     why = "a mean counts if it keeps 75 to 125 % of an edit's effect; holds if all do"
     mind = "an edit whose Δh^global does less, or much more, than its f_t; the cosines alone would not"
