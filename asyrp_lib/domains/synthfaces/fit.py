@@ -27,9 +27,8 @@ from .render import draw
 #: Factors that come back after one turn.  The oracle reads none of them.
 CYCLIC = ("background", "clothes", "texture")
 _NAMES = list(FACTORS)
-#: Where fits are kept: outside, nothing changes in the image, and no slope would lead back.
+#: Where fits are kept.
 _DRAWN = {name: (low, high) for name, (low, high, _) in FACTORS.items()}
-_DRAWN |= {"age": (0.3, 1.0), "beard": (0.0, 0.547)}  # wrinkles begin; a full beard's opacity is reached
 _LOW, _HIGH = torch.tensor(list(_DRAWN.values()), dtype=torch.float32).T
 _WIDTH = _HIGH - _LOW
 _BOUNDED = torch.tensor([name not in CYCLIC for name in FACTORS])

@@ -106,7 +106,7 @@ def _ear_tip(c: Canvas, side: int, head: dict) -> Tensor:
 
 def draw_wrinkles(c: Canvas, f: dict, head: dict) -> None:
     """Age: forehead lines, folds from nose to mouth, bags under the eyes, hollow cheeks."""
-    u, old = head["u"], ((f["age"] - 0.3) / 0.7).clamp(0, 1)
+    u, old = head["u"], f["age"].clamp(0, 1)
     dark = head["skin"] * 0.50
     for y0 in (-0.48, -0.36):
         line = stroke(u, c.y, 0.34, 0.014, y0 - 0.05 * (u / 0.34) ** 2)
@@ -144,8 +144,8 @@ def draw_beard(c: Canvas, f: dict, head: dict) -> None:
     jaw = torch.maximum(head["sdf"] - 0.01, cheek - c.y)
     stache = stroke(u, c.y, 0.23, 0.045, 0.40 + 0.8 * u**2)
     grain = 1 + 0.16 * torch.sin(31 * c.x + 2.5 * torch.sin(11 * c.y + head["phase"]))
-    cover = torch.maximum(c.cover(jaw, 1.6), c.cover(stache, 1.3)) * (1.7 * f["beard"]).clamp(0, 0.93)
-    c.paint(cover, (head["hair"] * 0.82 * grain[:, None]).clamp(0, 1), HAIR)
+    cover = torch.maximum(c.cover(jaw, 1.6), c.cover(stache, 1.3)) * 0.93 * f["beard"].clamp(0, 1) ** 0.75
+    c.paint(cover, (head["hair"] * 0.62 * grain[:, None]).clamp(0, 1), HAIR)
 
 
 def draw_mouth(c: Canvas, f: dict, head: dict) -> None:
