@@ -27,9 +27,7 @@ from .render import draw
 #: Factors that come back after one turn.  The oracle reads none of them.
 CYCLIC = ("background", "clothes", "texture")
 _NAMES = list(FACTORS)
-#: Where fits are kept.
-_DRAWN = {name: (low, high) for name, (low, high, _) in FACTORS.items()}
-_LOW, _HIGH = torch.tensor(list(_DRAWN.values()), dtype=torch.float32).T
+_LOW, _HIGH = torch.tensor([ends[:2] for ends in FACTORS.values()], dtype=torch.float32).T
 _WIDTH = _HIGH - _LOW
 _BOUNDED = torch.tensor([name not in CYCLIC for name in FACTORS])
 #: Damping that is tried at each step, as shares of the curvature.
@@ -58,8 +56,8 @@ def fit_factors(
         start: n rows to begin from, in the data's units, cut to the ranges: a factor table, or an oracle's
             reading times its `std` plus its `mean`.  `CYCLIC` may be missing.  None: the most similar faces.
         steps: at most so many in each of the four descents, from coarse to fine.
-    `glasses` is how much of them is seen, anywhere in 0 … 1; an `age` below 0.3 and a `beard` above 0.547 are
-    read as just that, for they look alike.  What else an image does not show stays about where it began.
+    `glasses` is how much of them is seen, anywhere in 0 … 1.  What an image does not show stays about where
+    it began.
     Raises ImageError: no such images, or a start with other rows, columns missing, or NaN; UnknownNameError:
     a column that is no factor.
     """
