@@ -121,7 +121,7 @@ def test_the_untuned_domain_has_captions_and_targets_and_is_no_edit():
 def test_captions_of_an_unseen_domain_name_it_and_no_colour_that_it_repaints():
     rng = np.random.default_rng(0)
     for unseen in UNSEEN.values():
-        row = neutral(skin=0.9, hair_colour=1.0, **unseen.factors).iloc[0]
+        row = neutral(**{"skin": 0.9, "hair_colour": 1.0, **unseen.factors}).iloc[0]
         texts = [caption(row, rng, unseen) for _ in range(100)]
         assert all(unseen.noun in text for text in texts)
         words = {word for text in texts for word in text.split()}

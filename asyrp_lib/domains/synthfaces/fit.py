@@ -89,8 +89,7 @@ def recovery(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     mean absolute `error` in standard deviations of the truth.  Cyclic ones differ by half a turn at most.
     """
     hair = truth["bald"] < 0.5
-    shown = {name: truth[name].between(*_DRAWN[name]) for name in ("age", "beard")}
-    shown |= dict.fromkeys(("hair_length", "curl", "texture"), hair)
+    shown = dict.fromkeys(("hair_colour", "hair_length", "curl", "texture"), hair)
     rows = {}
     for name in found:
         seen = shown.get(name, hair | True).to_numpy()
