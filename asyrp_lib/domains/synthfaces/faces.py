@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,6 @@ from ...errors import UnknownNameError
 from ...progress import tqdm
 from ...store.files import atomic_write
 from ..codec import Codec
-from . import canvas, factors as _factors, parts, render as _render
-from .canvas import Look
 from .factors import SPLITS, sample_factors
 from .render import render
 
@@ -97,13 +96,19 @@ def split_factors(split: str, n: int, first: int = 0) -> pd.DataFrame:
     return sample_factors(first + n, SPLITS[split]).iloc[first:].reset_index(drop=True)
 
 
+@cache
+def world_digest() -> str:
+    """Of factors and renderer, by the 256 faces that they draw: what a training on this world depends on."""
+    faces = render_split("audit", 256)
+    data = faces.images.numpy().tobytes() + faces.factors.to_numpy().tobytes()
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
 def kept_images(
     split: str, n: int, resolution: int, folder: Path, *, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """The images of `render_split` as uint8, drawn once, kept under the code's digest, mapped from disk."""
-    code = b"".join(Path(module.__file__).read_bytes() for module in (_factors, canvas, parts, _render))
-    digest = hashlib.sha256(code + repr(Look()).encode()).hexdigest()[:12]
-    file = Path(folder) / f"{split}_{n}x{resolution}_{digest}.npy"
+    """The images of `render_split` as uint8, drawn once, kept under the world's digest, mapped from disk."""
+    file = Path(folder) / f"{split}_{n}x{resolution}_{world_digest()}.npy"
     if not file.exists():
         with atomic_write(file) as temporary, open(temporary, "wb") as out:
             faces = render_split(split, n, resolution, device=device)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....method.clip import Clip, build_clip, save_clip
+from ....store.weights import digest
 from ..captions import caption
 from ..faces import EDITION, RESOLUTION, from_bytes, render_factors, render_split, split_factors, to_bytes
 from ..networks import ORACLE_FACTORS
@@ -114,7 +115,8 @@ def pretrain_clip(job: Job, *, second: bool = False, audit: int = 1_000) -> dict
         return loss if second else loss + NAMING * F.mse_loss(named.float(), table[index])
 
     name = "second_clip" if second else "clip"
-    identity = job.identity(name, edition=EDITION, split=split, **config)
+    seen = {"images": digest(images)[:12], "captions": digest(tokens)[:12]}
+    identity = job.identity(name, edition=EDITION, split=split, **seen, **config)
     model = _Towers(clip, config["embed_dim"]).to(job.device)
     towers, info = train_network(model, loss_of, job.faces, job.budget, job.folder, identity=identity)
     used = torch.zeros(_TEXT["vocab_size"], 1, device=job.device)

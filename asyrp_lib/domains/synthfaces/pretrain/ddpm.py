@@ -65,8 +65,7 @@ def pretrain_ddpm(job: Job) -> dict:
     images = kept_images("train", job.faces, RESOLUTION, job.pool, device=job.device)
     torch.manual_seed(job.budget.seed)
     unet, before = build_unet(), None
-    about = {"edition": EDITION, "codec": CODEC.factor, "faces": job.faces}
-    about["data"] = "synthfaces train split"
+    about = {"edition": EDITION, "codec": CODEC.factor, "data": "synthfaces train split"}
     if start.exists() and not (job.folder / "state.pt").exists():
         earlier, card = HSpaceUNet.from_pretrained(start), read_weights(start)[1]["card"]
         if earlier.unet_config == HSpaceUNet(build_unet(), schedule).unet_config:
@@ -74,7 +73,8 @@ def pretrain_ddpm(job: Job) -> dict:
             before = {key: card[key] for key in ("steps", "images", "seconds", "loss")}
 
     def on_save(average: nn.Module, info: dict) -> None:
-        HSpaceUNet(average, schedule, "v_prediction").save(job.export, {**info, **about}, dtype=torch.float16)
+        card = {**info, **job.identity("ddpm", **about)}
+        HSpaceUNet(average, schedule, "v_prediction").save(job.export, card, dtype=torch.float16)
 
     average, info = train_network(
         unet.to(job.device, memory_format=torch.channels_last),
@@ -82,7 +82,7 @@ def pretrain_ddpm(job: Job) -> dict:
         job.faces,
         job.budget,
         job.folder,
-        identity={"network": "ddpm", "resolution": RESOLUTION, **about},
+        identity=job.identity("ddpm", **about),
         before=before,
         on_save=on_save,
     )

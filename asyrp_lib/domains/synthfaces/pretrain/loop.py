@@ -16,7 +16,7 @@ from ....device import has_bf16
 from ....errors import TrainingError
 from ....progress import tqdm
 from ....store.files import atomic_write
-from ..faces import RESOLUTION
+from ..faces import RESOLUTION, world_digest
 from ..networks import ORACLE_FACTORS
 
 
@@ -51,7 +51,7 @@ class Job:
 
     def identity(self, network: str, **about: Any) -> dict:
         """What is trained on what, for `train_network`."""
-        world = {"resolution": RESOLUTION, "faces": self.faces}
+        world = {"resolution": RESOLUTION, "world": world_digest(), "faces": self.faces}
         return {"network": network, **world, **about}
 
 
