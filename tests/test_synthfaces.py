@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import asyrp_lib as al
-from asyrp_lib.domains.synthfaces import NETWORKS, weights_file
+from asyrp_lib.domains.synthfaces import NETWORKS, faces as faces_module, weights_file
 from asyrp_lib.domains.synthfaces.canvas import CLASSES, EYES, MOUTH
 from asyrp_lib.domains.synthfaces.captions import caption
 from asyrp_lib.domains.synthfaces.edits import EDITS, WAY, aimed_at
@@ -18,8 +18,7 @@ from asyrp_lib.domains.synthfaces.faces import (
     to_bytes,
     world_digest,
 )
-from asyrp_lib.domains.synthfaces import faces as faces_module
-from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, TIES, sample_factors
+from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
 from asyrp_lib.domains.synthfaces.render import render
 from asyrp_lib.domains.synthfaces.unseen import UNSEEN, UNTUNED
 from asyrp_lib.store.weights import read_weights
