@@ -3,7 +3,9 @@
 README and notebooks print from this; `python -m asyrp_lib.report.claims` writes README's table.
 """
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 
@@ -65,7 +67,12 @@ def markdown(table: pd.DataFrame) -> str:
         )
         for row in table.itertuples()
     ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
+    return table_of(head, lines)
+
+
+def table_of(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in [head, ["---"] * len(head), *lines])
 
 
 def between(text: str, markers: tuple[str, str] = MARKERS) -> tuple[str, str, str]:
@@ -75,9 +82,13 @@ def between(text: str, markers: tuple[str, str] = MARKERS) -> tuple[str, str, st
     return text[:start], text[start : end - 2], text[end - 2 :]
 
 
+def rewrite(file: Path, markers: tuple[str, str], table: str) -> None:
+    """Put a table between two marker lines of a file."""
+    before, _, after = between(file.read_text(), markers)
+    file.write_text(f"{before}{table}{after}")
+
+
 if __name__ == "__main__":
     from ..domains.load import load_domain
 
-    file = repo_root() / "README.md"
-    before, _, after = between(file.read_text())
-    file.write_text(f"{before}{markdown(claims(load_domain('synthfaces')))}{after}")
+    rewrite(repo_root() / "README.md", MARKERS, markdown(claims(load_domain("synthfaces"))))
