@@ -16,6 +16,9 @@ from .claim import Claim
 
 #: README's table stands between these.
 MARKERS = ("<!-- claims: made by python -m asyrp_lib.report.claims -->", "<!-- end of claims -->")
+HEADLINE_MARKERS = (MARKERS[0].replace("claims:", "headline:"), "<!-- end of headline -->")
+#: What stands on README's first screen, chosen before anything was measured.
+HEADLINE = ("asymmetric", "known", "unseen", "linear", "homogeneous")
 #: In the order of the table.
 JUDGES = (
     verdicts.known,
@@ -70,6 +73,16 @@ def markdown(table: pd.DataFrame) -> str:
     return table_of(head, lines)
 
 
+def headline(table: pd.DataFrame) -> str:
+    """README's first words on what holds: `HEADLINE`, those that are measured, in short."""
+    chosen = table.reindex([name for name in HEADLINE if name in table.index])
+    lines = [
+        (row.published, f"{row.effect} {row.of}", f"**{row.verdict}**", row.mind)
+        for row in chosen.itertuples()
+    ]
+    return table_of(["claim", "what decides [95 %]", "verdict", "what would change our mind"], lines)
+
+
 def table_of(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A table in Markdown."""
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in [head, ["---"] * len(head), *lines])
@@ -91,4 +104,6 @@ def rewrite(file: Path, markers: tuple[str, str], table: str) -> None:
 if __name__ == "__main__":
     from ..domains.load import load_domain
 
-    rewrite(repo_root() / "README.md", MARKERS, markdown(claims(load_domain("synthfaces"))))
+    table = claims(load_domain("synthfaces"))
+    rewrite(repo_root() / "README.md", HEADLINE_MARKERS, headline(table))
+    rewrite(repo_root() / "README.md", MARKERS, markdown(table))
