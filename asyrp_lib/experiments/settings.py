@@ -60,4 +60,4 @@ def chosen(rows: pd.DataFrame) -> dict[str, float]:
     """edit -> λ_recon with the largest mean gain."""
     means = pick(rows, "gain").groupby(["edit", "variant"])["value"].mean()
     best = means.groupby("edit").idxmax()
-    return {edit: float(variant.removeprefix("λ_recon ")) for edit, (_, variant) in best.items()}
+    return {str(edit): float(variant.removeprefix("λ_recon ")) for edit, (_, variant) in best.items()}

@@ -34,16 +34,15 @@ class Trial:
     progress: bool = False
     larger: "Trial | None" = None  # a trial of more images, these among them
 
-    def _part(self, name: str) -> Tensor:
+    def _part(self, of: "Trial", name: str) -> Tensor:
         """Of what a larger trial has already."""
-        start = self.first - self.larger.first
-        return getattr(self.larger, name)[start : start + self.n]
+        return getattr(of, name)[self.first - of.first :][: self.n]
 
     @cached_property
     def x_0(self) -> Tensor:
         """The images (n, 3, R, R)."""
         if self.larger:
-            return self._part("x_0")
+            return self._part(self.larger, "x_0")
         if self.split == "noise":
             return self.plain
         return self.domain.images(self.split, self.n, first=self.first)
@@ -52,7 +51,7 @@ class Trial:
     def x_T(self) -> Tensor:
         """Their inversions, as the U-Net sees them."""
         if self.larger:
-            return self._part("x_T")
+            return self._part(self.larger, "x_T")
         if self.split == "noise":
             return self.domain.seeded_noise(self.n, first=self.first)
         return api.invert(self.domain, self.x_0, steps=self.steps, progress=self.progress)
@@ -60,7 +59,7 @@ class Trial:
     @cached_property
     def plain(self) -> Tensor:
         """Their reconstructions (n, 3, R, R): what an edit is compared with."""
-        return self._part("plain") if self.larger else self.edit({})
+        return self._part(self.larger, "plain") if self.larger else self.edit({})
 
     def edit(self, edits: Mapping[str | Delta, float | Tensor], *, progress: Any = None, **how) -> Tensor:
         """The images edited (n, 3, R, R), see `api.edit`; from the cache where they were made before, so that

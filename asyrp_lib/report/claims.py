@@ -68,9 +68,13 @@ def markdown(table: pd.DataFrame) -> str:
             f"**{row.verdict}**",
             row.mind,
         )
-        for row in table.itertuples()
+        for row in _as_claims(table)
     ]
     return table_of(head, lines)
+
+
+def _as_claims(table: pd.DataFrame) -> list[Claim]:
+    return [Claim(*row) for row in table.reset_index().itertuples(index=False, name=None)]
 
 
 def headline(table: pd.DataFrame) -> str:
@@ -78,7 +82,7 @@ def headline(table: pd.DataFrame) -> str:
     chosen = table.reindex([name for name in HEADLINE if name in table.index])
     lines = [
         (row.published, f"{row.effect} {row.of}", f"**{row.verdict}**", row.mind)
-        for row in chosen.itertuples()
+        for row in _as_claims(chosen)
     ]
     return table_of(["claim", "what decides [95 %]", "verdict", "what would change our mind"], lines)
 

@@ -64,7 +64,7 @@ def intervals(
     """
     _some("rows", rows)
     several = any(isinstance(value, Mapping) for value in rows.values())
-    table = {label: value if several else {"": value} for label, value in rows.items()}
+    table = {label: value if isinstance(value, Mapping) else {"": value} for label, value in rows.items()}
     looks = dict.fromkeys(name for row in table.values() for name in row)
     looks = {n: (c, m) for n, c, m in zip(looks, cycle(COLOURS), cycle(MARKERS))}
     points = [triple(point) for row in table.values() for point in row.values()]
