@@ -6,8 +6,8 @@ rule and the walls of its factor (`added`).
 """
 
 from collections.abc import Sequence
-from typing import Any
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
