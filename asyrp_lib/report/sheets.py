@@ -156,9 +156,13 @@ def before_after(
     images: Sequence[Tensor],
     edits: Mapping[str, float],
     labels: Sequence[str] = ("original", "reconstruction", "edited"),
+    **how,
 ) -> Figure:
-    """Images (3, R, R) of one face side by side, 256 pixels each or more, with the strengths above."""
-    return sheet([images], (), labels, title=describe(edits), side=max(256, images[0].shape[-1]))
+    """Images (3, R, R) of one face side by side, 256 pixels each or more, with the strengths above.
+
+    `how`: faces, scores, under; see `sheet`.
+    """
+    return sheet([images], (), labels, title=describe(edits), side=max(256, images[0].shape[-1]), **how)
 
 
 def sweep_gif(
