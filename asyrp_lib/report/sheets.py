@@ -3,7 +3,7 @@
 import io
 import os
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,7 +47,8 @@ def sheet(
     title: str = "",
     under: str = "",
     side: int | None = None,
-    written: Callable[[float], str] = signed,
+    digits: int = 1,
+    plus: bool = True,
 ) -> Figure:
     """A contact sheet of rows of images (3, R, R) in [-1, 1]; None leaves a place empty.
 
@@ -56,7 +57,8 @@ def sheet(
         scores: for each row None or one number for each image, set under it; NaN: nothing.
         title: a line above all; under: one below, e.g. what the scores are.
         side: of an image in pixels; None: what fills `WIDTH`, from `SMALLEST` to `LARGEST`.
-        written: score -> how it is set, by default with its sign and one decimal.
+        digits: decimals of the scores.
+        plus: whether scores above 0 have a sign, as shifts should, and errors should not.
     Raises:
         ImageError: rows, labels, faces or scores that do not fit each other.
     """
@@ -93,7 +95,8 @@ def sheet(
                 if image is not None:
                     canvas.paste(enlarged(image, side), (x, y))
                 if values is not None and np.isfinite(values[k]):
-                    say(x + side / 2, y + side + 3, written(values[k]), SCORE, ha="center", va="top")
+                    said = signed(values[k], digits).lstrip("" if plus else "+")
+                    say(x + side / 2, y + side + 3, said, SCORE, ha="center", va="top")
         if under:
             say(left, tops[-1] + 2, under, SCORE, va="top", color=GREY)
         axes.imshow(canvas, extent=(0, width, height, 0), aspect="auto", interpolation="none")
