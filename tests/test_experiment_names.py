@@ -20,7 +20,9 @@ from asyrp_lib.store import results
 
 #: They train f_t, for which the toy's known ε is no network; their own tests run them on a small one.
 TRAINING = {"settings", "asymmetry", "homogeneity", "places", "reach", "intervals"}
-RUN = [name for name in EXPERIMENTS if name not in TRAINING]
+#: No edit takes part; it has its own test.
+UNEDITED = {"inversion"}
+RUN = [name for name in EXPERIMENTS if name not in TRAINING | UNEDITED]
 #: Settings that keep an experiment on the toy domain short, where its defaults do not.
 SMALL = {
     "linearity": {"strengths": (1,)},

@@ -231,6 +231,8 @@ def _scales(axes: Axes, lines: Lines, logx: bool, logy: bool) -> None:
         axes.set_xscale("log")
         axes.minorticks_off()
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
+    elif len(xs) < 12 and all(b - a == 1 for a, b in zip(xs, xs[1:])):  # a count, such as epochs
+        axes.set_xticks(xs, [f"{x:g}" for x in xs])
     if logy:
         _log(axes, "y")
 
