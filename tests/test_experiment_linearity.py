@@ -44,3 +44,11 @@ def test_without_an_oracle_only_the_images_are_scored(toy):
 def test_a_position_near_a_wall_has_a_finite_logit():
     assert np.isfinite(linearity.logit(np.array([-0.2, 0.0, 0.5, 1.3]))).all()
     assert linearity.logit(np.array([0.5]))[0] == 0
+
+
+def test_each_face_has_a_proportion_and_a_flat_one_none(toy):
+    rows = linearity.measure(toy, n=3, names=("green",), strengths=(-1, -0.5, 0.5, 1), progress=False)
+    rows = pick(rows, "aimed")
+    found = linearity.proportions(rows)
+    assert sorted(found["image"]) == [0, 1, 2] and found["value"].min() > 0.99
+    assert (linearity.proportions(rows.assign(value=1.0))["value"] == 0).all()

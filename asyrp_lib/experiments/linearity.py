@@ -74,6 +74,15 @@ def proportion(strengths: Sequence[float], shifts: Sequence[float]) -> float:
     return float(1 - ((y - slope * s) ** 2).sum() / ((y - y.mean()) ** 2).sum())
 
 
+def proportions(rows: pd.DataFrame) -> pd.DataFrame:
+    """edit, seed, image, value: the `proportion` of each face's curve, 0 for one that is flat; from rows of
+    one score, strength 0 among them.
+    """
+    curves = rows.pivot(index=["edit", "seed", "image"], columns="strength", values="value").dropna()
+    shares = [proportion(curves.columns, curve - curve[0.0]) for _, curve in curves.iterrows()]
+    return curves.index.to_frame(index=False).assign(value=np.nan_to_num(shares, posinf=0, neginf=0))
+
+
 def nulls(strengths: Sequence[float], draws: int = 1000) -> dict[str, float]:
     """`proportion` of curves that are not linear: a step sign(s), and the median of random rising ones.
 

@@ -93,6 +93,12 @@ def of_apart(rows: pd.DataFrame, variant: str) -> float:
     return pick(rows, "distance", variant=variant)["value"].mean() / pick(rows, "apart")["value"].mean()
 
 
+def far(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `distance` in units of that between two test images: at 1 it is another face."""
+    distance = pick(rows, "distance")
+    return distance.assign(value=distance["value"] / pick(rows, "apart")["value"].mean())
+
+
 def edit_lengths(domain, name: str, given: Mapping[str, float] | None) -> dict[str, float]:
     """{"Δh": …, "Δε": …} of an edit: those given, or the means in `homogeneity`; WeightsError: neither."""
     if given is None:

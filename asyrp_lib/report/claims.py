@@ -14,32 +14,34 @@ from .claim import Claim
 
 #: README's table stands between these.
 MARKERS = ("<!-- claims: made by python -m asyrp_lib.report.claims -->", "<!-- end of claims -->")
-#: In the order of the table.
-JUDGES = (
-    verdicts.known,
-    verdicts.unseen,
-    verdicts.reach,
-    verdicts.homogeneous,
-    verdicts.linear,
-    verdicts.composable,
-    verdicts.robust,
-    verdicts.consistent,
-    protocols.asymmetric,
-    protocols.places,
-    protocols.t_edit_rule,
-    protocols.steps,
-    protocols.boosting,
-    protocols.s_dir,
-    protocols.table_4,
-)
+#: id of a claim -> its judge, in the order of the table.
+JUDGES = {
+    "known": verdicts.known,
+    "unseen": verdicts.unseen,
+    "reach": verdicts.reach,
+    "homogeneous": verdicts.homogeneous,
+    "linear": verdicts.linear,
+    "composable": verdicts.composable,
+    "robust": verdicts.robust,
+    "consistent": verdicts.consistent,
+    "asymmetric": protocols.asymmetric,
+    "places": protocols.places,
+    "t_edit rule": protocols.t_edit_rule,
+    "steps": protocols.steps,
+    "boosting": protocols.boosting,
+    "S_dir": protocols.s_dir,
+    "Table 4": protocols.table_4,
+}
 
 
-def claims(domain) -> pd.DataFrame:
-    """All claims whose rows are stored, one row each, by id; none where no oracle knows the truth."""
+def claims(domain, *ids: str) -> pd.DataFrame:
+    """The claims of `JUDGES` asked for, or all, whose rows are stored, one row each, by id; none where no
+    oracle knows the truth.
+    """
     found = []
-    for judge in JUDGES if domain.oracle is not None else ():
+    for name in ids or JUDGES if domain.oracle is not None else ():
         with suppress(WeightsError):  # not measured yet
-            found.append(judge(domain))
+            found.append(JUDGES[name](domain))
     told = [claim for claim in found if claim is not None]  # what a judge asks for was not in the rows
     return pd.DataFrame(told, columns=Claim._fields).set_index("id")
 

@@ -47,6 +47,7 @@ def sheet(
     title: str = "",
     under: str = "",
     side: int | None = None,
+    digits: int = 1,
 ) -> Figure:
     """A contact sheet of rows of images (3, R, R) in [-1, 1]; None leaves a place empty.
 
@@ -55,6 +56,7 @@ def sheet(
         scores: for each row None or one number for each image, set under it with its sign; NaN: nothing.
         title: a line above all; under: one below, e.g. what the scores are.
         side: of an image in pixels; None: what fills `WIDTH`, from `SMALLEST` to `LARGEST`.
+        digits: decimals of the scores.
     Raises:
         ImageError: rows, labels, faces or scores that do not fit each other.
     """
@@ -91,7 +93,7 @@ def sheet(
                 if image is not None:
                     canvas.paste(enlarged(image, side), (x, y))
                 if values is not None and np.isfinite(values[k]):
-                    say(x + side / 2, y + side + 3, signed(values[k]), SCORE, ha="center", va="top")
+                    say(x + side / 2, y + side + 3, signed(values[k], digits), SCORE, ha="center", va="top")
         if under:
             say(left, tops[-1] + 2, under, SCORE, va="top", color=GREY)
         axes.imshow(canvas, extent=(0, width, height, 0), aspect="auto", interpolation="none")
