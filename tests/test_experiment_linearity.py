@@ -52,3 +52,15 @@ def test_each_face_has_a_proportion_and_a_flat_one_none(toy):
     found = linearity.proportions(rows)
     assert sorted(found["image"]) == [0, 1, 2] and found["value"].min() > 0.99
     assert (linearity.proportions(rows.assign(value=1.0))["value"] == 0).all()
+
+
+def test_curves_begin_at_0_and_know_no_walls(toy):
+    rows = linearity.measure(toy, n=6, names=("green",), strengths=(-1, 1), progress=False)
+    found = linearity.unwalled(rows)
+    assert set(found["image"]) == set(linearity.mid_range(rows)["image"])
+    assert (found.loc[found["strength"] == 0, "value"] == 0).all()
+    place = pick(rows, "position").set_index(["image", "strength"])["value"]
+    image = int(found["image"].iloc[0])
+    gone = linearity.logit(place[image, 1.0]) - linearity.logit(place[image, 0.0])
+    assert pick(found, "position", image=image, strength=1.0)["value"].item() == pytest.approx(gone)
+    assert linearity.slope(S, [2 * s for s in S]) == pytest.approx(2)

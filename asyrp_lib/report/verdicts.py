@@ -95,13 +95,10 @@ def unseen(domain) -> Claim | None:
 
 def linear(domain) -> Claim | None:
     """Is the shift in proportion to the strength, away from walls, beside what is not linear?"""
-    rows = stored(domain, "linearity")
-    rows = linearity.mid_range(pick(rows, "position"))
+    rows = linearity.unwalled(stored(domain, "linearity"))
+    rows = rows[rows["strength"].abs() <= 1]
     if rows.empty:
         return None
-    rows = rows[rows["strength"].abs() <= 1].assign(
-        value=lambda table: linearity.logit(table["value"].to_numpy())
-    )
     null = linearity.nulls(sorted(rows["strength"].unique()))
     faces = by_edit(linearity.proportions(rows), lambda part: part["value"].median())
     curves = by_edit(rows, _of_mean_curve)
