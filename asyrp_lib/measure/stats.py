@@ -48,10 +48,11 @@ def over_seeds(
     if len(groups) >= 3:
         return student([statistic(part) for part in groups], len(groups), faces)
     mean, low, high = statistic(rows), math.nan, math.nan
-    by_face = [part for _, part in rows.groupby(["seed", "image"], dropna=False)]
+    face = rows.groupby(["seed", "image"], dropna=False).ngroup().to_numpy()
+    by_face = [np.flatnonzero(face == k) for k in np.unique(face)]
     if len(by_face) > 1:
         draws = np.random.default_rng(0).integers(len(by_face), size=(RESAMPLES, len(by_face)))
-        values = [statistic(pd.concat([by_face[i] for i in drawn])) for drawn in draws]
+        values = [statistic(rows.iloc[np.concatenate([by_face[i] for i in drawn])]) for drawn in draws]
         low, high = np.nanpercentile(values, [2.5, 97.5])
     return Interval(mean, float(low), float(high), len(groups), faces)
 
