@@ -1,6 +1,8 @@
 """Claims: judged from rows, whole intervals beside named bounds, and README says what they say."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -274,6 +276,12 @@ def test_what_is_not_measured_has_no_claim_and_the_rest_is_a_table(monkeypatch):
     assert "**holds**" in line and "| 20, 5 |" in line and table.loc["known", "mind"] in line
     assert line.count("|") == 7
     assert claims.claims(SimpleNamespace(oracle=None)).empty
+    assert claims.claims(DOMAIN, "unseen").empty and list(claims.claims(DOMAIN, "known").index) == ["known"]
+
+
+def test_a_claim_is_called_as_its_judge_is_listed():
+    source = "".join(Path(module.__file__).read_text("utf-8") for module in (verdicts, protocols))
+    assert sorted(re.findall(r'Claim\(\s*"([^"]+)"', source)) == sorted(claims.JUDGES)
 
 
 def test_a_readme_that_parts_ways_with_the_rows_is_seen(monkeypatch):

@@ -23,18 +23,8 @@ def test_only_verdicts_whose_words_changed_are_listed(monkeypatch):
     assert f"| linear | {then['linear']} | fails |" in editions.markdown(table)
 
 
-def test_every_verdict_of_the_first_edition_is_of_a_claim_that_is_judged_today(stand_in_claims):
-    assert set(editions.first()["claims"]) <= stand_in_claims
-
-
-@pytest.fixture
-def stand_in_claims() -> set[str]:
-    """The ids in the judges' own code."""
-    import inspect
-    import re
-
-    source = "".join(inspect.getsource(judge) for judge in claims.JUDGES)
-    return set(re.findall(r'Claim\(\s*"([^"]+)"', source))
+def test_every_verdict_of_the_first_edition_is_of_a_claim_that_is_judged_today():
+    assert set(editions.first()["claims"]) <= set(claims.JUDGES)
 
 
 def test_a_table_is_put_between_its_markers_and_nothing_else_changes(tmp_path):

@@ -46,3 +46,24 @@ def test_an_edit_beats_the_controls_and_every_face_is_judged_once(toy):
     start = pick(rows, "position", edit="green", variant="no edit").set_index("image")["value"]
     shift = pick(rows, "position", edit="green", strength=1.0).set_index("image")["value"] - start
     assert (3 * shift - edited.set_index("image")["value"]).abs().max() < 1e-5, "the toy's walls are 3 apart"
+
+
+def test_what_an_edit_moved_of_each_factor_is_a_table_that_says_how_many_faces(toy):
+    rows = final.measure(toy, n=6, names=("green", "red"), strengths=(1.0,), progress=False)
+    table = final.moved(rows)
+    assert list(table.index) == ["green", "red"] and set(table.columns) == set(COLOURS)
+    aimed = pick(rows[rows["variant"].isna()], "aimed", edit="green")["value"]
+    assert table.loc["green", "green"].mean == pytest.approx(aimed.mean(), abs=1e-4)
+    assert table.loc["green", "green"][3:] == (3, 6)
+    assert abs(table.loc["red", "green"].mean) < 1e-3 < final.moved(rows, "rms").loc["red", "red"].mean
+
+
+def test_faces_are_parted_by_where_they_began(toy):
+    rows = final.measure(toy, n=8, names=("green",), strengths=(1.0,), progress=False)
+    start = pick(rows, "start red").set_index("image")["value"]
+    assert list(start.index) == list(range(8)) and start.min() > 0
+    assert final.halves(rows, "red") == {}, "all began above"
+    rows.loc[rows["score"] == "start red", "value"] -= start.median()
+    low, high = final.halves(rows, "red")["green"]
+    assert low.faces == high.faces == 4
+    assert low.mean == pytest.approx(high.mean, rel=0.05)

@@ -44,3 +44,23 @@ def test_without_an_oracle_only_the_images_are_scored(toy):
 def test_a_position_near_a_wall_has_a_finite_logit():
     assert np.isfinite(linearity.logit(np.array([-0.2, 0.0, 0.5, 1.3]))).all()
     assert linearity.logit(np.array([0.5]))[0] == 0
+
+
+def test_each_face_has_a_proportion_and_a_flat_one_none(toy):
+    rows = linearity.measure(toy, n=3, names=("green",), strengths=(-1, -0.5, 0.5, 1), progress=False)
+    rows = pick(rows, "aimed")
+    found = linearity.proportions(rows)
+    assert sorted(found["image"]) == [0, 1, 2] and found["value"].min() > 0.99
+    assert (linearity.proportions(rows.assign(value=1.0))["value"] == 0).all()
+
+
+def test_curves_begin_at_0_and_know_no_walls(toy):
+    rows = linearity.measure(toy, n=6, names=("green",), strengths=(-1, 1), progress=False)
+    found = linearity.unwalled(rows)
+    assert set(found["image"]) == set(linearity.mid_range(rows)["image"])
+    assert (found.loc[found["strength"] == 0, "value"] == 0).all()
+    place = pick(rows, "position").set_index(["image", "strength"])["value"]
+    image = int(found["image"].iloc[0])
+    gone = linearity.logit(place[image, 1.0]) - linearity.logit(place[image, 0.0])
+    assert pick(found, "position", image=image, strength=1.0)["value"].item() == pytest.approx(gone)
+    assert linearity.slope(S, [2 * s for s in S]) == pytest.approx(2)

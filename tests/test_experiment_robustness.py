@@ -137,3 +137,9 @@ def test_without_an_oracle_the_images_are_still_scored(with_h):
     how = {"names": ("green",), "lengths": LENGTHS, "strengths": (1,), "progress": False}
     rows = robustness.measure(with_h, n=2, **how)
     assert "moved" not in set(rows["score"]) and {"distance", "SC"} < set(rows["score"])
+
+
+def test_distances_are_in_units_of_another_face():
+    parts = [numbers({"apart": v}, image=i) for i, v in enumerate((3.0, 5.0))]
+    parts += [numbers({"distance": 2.0, "moved": 9.0}, image=0, variant="h, held")]
+    assert robustness.far(joined(parts))["value"].tolist() == [0.5]

@@ -68,6 +68,7 @@ def test_a_score_stands_under_each_face_and_its_number_above():
     place = {text.get_text(): text.get_window_extent() for text in sheet.axes[0].texts}
     assert place["+1.2"].x0 > place["face 4"].x0 and place["+1.2"].x1 < place["face 8"].x0
     assert place["+1.2"].y1 < place["b"].y0 - 40 and place["face 4"].y0 > place["a"].y1 + 40
+    assert "+12" in texts(sheets.sheet([images(1)], scores=[[12.3]], digits=0))
 
 
 @pytest.mark.parametrize("columns, side", [(3, 176), (7, 164), (9, 128)])

@@ -14,7 +14,8 @@ from ..deltas import GlobalDelta
 from ..measure.frechet import frechet_summary, inception, inception_features, inception_file
 from ..measure.judge import factor_shifts, position, sc, usual
 from ..measure.scores import clip_features, s_dir
-from .rows import joined, numbers
+from ..measure.stats import Interval, over_seeds
+from .rows import joined, numbers, pick
 from .trial import Run, Trial
 
 #: A metric that ranks these high, which edit nothing, measures something else.
@@ -39,10 +40,11 @@ def measure(
         half: edits that are measured at strength 0.5 too.
     Returns:
         rows of `judge.scores`, further S_dir_recon (from the reconstruction), SC_original and `position`
-        between the aimed factor's walls, of "no edit" that of the start; of the shift of each factor that the
-        oracle sees "mean" and "rms" of each seed's faces; of all faces together the Fréchet distance fd to
-        originals and reconstructions, in features of the second CLIP, and fid where Inception's weights are
-        at hand (biased for n < 2048), with low and high.  Controls are variants.
+        between the aimed factor's walls, of "no edit" that of the start; of each factor that the oracle sees
+        "start", its reading of each reconstruction, and of the shifts of each seed's faces "mean" and "rms";
+        of all faces together the Fréchet distance fd to originals and reconstructions, in features of the
+        second CLIP, and fid where Inception's weights are at hand (biased for n < 2048), with low and high.
+        Controls are variants.
     Source: Asyrp Table 4.
     """
     known = [name for name, edit in domain.edits.items() if edit.in_domain]
@@ -57,6 +59,9 @@ def measure(
             for to, images in (("original", trial.x_0), ("recon", trial.plain))
         }
         parts, seen = [], {}
+        if domain.oracle is not None:
+            start = domain.oracle.read(trial.plain).add_prefix("start ")
+            parts.append(trial.rows(start, variant="no edit"))
         runs = chain(trial.sweep("final", names), trial.sweep("final, half", halved, [0.5]))
         for run, edited in runs:
             parts += _scored(run, run.where["edit"], edited)
@@ -122,6 +127,33 @@ def _controls(trial: Trial, names: Sequence[str]) -> dict[str, Tensor]:
     chance = GlobalDelta(noise / noise.norm() * (sum(lengths) / len(lengths)), name="random", **about)
     made = trial.plain, trial.edit({}, t_boost=domain.t_boost), trial.edit({chance: 1.0})
     return dict(zip(CONTROLS, made))
+
+
+def moved(rows: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
+    """What each edit at strength 1 moved of each factor, edit × factor, as `over_seeds`; from rows of
+    `measure`, `kind`: "mean" or "rms" of a seed's faces.
+    """
+    at, table = rows[rows["variant"].isna() & (rows["strength"] == 1)], {}
+    for (edit, score), part in at[at["score"].str.startswith(f"{kind} ")].groupby(
+        ["edit", "score"], sort=False
+    ):
+        faces = at.loc[at["edit"] == edit, "image"].nunique()
+        table.setdefault(edit, {})[score.removeprefix(f"{kind} ")] = over_seeds(part)._replace(faces=faces)
+    return pd.DataFrame(table).T
+
+
+def halves(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, tuple[Interval, Interval]]:
+    """edit -> `over_seeds` of a score at strength 1 on the faces that began below the data's mean of a
+    factor, and on those above.
+    """
+    start = pick(rows, f"start {factor}")[["image", "value"]].rename(columns={"value": "start"})
+    edited = pick(rows[rows["variant"].isna()], score, strength=1.0).merge(start, on="image")
+    parts = {
+        edit: (of[of["start"] < 0], of[of["start"] >= 0]) for edit, of in edited.groupby("edit", sort=False)
+    }
+    return {
+        e: (over_seeds(low), over_seeds(high)) for e, (low, high) in parts.items() if len(low) and len(high)
+    }
 
 
 def shift_length(trial: Trial, delta) -> float:

@@ -63,6 +63,24 @@ def logit(position: np.ndarray) -> np.ndarray:
     return np.log(inside / (1 - inside))
 
 
+def unwalled(rows: pd.DataFrame) -> pd.DataFrame:
+    """The curves that are judged, of `mid_range` faces: how far an edit moved each from strength 0 on the
+    scale of `logit`; from rows of `measure`.
+    """
+    rows = mid_range(pick(rows, "position"))
+    rows = rows.assign(value=logit(rows["value"].to_numpy()))
+    start = rows[rows["strength"] == 0].set_index(["edit", "image"])["value"]
+    at = pd.MultiIndex.from_frame(rows[["edit", "image"]])
+    return rows.assign(value=rows["value"] - start.reindex(at).to_numpy())
+
+
+def slope(strengths: Sequence[float], shifts: Sequence[float]) -> float:
+    """Of the line through the origin, least squares over strengths −1 … 1."""
+    s, y = (np.asarray(values, dtype=np.float64) for values in (strengths, shifts))
+    near = np.abs(s) <= 1
+    return float((s * y)[near].sum() / (s * s)[near].sum())
+
+
 def proportion(strengths: Sequence[float], shifts: Sequence[float]) -> float:
     """R² of the line through the origin, 1 − residual / variance about the mean, over strengths −1 … 1.
 
@@ -70,8 +88,17 @@ def proportion(strengths: Sequence[float], shifts: Sequence[float]) -> float:
     """
     s, y = (np.asarray(values, dtype=np.float64) for values in (strengths, shifts))
     y, s = y[np.abs(s) <= 1], s[np.abs(s) <= 1]
-    slope = (s * y).sum() / (s * s).sum()
-    return float(1 - ((y - slope * s) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+    return float(1 - ((y - slope(s, y) * s) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+
+
+def proportions(rows: pd.DataFrame) -> pd.DataFrame:
+    """edit, seed, image, value: the `proportion` of each face's curve, 0 for one that is flat; from rows of
+    one score, strength 0 among them.
+    """
+    curves = rows.pivot(index=["edit", "seed", "image"], columns="strength", values="value").dropna()
+    with np.errstate(invalid="ignore"):
+        shares = [proportion(curves.columns, curve - curve[0.0]) for _, curve in curves.iterrows()]
+    return curves.index.to_frame(index=False).assign(value=np.nan_to_num(shares, posinf=0, neginf=0))
 
 
 def nulls(strengths: Sequence[float], draws: int = 1000) -> dict[str, float]:

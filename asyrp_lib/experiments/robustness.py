@@ -9,6 +9,7 @@ from itertools import product
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from .. import check
 from ..errors import WeightsError
@@ -60,22 +61,26 @@ def measure(
     with tqdm(total=passes, desc="robustness", unit="step", disable=not progress) as bar:
         for name, strength, kind in asked:
             how = {"t_edit": domain.delta(name).t_edit, "kind": kind, "steps": trial.steps, "progress": bar}
-            in_h = shifted(domain.unet, trial.x_T, strength * long[name]["Δh"], **how)
-            sizes = {
-                "optimised": strength * long[name]["Δε"],
-                "relative": {t: share * in_h[1]["ε"][t] for t, share in in_h[1]["relative"].items()},
-                "arriving": in_h[1]["arriving"],
-            }
-            runs = {f"h, {kind}": in_h}
-            for meaning in MEANINGS:
-                in_eps = shifted(EpsSpace(domain.unet), trial.x_T, sizes[meaning], **how)
-                runs[f"ε, {kind}, {meaning}"] = in_eps
-            for variant, (made, seen) in runs.items():
+            lengths = {space: strength * length for space, length in long[name].items()}
+            for place, (made, seen) in as_long(domain.unet, trial.x_T, lengths, **how).items():
+                variant = f"h, {kind}" if place == "h" else f"ε, {kind}, {place}"
                 table = trial.scores(name, domain.codec.decode(made))
                 relative = torch.stack(list(seen["relative"].values())).mean(0)
                 table["relative length"] = relative.flatten().cpu().numpy()
                 parts.append(trial.rows(table, edit=name, variant=variant, strength=strength))
     return joined(parts)
+
+
+def as_long(unet, x_T: Tensor, lengths: Mapping[str, float], **how) -> dict[str, tuple[Tensor, dict]]:
+    """What `shifted` gives for "h", shifted by lengths["Δh"], and for ε by each of `MEANINGS`."""
+    found = {"h": shifted(unet, x_T, lengths["Δh"], **how)}
+    seen = found["h"][1]
+    sizes = {
+        "optimised": lengths["Δε"],
+        "relative": {t: share * seen["ε"][t] for t, share in seen["relative"].items()},
+        "arriving": seen["arriving"],
+    }
+    return found | {m: shifted(EpsSpace(unet), x_T, sizes[m], **how) for m in MEANINGS}
 
 
 def ratio(rows: pd.DataFrame, kind: str, meaning: str, score: str = "distance") -> float:
@@ -91,6 +96,12 @@ def ratio(rows: pd.DataFrame, kind: str, meaning: str, score: str = "distance") 
 def of_apart(rows: pd.DataFrame, variant: str) -> float:
     """Mean distance to the reconstruction over that between two test images: at 1 it is another face."""
     return pick(rows, "distance", variant=variant)["value"].mean() / pick(rows, "apart")["value"].mean()
+
+
+def far(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `distance` in units of that between two test images: at 1 it is another face."""
+    distance = pick(rows, "distance")
+    return distance.assign(value=distance["value"] / pick(rows, "apart")["value"].mean())
 
 
 def edit_lengths(domain, name: str, given: Mapping[str, float] | None) -> dict[str, float]:

@@ -48,7 +48,8 @@ def over_seeds(
     if len(groups) >= 3:
         return student([statistic(part) for part in groups], len(groups), faces)
     mean, low, high = statistic(rows), math.nan, math.nan
-    by_face = list(rows.groupby(["seed", "image"], dropna=False).indices.values())
+    face = rows.groupby(["seed", "image"], dropna=False).ngroup().to_numpy()
+    by_face = [np.flatnonzero(face == k) for k in np.unique(face)]
     if len(by_face) > 1:
         draws = np.random.default_rng(0).integers(len(by_face), size=(RESAMPLES, len(by_face)))
         values = [statistic(rows.iloc[np.concatenate([by_face[i] for i in drawn])]) for drawn in draws]

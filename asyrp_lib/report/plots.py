@@ -179,13 +179,17 @@ def panels(
     logx: bool = False,
     logy: bool = False,
     columns: int = 4,
+    cell: tuple[float, float] = (1.95, 1.65),
 ) -> Figure:
-    """Small multiples, title -> lines as in `curves`, on common axes; the same label has the same colour."""
+    """Small multiples, title -> lines as in `curves`, on common axes; the same label has the same colour.
+
+    `cell`: inches of each.
+    """
     plots = {title: {label: dict(line) for label, line in lines.items()} for title, lines in plots.items()}
     labels = list(dict.fromkeys(label for lines in _some("plots", plots).values() for label in lines))
     columns = min(columns, len(plots))
     n = -(-len(plots) // columns)
-    size = (max(4.0, 1.95 * columns), 0.75 + 1.65 * n)
+    size = (max(4.0, cell[0] * columns), 0.75 + cell[1] * n)
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(n, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
         for axes, (title, lines) in zip(grid.flat, plots.items()):

@@ -4,7 +4,6 @@ import math
 from functools import partial
 from itertools import product
 
-import numpy as np
 import pandas as pd
 
 from ..experiments import (
@@ -96,15 +95,12 @@ def unseen(domain) -> Claim | None:
 
 def linear(domain) -> Claim | None:
     """Is the shift in proportion to the strength, away from walls, beside what is not linear?"""
-    rows = stored(domain, "linearity")
-    rows = linearity.mid_range(pick(rows, "position"))
+    rows = linearity.unwalled(stored(domain, "linearity"))
+    rows = rows[rows["strength"].abs() <= 1]
     if rows.empty:
         return None
-    rows = rows[rows["strength"].abs() <= 1].assign(
-        value=lambda table: linearity.logit(table["value"].to_numpy())
-    )
     null = linearity.nulls(sorted(rows["strength"].unique()))
-    faces = by_edit(_proportions(rows), lambda part: part["value"].median())
+    faces = by_edit(linearity.proportions(rows), lambda part: part["value"].median())
     curves = by_edit(rows, _of_mean_curve)
     bound = max(null.values())
     sides, (name, effect) = [above(i, bound) for i in faces.values()], decider(faces)
@@ -122,14 +118,6 @@ def linear(domain) -> Claim | None:
 def _of_mean_curve(part: pd.DataFrame) -> float:
     curve = part.groupby("strength")["value"].mean()
     return linearity.proportion(curve.index, curve - curve[0.0])
-
-
-def _proportions(rows: pd.DataFrame) -> pd.DataFrame:
-    """edit, seed, image, value: `linearity.proportion` of each face; 0 for a curve that is flat."""
-    keys = ["edit", "seed", "image"]
-    curves = rows.pivot(index=keys, columns="strength", values="value").dropna()
-    share = [linearity.proportion(curves.columns, curve - curve[0.0]) for _, curve in curves.iterrows()]
-    return curves.index.to_frame(index=False).assign(value=np.nan_to_num(share, posinf=0, neginf=0))
 
 
 def composable(domain) -> Claim:
