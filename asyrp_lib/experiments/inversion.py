@@ -21,7 +21,7 @@ NOISE = "noise"
 def measure(
     domain,
     *,
-    n: int = 16,
+    n: int = 12,
     grids: Sequence[int] = (20, 40, 100),
     long_grid: int = 1000,
     corrections: Sequence[int] = (0, 1, 2),
@@ -31,23 +31,24 @@ def measure(
     """Invert test images on several grids, with several numbers of corrections, and generate them again.
 
     Args:
-        grids: numbers of steps S; long_grid: one more, for the first image only; 0: none.
+        grids: numbers of steps S; long_grid: one more, for the first image and the first number of
+            corrections only; 0: none.
     Returns:
         rows at the variants of `variant`: error (mean |x_0 − reconstruction|, images in [-1, 1]), distance
         (perceptual), and `moments` of x_T; the latter also of as many images of `NOISE`.
     """
     trial = begin(domain, trial, n, progress)
     parts = [trial.rows(moments(domain.codec.decode(domain.seeded_noise(n))), variant=NOISE)]
-    for steps, part in [*((s, trial) for s in grids), *([(long_grid, trial.like(n=1))] if long_grid else [])]:
-        for c in corrections:
-            x_T = api.invert(domain, part.x_0, steps=steps, corrections=c, progress=progress)
-            back = api.generate(domain, x_T, steps=steps, progress=progress)
-            table = {
-                "error": (back - part.x_0).abs().mean((1, 2, 3)).tolist(),
-                "distance": domain.distance(part.x_0, back).tolist(),
-                **moments(domain.codec.decode(x_T)),
-            }
-            parts.append(part.rows(table, variant=variant(steps, c)))
+    runs = [(s, trial, c) for s in grids for c in corrections]
+    for steps, part, c in [*runs, *([(long_grid, trial.like(n=1), corrections[0])] if long_grid else [])]:
+        x_T = api.invert(domain, part.x_0, steps=steps, corrections=c, progress=progress)
+        back = api.generate(domain, x_T, steps=steps, progress=progress)
+        table = {
+            "error": (back - part.x_0).abs().mean((1, 2, 3)).tolist(),
+            "distance": domain.distance(part.x_0, back).tolist(),
+            **moments(domain.codec.decode(x_T)),
+        }
+        parts.append(part.rows(table, variant=variant(steps, c)))
     return joined(parts)
 
 
