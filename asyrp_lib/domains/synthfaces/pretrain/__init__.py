@@ -14,9 +14,9 @@ from .ddpm import pretrain_ddpm
 from .loop import Budget, Job
 from .measures import pretrain_oracle, pretrain_segmenter
 
-_DDPM = Budget(images=1_500_000, batch=16, lr=5e-4, betas=(0.9, 0.99), ema=0.9995)
-_CLIP = Budget(images=256_000, batch=128, lr=1e-3, weight_decay=0.05, seed=21)
-_ORACLE = Budget(images=240_000, batch=64, lr=1e-3, weight_decay=0.01, seed=31)
+_DDPM = Budget(images=122_000, batch=16, lr=5e-4, betas=(0.9, 0.99), ema=0.9995)
+_CLIP = Budget(images=128_000, batch=128, lr=1e-3, weight_decay=0.05, seed=21)
+_ORACLE = Budget(images=128_000, batch=64, lr=1e-3, weight_decay=0.01, seed=31)
 #: network -> (trainer, budget, faces) of the shipped weights
 RECIPES = {
     "ddpm": (pretrain_ddpm, _DDPM, 60_000),
@@ -29,7 +29,7 @@ RECIPES = {
         24_000,
     ),
     "oracle_3": (partial(pretrain_oracle, split="oracle_3"), replace(_ORACLE, seed=33), 24_000),
-    "segmenter": (pretrain_segmenter, Budget(images=64_000, batch=64, lr=1e-3, seed=41), 10_000),
+    "segmenter": (pretrain_segmenter, Budget(images=32_000, batch=64, lr=1e-3, seed=41), 10_000),
 }
 
 
