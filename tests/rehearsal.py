@@ -23,6 +23,7 @@ from asyrp_lib.domains.synthfaces.networks import ORACLE_FACTORS
 #: What keeps an experiment short.
 SMALL = {
     "settings": {"n": 4, "images": 2, "epochs": 1, "candidates": (1.0, 3.0)},
+    "inversion": {"long_grid": 200},
     "final": {"n": 40},
     "asymmetry": {"n": 10, "search": 3},
     "homogeneity": {"epochs": 3},

@@ -14,7 +14,7 @@ from asyrp_lib.errors import WeightsError
 from asyrp_lib.experiments import linearity
 from asyrp_lib.experiments.rows import joined, numbers
 from asyrp_lib.measure.stats import Interval
-from asyrp_lib.report import claims, protocols, verdicts
+from asyrp_lib.report import claims, editions, protocols, verdicts
 from asyrp_lib.report.claim import above, decider, verdict, within
 from asyrp_lib.store.paths import repo_root
 
@@ -304,6 +304,10 @@ def test_readme_prints_the_claims_that_the_stored_rows_give():
         pytest.skip("no results are stored")
     _, printed, _ = claims.between((repo_root() / "README.md").read_text())
     assert printed == claims.markdown(judged), "write it again: python -m asyrp_lib.report.claims"
+    _, first, _ = claims.between((repo_root() / "README.md").read_text(), claims.HEADLINE_MARKERS)
+    assert first == claims.headline(judged) and first.count("**") == 2 * len(claims.HEADLINE)
+    _, then, _ = claims.between((repo_root() / "README.md").read_text(), editions.MARKERS)
+    assert then == editions.markdown(editions.changed(load_domain("synthfaces")))
     notebooks = "".join(file.read_text() for file in (repo_root() / "notebooks").glob("*.ipynb"))
     for line in printed.splitlines()[2:]:
         ours = line.split(" | ")[1].replace('"', '\\"')

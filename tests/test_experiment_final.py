@@ -30,8 +30,11 @@ def test_only_the_final_evaluation_opens_them():
 
 
 def test_an_edit_beats_the_controls_and_every_face_is_judged_once(toy):
-    rows = final.measure(toy, n=6, names=("green",), strengths=(1.0,), progress=False)
+    rows = final.measure(toy, n=6, names=("green",), half=("green", "blue"), progress=False)
     aimed = pick(rows, "aimed", edit="green")
+    half = aimed[aimed["strength"] == 0.5]["value"].mean()
+    assert 0.4 < half / aimed[aimed["strength"] == 1]["value"].mean() < 0.6
+    aimed = aimed[aimed["strength"].isna() | (aimed["strength"] == 1)]
     edited = aimed[aimed["variant"].isna()]
     assert sorted(edited["image"]) == list(range(6)) and sorted(edited["seed"].unique()) == [0, 1, 2]
     none = aimed[aimed["variant"] == "no edit"]["value"]

@@ -24,7 +24,7 @@ def test_samples_are_edited_as_real_images_are(toy):
     aimed = pick(rows, "aimed", edit="green", strength=1.0)
     assert list(aimed["image"]) == list(range(6)) and set(aimed["seed"]) == {0, 1, 2}
     assert set(rows["edit"]) == {"green"} and {"S_dir", "distance", "leaked"} < set(rows["score"])
-    real = final.measure(toy, n=6, names=("green",), strengths=(1.0,), progress=False)
+    real = final.measure(toy, n=6, names=("green",), half=(), progress=False)
     gap = samples.gap(rows, real, "green")
     assert gap.mean == pytest.approx(0, abs=1e-3) and (gap.seeds, gap.faces) == (3, 6), (
         "Δh is the same for all"

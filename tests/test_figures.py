@@ -124,6 +124,10 @@ def test_before_after_is_large_and_says_what_was_done():
     said = "curly hair +1.00, smiling −0.50; 2 edits: each × 1/√2"
     assert texts(drawn) == [said, "original", "reconstruction", "edited"]
     assert drawn.bbox.width >= 3 * 256
+    scored = sheets.before_after(
+        images(3), {"old": 1}, scores=[[float("nan"), 0.5, 2]], under="levels", plus=False
+    )
+    assert texts(scored)[-3:] == ["0.5", "2.0", "levels"], "errors have no sign"
 
 
 def test_a_sweep_goes_there_and_back_and_shows_each_strength(tmp_path):
@@ -222,6 +226,11 @@ def rows():
     index = pd.MultiIndex.from_product([["smiling", "old"], [-1.0, 0.0, 1.0], range(3), range(4)])
     table = index.to_frame(index=False, name=["edit", "strength", "seed", "image"])
     return table.assign(score="aimed", value=table["strength"] + 0.1 * table["seed"]).reindex(columns=COLUMNS)
+
+
+def test_epochs_are_whole_numbers():
+    axes = plots.curves({"": {1: 3.0, 2: 2.0, 3: 1.5}}, "epoch", "loss").axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2", "3"]
 
 
 def test_curves_take_what_over_seeds_gives_and_name_their_ends():

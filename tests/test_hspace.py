@@ -236,6 +236,18 @@ def test_the_same_weights_with_other_heads_are_another_network_to_the_cache(tmp_
     assert len(list((tmp_path / "tensors").glob("*.safetensors"))) == 2 and not torch.equal(*ends)
 
 
+def test_an_inversion_with_corrections_and_one_without_do_not_answer_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    domain = SimpleNamespace(unet=tiny_model(), resolution=16, codec=Codec(), corrections=1)
+    of = lambda **how: api.invert(domain, X, steps=3, progress=False, **how)
+    corrected, plain = of(), of(corrections=0)
+    assert not torch.equal(corrected, plain)
+    assert torch.equal(of(), corrected) and torch.equal(of(corrections=1), corrected)
+    assert torch.equal(of(corrections=0), plain)
+    assert torch.equal(of(corrections=0, cache=False), plain)
+    assert len(list((tmp_path / "tensors").glob("*.safetensors"))) == 2
+
+
 @pytest.mark.parametrize(
     "kind, resolution, images",
     [

@@ -8,6 +8,7 @@ from PIL import Image
 from toy_domain import toy  # noqa: F401
 
 import asyrp_lib as al
+from asyrp_lib.domains.codec import Codec
 from asyrp_lib.errors import GridError, ImageError
 from asyrp_lib.report.panel import Panel, blend, precompute, to_png
 
@@ -38,6 +39,13 @@ def test_a_slider_stops_at_the_ends_of_the_grid(panel):
 def test_grid_points_are_shown_exactly_as_generated(panel):
     panel.sliders["red"].value, panel.sliders["green"].value = -1.0, 1.0
     assert panel.picture.value == to_png(panel.grid[0, 2])
+
+
+def test_the_grid_holds_images_and_not_what_the_u_net_sees(toy):  # noqa: F811
+    toy.codec = Codec(2)
+    seen = toy.codec.encode(torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
+    toy.unet.channels, toy.unet.resolution = seen.shape[1], seen.shape[2]
+    assert precompute(toy, seen, {}, (0.0, 1.0), steps=2, progress=False).shape == (3, 4, 4)
 
 
 def test_between_grid_points_the_image_is_blended():

@@ -46,13 +46,15 @@ def test_a_failing_task_is_named_and_what_waits_is_left(plain_python):
     assert said["good"] == "done" and "no luck" in said["bad"] and "later" not in said
 
 
-def test_a_domain_lists_curve_f_t_of_every_seed_and_experiments_the_sealed_last(toy):
+def test_a_domain_lists_curve_f_t_of_every_seed_and_experiments_the_sealed_after_all_choices(toy):
     listed = tasks(toy, seeds=2)
     assert [one.name for one in listed if "green" in one.name] == [
         "f_t of green, seed 0",
         "f_t of green, seed 1",
     ]
-    assert max(listed, key=lambda one: one.stage).name == "experiment final"
+    stage = {one.name: one.stage for one in listed}
+    assert stage["curve"] < stage["experiment settings"] < stage["f_t of green, seed 1"]
+    assert stage["f_t of green, seed 1"] < stage["experiment final"]
     assert len({one.name for one in listed}) == len(listed)
 
 

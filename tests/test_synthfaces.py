@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import asyrp_lib as al
-from asyrp_lib.domains.synthfaces import NETWORKS, weights_file
+from asyrp_lib.domains.synthfaces import NETWORKS, faces as faces_module, weights_file
 from asyrp_lib.domains.synthfaces.canvas import CLASSES, EYES, MOUTH
 from asyrp_lib.domains.synthfaces.captions import caption
 from asyrp_lib.domains.synthfaces.edits import EDITS, WAY, aimed_at
@@ -16,10 +16,12 @@ from asyrp_lib.domains.synthfaces.faces import (
     render_split,
     split_factors,
     to_bytes,
+    world_digest,
 )
 from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
 from asyrp_lib.domains.synthfaces.render import render
 from asyrp_lib.domains.synthfaces.unseen import UNSEEN, UNTUNED
+from asyrp_lib.store.weights import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,28 @@ def test_a_smile_lifts_the_corners_of_the_mouth():
 def test_glasses_enlarge_the_region_of_the_eyes():
     area = lambda value: (render(neutral(glasses=value), 64).masks == EYES).sum()
     assert area(1.0) > 1.3 * area(0.0)
+
+
+def test_the_world_is_digested_by_what_it_draws(monkeypatch):
+    before = world_digest()
+    try:
+        for part, other in (
+            ("to_bytes", lambda images: to_bytes(images) ^ 1),  # another look
+            ("sample_factors", lambda n, seed: sample_factors(n, seed + 1)),  # other faces
+        ):
+            world_digest.cache_clear()
+            with monkeypatch.context() as changed:
+                changed.setattr(faces_module, part, other)
+                assert world_digest() != before
+        world_digest.cache_clear()
+        assert world_digest() == before
+    finally:
+        world_digest.cache_clear()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_shipped_network_was_trained_on_the_faces_that_are_drawn_today(network):
+    assert read_weights(weights_file(network))[1]["card"]["world"] == world_digest()
 
 
 def test_bytes_and_floats_round_trip():

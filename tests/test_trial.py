@@ -1,15 +1,19 @@
 """What experiments share: shares of the faces, rows, intervals over seeds and faces, stored rows."""
 
+import copy
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from tiny_domain import build_tiny
 
 import asyrp_lib as al
 from asyrp_lib.experiments.rows import joined, numbers, pick
 from asyrp_lib.experiments.trial import Trial
 from asyrp_lib.measure.stats import over_seeds, student
+from asyrp_lib.method.cut import Symmetric
 from asyrp_lib.store import results
 
 
@@ -28,6 +32,42 @@ def test_a_share_takes_what_the_whole_has_made(toy):
     assert (part.x_T == trial.x_T[2:4]).all() and (part.plain == trial.plain[2:4]).all()
     alone = Trial(toy, 2, first=2)
     assert (alone.x_0 == part.x_0).all() and np.allclose(alone.plain, part.plain, atol=1e-5)
+
+
+def test_an_edit_that_was_made_is_not_made_again_and_answers_for_itself_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    domain, calls, edit = build_tiny(), [], al.api.edit
+    monkeypatch.setattr(al.api, "edit", lambda *given, **how: calls.append(1) or edit(*given, **how))
+    delta, trial = domain.delta("warm"), Trial(domain, 3, steps=3)
+    seen = [trial.edit({delta: 1.0})]
+    for edits, how in (
+        ({delta: 0.5}, {}),
+        ({delta: torch.tensor([1.0, 0.5, 1.0])}, {}),
+        ({domain.delta("warm", 1): 1.0}, {}),
+        ({delta: 1.0, domain.delta("warm", 1): 1.0}, {}),
+        ({delta: 1.0}, {"t_boost": 500}),
+        ({delta: 1.0}, {"t_boost": 500, "seeds": range(1, 4)}),
+        ({delta: 1.0}, {"t_edit": 0}),
+    ):
+        before = len(calls)
+        made = trial.edit(edits, **how)
+        assert len(calls) == before + 1 and not any(torch.equal(made, other) for other in seen)
+        again = Trial(domain, 3, steps=3).edit(edits, **how)
+        assert len(calls) == before + 1 and torch.equal(again, made)
+        assert torch.equal(edit(domain, trial.x_T, edits, steps=3, **how), made)
+        seen.append(made)
+    delta.t_edit = 0  # the same weights in another interval
+    assert torch.equal(trial.edit({delta: 1.0}), seen[-1]) and len(calls) == 9
+    trial.edit({delta: 1.0}, callback=lambda step: None)
+    trial.like(domain=_through_a_cut(domain)).edit({delta: 1.0})
+    trial.like(domain=_through_a_cut(domain)).edit({delta: 1.0})
+    assert len(calls) == 12
+
+
+def _through_a_cut(domain):
+    other = copy.copy(domain)
+    other.unet = Symmetric(domain.unet)
+    return other
 
 
 def test_rows_number_the_faces_of_the_split(toy):

@@ -20,7 +20,7 @@ STARTS = {"none": 0.0, "half": 0.5, "full": 1.0}
 def measure(
     domain,
     *,
-    n: int = 48,
+    n: int = 30,
     names: Sequence[str] | None = None,
     reference: int = 512,
     trial: Trial | None = None,

@@ -7,6 +7,7 @@ rule and the walls of its factor (`added`).
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,8 +98,9 @@ def factor(rule: str, n: int) -> float:
 
 def room(trial: Trial, name: str) -> np.ndarray:
     """From each reconstruction (n,) to the wall of the edit's factor, in the data's deviations."""
+    oracle: Any = trial.domain.oracle
     edit = trial.domain.edit_named(name)
-    low, high = trial.domain.oracle.walls()[edit.factor]
+    low, high = oracle.walls()[edit.factor]
     return (1 - position(trial.domain, edit, trial.plain)) * (high - low)
 
 

@@ -86,8 +86,8 @@ def untrained(delta: Delta, seed: int) -> Delta:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for module in twin.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            if reset := getattr(module, "reset_parameters", None):
+                reset()
     return twin
 
 
@@ -126,8 +126,9 @@ def means(delta: Delta, seen: dict[int, Tensor]) -> dict[str, Delta]:
     long = lambda made: GlobalDelta(
         made.shift * lengths.mean() / made.shift.norm().clamp(min=1e-12), **delta.about
     )
-    plain = {"mean": mean, "global": global_mean(mean), "global of one": one}
-    matched = PerTimeDelta(times, mean.shifts * scale, **delta.about), long(plain["global"]), long(one)
+    overall = global_mean(mean)
+    plain: dict[str, Delta] = {"mean": mean, "global": overall, "global of one": one}
+    matched = PerTimeDelta(times, mean.shifts * scale, **delta.about), long(overall), long(one)
     return plain | {kind + MATCHED: made for kind, made in zip(plain, matched)}
 
 

@@ -4,6 +4,7 @@ It alone reads a domain's sealed faces, once; settings are frozen before.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import pandas as pd
 import torch
@@ -19,6 +20,8 @@ from .trial import Run, Trial
 
 #: A metric that ranks these high, which edit nothing, measures something else.
 CONTROLS = ("no edit", "no edit, boosted", "random Δh")
+#: The edits of the paper's table, which has them at half strength too.
+TABLE_4 = ("smiling", "sad", "tanned", "pixar", "neanderthal")
 
 
 def measure(
@@ -26,14 +29,15 @@ def measure(
     *,
     n: int = 256,
     names: Sequence[str] | None = None,
-    strengths: Sequence[float] = (0.5, 1.0),
+    half: Sequence[str] = TABLE_4,
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Score all edits, and `CONTROLS` as if they were every edit, on the first n faces of the final split.
+    """Score edits, and `CONTROLS` as if they were every edit, on the first n faces of the final split.
 
     Args:
-        names: of the edits; None: all that are trained.
+        names: of the edits; None: all in-domain ones and those of `half`.
+        half: edits that are measured at strength 0.5 too.
     Returns:
         rows of `judge.scores`, further S_dir_recon (from the reconstruction), SC_original and `position`
         between the aimed factor's walls, of "no edit" that of the start; of each factor that the oracle sees
@@ -43,7 +47,9 @@ def measure(
         Controls are variants.
     Source: Asyrp Table 4.
     """
-    names = usual(domain, names, list(domain.edits))
+    known = [name for name, edit in domain.edits.items() if edit.in_domain]
+    names = usual(domain, names, list(dict.fromkeys([*known, *half])))
+    halved = [name for name in names if name in half]
     with domain.unsealed():
         trial = (trial or Trial(domain, n)).like(n=n, first=0, split=domain.final_split, progress=progress)
         kinds = _features(domain)
@@ -56,7 +62,8 @@ def measure(
         if domain.oracle is not None:
             start = domain.oracle.read(trial.plain).add_prefix("start ")
             parts.append(trial.rows(start, variant="no edit"))
-        for run, edited in trial.sweep("final", names, strengths):
+        runs = chain(trial.sweep("final", names), trial.sweep("final, half", halved, [0.5]))
+        for run, edited in runs:
             parts += _scored(run, run.where["edit"], edited)
             key = run.where["edit"], run.where["strength"]
             for kind, features in kinds.items():

@@ -19,9 +19,9 @@ from .trial import Trial, begin
 def measure(
     domain,
     *,
-    n: int = 24,
+    n: int = 12,
     names: Sequence[str] | None = None,
-    sources: int = 4,
+    sources: int = 3,
     epochs: int = 20,
     lr: float = 0.05,
     trial: Trial | None = None,

@@ -23,9 +23,9 @@ BASE = "S 40 scaled"
 def measure(
     domain,
     *,
-    n: int = 32,
+    n: int = 20,
     names: Sequence[str] | None = None,
-    n_starts: int = 16,
+    n_starts: int = 10,
     later: Sequence[int] = (500, 600, 700, 800),
     trained: Sequence[int] = (200, 400, 600, 800),
     grids: Sequence[int] = (20, 40, 100),

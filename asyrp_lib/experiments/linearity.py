@@ -21,7 +21,7 @@ MARGIN = 0.25
 def measure(
     domain,
     *,
-    n: int = 40,
+    n: int = 20,
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = (-3, -2, -1, -0.6, -0.3, 0, 0.3, 0.6, 1, 2, 3),
     trial: Trial | None = None,

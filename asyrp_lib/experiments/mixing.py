@@ -13,7 +13,7 @@ from .trial import Run, Trial, begin
 def measure(
     domain,
     *,
-    n: int = 40,
+    n: int = 20,
     names: Sequence[str] | None = None,
     shares: Sequence[float] = (0.25, 0.5, 0.75),
     trial: Trial | None = None,

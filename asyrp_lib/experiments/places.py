@@ -63,4 +63,4 @@ def aim(rows: pd.DataFrame) -> dict[str, float]:
     Unlike the effect itself it does not grow with the strength of an edit, as long as both do.
     """
     means = {score: pick(rows, score).groupby("variant")["value"].mean() for score in ("aimed", "leaked")}
-    return (means["aimed"] / means["leaked"]).to_dict()
+    return {str(place): ratio for place, ratio in (means["aimed"] / means["leaked"]).items()}

@@ -24,10 +24,10 @@ from .unseen import absolute_error
 def measure(
     domain,
     *,
-    n: int = 8,
+    n: int = 6,
     names: Sequence[str] | None = None,
-    images: int = 32,
-    epochs: int = 3,
+    images: int = 24,
+    epochs: int = 2,
     free_epochs: int = 20,
     lr: float = 0.05,
     t_edit: int | None = None,

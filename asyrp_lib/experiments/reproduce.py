@@ -19,9 +19,9 @@ from ..store.results import load_result, result_file
 from ..store.weights import module_digest, read_weights
 from . import EXPERIMENTS, defaults, judges, provenance
 
-#: Experiments at another stage: settings come before the f_t that are trained with them, robustness reads the
-#: lengths that homogeneity measures, and the sealed faces come last.
-STAGES = {"settings": 1, "robustness": 4, "final": 5}
+#: Experiments at another stage: settings come before the f_t that are trained with them, and robustness reads
+#: the lengths that homogeneity measures.
+STAGES = {"settings": 1, "robustness": 4}
 
 
 class Task(NamedTuple):

@@ -108,7 +108,7 @@ def edit_lengths(domain, name: str, given: Mapping[str, float] | None) -> dict[s
     """{"Δh": …, "Δε": …} of an edit: those given, or the means in `homogeneity`; WeightsError: neither."""
     if given is None:
         rows = pick(stored(domain, "homogeneity"), "length", edit=name)
-        given = {kind: part["value"].mean() for kind, part in rows.groupby("variant")}
+        given = {str(kind): part["value"].mean() for kind, part in rows.groupby("variant")}
         if not {"Δh", "Δε"} <= given.keys():
             command = f"python -m asyrp_lib experiment homogeneity --domain {domain.name} --replace"
             raise WeightsError(

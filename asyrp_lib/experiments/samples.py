@@ -16,7 +16,7 @@ from .trial import Trial
 def measure(
     domain,
     *,
-    n: int = 50,
+    n: int = 30,
     names: Sequence[str] | None = None,
     trial: Trial | None = None,
     progress: bool = True,

@@ -6,25 +6,24 @@ as what it should have moved.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pandas as pd
 
-from .. import api
+from ..runs.run import config_for, train_run
 from .rows import joined, pick
 from .trial import Run, Trial
 
 #: λ_recon; the paper has 3 for faces, times the cosine of the texts
-CANDIDATES = (1.0, 3.0, 10.0, 30.0)
+CANDIDATES = (3.0, 10.0, 30.0)
 
 
 def measure(
     domain,
     *,
-    n: int = 16,
+    n: int = 8,
     names: Sequence[str] | None = None,
     candidates: Sequence[float] = CANDIDATES,
-    images: int = 16,
+    images: int = 12,
     epochs: int = 2,
     trial: Trial | None = None,
     progress: bool = True,
@@ -33,7 +32,7 @@ def measure(
 
     Args:
         names: of the edits; None: all whose target the domain can draw.
-        images, epochs: of each training.
+        images, epochs: of each training; `runs/` keeps them, so that a measurement that was stopped goes on.
     Returns:
         rows with variant "λ_recon 3" of gain (share of the perceptual distance to the target that the edit
         closes, 1 at the target) and of `judge.scores`.
@@ -47,8 +46,8 @@ def measure(
         edit, target = domain.edit_named(name), domain.targets(name, "validation", n)
         before = domain.distance(trial.plain, target)
         for weight in candidates:
-            settings = replace(domain.training, lambda_recon=weight, epochs=epochs)
-            delta, _ = api.train_delta(domain, edit, settings, images=images, progress=progress)
+            config = config_for(domain, edit, lambda_recon=weight, epochs=epochs, images=images)
+            delta = train_run(config, domain, progress=progress).delta
             edited = trial.edit({delta: 1.0})
             table = trial.scores(name, edited)
             table["gain"] = (1 - domain.distance(edited, target) / before).cpu().numpy()
@@ -61,4 +60,4 @@ def chosen(rows: pd.DataFrame) -> dict[str, float]:
     """edit -> λ_recon with the largest mean gain."""
     means = pick(rows, "gain").groupby(["edit", "variant"])["value"].mean()
     best = means.groupby("edit").idxmax()
-    return {edit: float(variant.removeprefix("λ_recon ")) for edit, (_, variant) in best.items()}
+    return {str(edit): float(variant.removeprefix("λ_recon ")) for edit, (_, variant) in best.items()}

@@ -118,4 +118,4 @@ def losses(history: pd.DataFrame) -> dict[str, float]:
     """
     parts = history.drop(columns=["batch", "t"]).groupby("epoch").mean()
     epochs = {f"loss, epoch {epoch + 1}": loss for epoch, loss in parts["loss"].items()}
-    return epochs | parts.iloc[-1].to_dict()
+    return epochs | {str(name): value for name, value in parts.iloc[-1].items()}

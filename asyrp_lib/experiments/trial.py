@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from .. import api
 from ..deltas import Delta
 from ..domains.domain import Domain
 from ..measure.judge import scores
+from ..method.hspace import HSpaceUNet
 from ..progress import tqdm
+from ..store.cache import cached
 from .rows import COLUMNS
 
 
@@ -31,16 +34,15 @@ class Trial:
     progress: bool = False
     larger: "Trial | None" = None  # a trial of more images, these among them
 
-    def _part(self, name: str) -> Tensor:
+    def _part(self, of: "Trial", name: str) -> Tensor:
         """Of what a larger trial has already."""
-        start = self.first - self.larger.first
-        return getattr(self.larger, name)[start : start + self.n]
+        return getattr(of, name)[self.first - of.first :][: self.n]
 
     @cached_property
     def x_0(self) -> Tensor:
         """The images (n, 3, R, R)."""
         if self.larger:
-            return self._part("x_0")
+            return self._part(self.larger, "x_0")
         if self.split == "noise":
             return self.plain
         return self.domain.images(self.split, self.n, first=self.first)
@@ -49,7 +51,7 @@ class Trial:
     def x_T(self) -> Tensor:
         """Their inversions, as the U-Net sees them."""
         if self.larger:
-            return self._part("x_T")
+            return self._part(self.larger, "x_T")
         if self.split == "noise":
             return self.domain.seeded_noise(self.n, first=self.first)
         return api.invert(self.domain, self.x_0, steps=self.steps, progress=self.progress)
@@ -57,11 +59,23 @@ class Trial:
     @cached_property
     def plain(self) -> Tensor:
         """Their reconstructions (n, 3, R, R): what an edit is compared with."""
-        return self._part("plain") if self.larger else self.edit({})
+        return self._part(self.larger, "plain") if self.larger else self.edit({})
 
-    def edit(self, edits: Mapping[str | Delta, float | Tensor], **how) -> Tensor:
-        """The images edited (n, 3, R, R); see `api.edit`."""
-        return api.edit(self.domain, self.x_T, edits, steps=self.steps, **{"progress": self.progress, **how})
+    def edit(self, edits: Mapping[str | Delta, float | Tensor], *, progress: Any = None, **how) -> Tensor:
+        """The images edited (n, 3, R, R), see `api.edit`; from the cache where they were made before, so that
+        an experiment that was stopped goes on.
+        """
+        bar = {"progress": self.progress if progress is None else progress}
+        make = lambda: api.edit(self.domain, self.x_T, edits, steps=self.steps, **bar, **how)
+        unet, table = self.domain.unet, api.deltas(self.domain, edits)
+        if type(unet) is not HSpaceUNet or "callback" in how:  # another view of it, or somebody looks
+            return make()
+        strengths = [torch.as_tensor(strength).tolist() for strength in table.values()]
+        about = [(type(delta).__name__, delta.config, delta.about) for delta in table]
+        how = {key: list(value) if isinstance(value, Iterable) else value for key, value in how.items()}
+        asked = {"strengths": strengths, "edits": about, "steps": self.steps, "how": how}
+        asked |= {"unet": unet.digest(), "codec": str(self.domain.codec)}
+        return cached("edit", self.x_T, nn.ModuleList([unet, *table]), asked, make)
 
     def like(self, **changes) -> "Trial":
         """This trial with other n, first, steps, split or progress; of the same images those are taken."""
@@ -86,7 +100,10 @@ class Trial:
         batches = sum(-(-run.trial.n // self.domain.unet.batch_size) * run.trial.steps for run in runs)
         with tqdm(total=batches, desc=title, unit="step", disable=not self.progress) as bar:
             for run in runs:
-                yield run, run.trial.edit(run.edits, progress=bar, **run.how)
+                end = bar.n + -(-run.trial.n // self.domain.unet.batch_size) * run.trial.steps
+                edited = run.trial.edit(run.edits, progress=bar, **run.how)
+                bar.update(end - bar.n)  # what came from the cache
+                yield run, edited
 
     def sweep(
         self, title: str, names: Iterable[str], strengths: Iterable[float] = (1.0,), **how

@@ -62,6 +62,13 @@ def shift_scores(domain, edit: Edit, shifts: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def aimed_shifts(domain, edit: Edit, before: Tensor, after: Tensor) -> np.ndarray:
+    """`shift_scores`' aimed (N,), what stands under an image; NaN where there is no oracle or no factor."""
+    if domain.oracle is None or edit.factor is None:
+        return np.full(len(after), np.nan)
+    return shift_scores(domain, edit, factor_shifts(domain, before, after))["aimed"].to_numpy()
+
+
 def factor_shifts(domain, before: Tensor, after: Tensor) -> pd.DataFrame:
     """What an edit did to each factor (N, factors): after minus before, in the data's deviations."""
     return domain.oracle.read(after) - domain.oracle.read(before)

@@ -41,12 +41,13 @@ class Cut(HSpaceUNet):
         self.blocks = before.get(kind, 0)  # of the decoder, below the cut
         blank = torch.zeros(1, self.channels, self.resolution, self.resolution, device=self.device)
         with torch.no_grad():
-            self._shape = tuple(self.encode(blank, 0).h.shape[1:])
+            _, *self._shape = self.encode(blank, 0).h.shape
 
     @property
     def h_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of the activation at the cut."""
-        return self._shape
+        channels, height, width = self._shape
+        return channels, height, width
 
     @property
     def h_channels(self) -> int:

@@ -3,7 +3,7 @@
 from ..domains.synthfaces import NETWORKS, weights_file
 from ..store.paths import data_dir
 from ..store.weights import read_weights
-from .claims import between
+from .claims import rewrite, table_of
 
 #: The model card's tables stand between these.
 MARKERS = ("<!-- numbers: made by python -m asyrp_lib.report.cards -->", "<!-- end of numbers -->")
@@ -12,30 +12,30 @@ CARD = data_dir() / "weights" / "synthfaces" / "README.md"
 
 def table() -> str:
     """Size and training of every shipped network, and what it scored on faces that nothing is trained on."""
-    lines = ["| file | numbers | MB | images seen | hours | score |", "|---|---|---|---|---|---|"]
+    lines = []
     for network in NETWORKS:
         state, config = read_weights(weights_file(network))
         card, file = config["card"], weights_file(network)
-        cells = (
+        cells = [
             f"`{file.name}`",
             f"{sum(tensor.numel() for tensor in state.values()):,}",
             f"{file.stat().st_size / 1e6:.1f}",
             f"{card['images']:,}",
             f"{card['seconds'] / 3600:.1f}",
             _score(card),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        ]
+        lines.append(cells)
+    return table_of(["file", "numbers", "MB", "images seen", "hours", "score"], lines)
 
 
 def factors() -> str:
     """R² of each factor by each oracle, on audit faces, clean / disturbed."""
     cards = {name: read_weights(weights_file(name))[1]["card"] for name in NETWORKS if "oracle" in name}
-    lines = [f"| factor | {' | '.join(cards)} |", f"|---|{'---|' * len(cards)}"]
-    for factor in next(iter(cards.values()))["r2_clean"]:
-        cells = (f"{c['r2_clean'][factor]:.2f} / {c['r2_disturbed'][factor]:.2f}" for c in cards.values())
-        lines.append(f"| {factor} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    lines = [
+        [factor, *(f"{c['r2_clean'][factor]:.2f} / {c['r2_disturbed'][factor]:.2f}" for c in cards.values())]
+        for factor in next(iter(cards.values()))["r2_clean"]
+    ]
+    return table_of(["factor", *cards], lines)
 
 
 def _score(card: dict) -> str:
@@ -51,5 +51,4 @@ def _score(card: dict) -> str:
 
 
 if __name__ == "__main__":
-    before, _, after = between(CARD.read_text(), MARKERS)
-    CARD.write_text(f"{before}{table()}\n\n{factors()}{after}")
+    rewrite(CARD, MARKERS, f"{table()}\n\n{factors()}")

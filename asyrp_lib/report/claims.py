@@ -3,7 +3,9 @@
 README and notebooks print from this; `python -m asyrp_lib.report.claims` writes README's table.
 """
 
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 
@@ -14,6 +16,9 @@ from .claim import Claim
 
 #: README's table stands between these.
 MARKERS = ("<!-- claims: made by python -m asyrp_lib.report.claims -->", "<!-- end of claims -->")
+HEADLINE_MARKERS = (MARKERS[0].replace("claims:", "headline:"), "<!-- end of headline -->")
+#: What stands on README's first screen, chosen before anything was measured.
+HEADLINE = ("asymmetric", "known", "unseen", "linear", "homogeneous")
 #: id of a claim -> its judge, in the order of the table.
 JUDGES = {
     "known": verdicts.known,
@@ -65,9 +70,28 @@ def markdown(table: pd.DataFrame) -> str:
             f"**{row.verdict}**",
             row.mind,
         )
-        for row in table.itertuples()
+        for row in _as_claims(table)
     ]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *lines])
+    return table_of(head, lines)
+
+
+def _as_claims(table: pd.DataFrame) -> list[Claim]:
+    return [Claim(*row) for row in table.reset_index().itertuples(index=False, name=None)]
+
+
+def headline(table: pd.DataFrame) -> str:
+    """README's first words on what holds: `HEADLINE`, those that are measured, in short."""
+    chosen = table.reindex([name for name in HEADLINE if name in table.index])
+    lines = [
+        (row.published, f"{row.effect} {row.of}", f"**{row.verdict}**", row.mind)
+        for row in _as_claims(chosen)
+    ]
+    return table_of(["claim", "what decides [95 %]", "verdict", "what would change our mind"], lines)
+
+
+def table_of(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in [head, ["---"] * len(head), *lines])
 
 
 def between(text: str, markers: tuple[str, str] = MARKERS) -> tuple[str, str, str]:
@@ -77,9 +101,15 @@ def between(text: str, markers: tuple[str, str] = MARKERS) -> tuple[str, str, st
     return text[:start], text[start : end - 2], text[end - 2 :]
 
 
+def rewrite(file: Path, markers: tuple[str, str], table: str) -> None:
+    """Put a table between two marker lines of a file."""
+    before, _, after = between(file.read_text(), markers)
+    file.write_text(f"{before}{table}{after}")
+
+
 if __name__ == "__main__":
     from ..domains.load import load_domain
 
-    file = repo_root() / "README.md"
-    before, _, after = between(file.read_text())
-    file.write_text(f"{before}{markdown(claims(load_domain('synthfaces')))}{after}")
+    table = claims(load_domain("synthfaces"))
+    rewrite(repo_root() / "README.md", HEADLINE_MARKERS, headline(table))
+    rewrite(repo_root() / "README.md", MARKERS, markdown(table))

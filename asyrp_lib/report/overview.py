@@ -95,9 +95,9 @@ def _names(figure: Figure, axes: Axes, ends: Mapping[str, tuple]) -> None:
     figure.set_layout_engine("none")
     taken, frame = [text.get_window_extent() for text in axes.texts], axes.get_window_extent()
     lines = [
-        np.linspace(*ends_of, 15)
+        np.linspace(start, end, 15)
         for x, y, _ in ends.values()
-        for ends_of in (((x[1], y[0]), (x[2], y[0])), ((x[0], y[1]), (x[0], y[2])), ((x[0], y[0]),) * 2)
+        for start, end in (((x[1], y[0]), (x[2], y[0])), ((x[0], y[1]), (x[0], y[2])), ((x[0], y[0]),) * 2)
     ]
     covered = axes.transData.transform(np.concatenate(lines))
     covered = covered[np.isfinite(covered).all(1)]
@@ -218,13 +218,13 @@ def verdicts(table: pd.DataFrame) -> Figure:
         for axes, row in zip(grid[:, 0], table.itertuples()):
             point, said = triple(row.interval), verdict(row.interval, row.bound, row.better)
             whisker(axes, point, 0, *VERDICTS[said])
-            ends = [value for value in (*point[:3], row.bound) if np.isfinite(value)]
+            ends = [value for value in (*point[:3], row.bound) if np.isfinite(float(value))]
             pad = 0.25 * (max(ends) - min(ends)) or 1.0
             low, high = min(ends) - pad, max(ends) + pad
             axes.set(xlim=(low, high), ylim=(-1, 1), yticks=[])
             axes.axvline(row.bound, color=BLACK, lw=1)
-            good = (row.bound, high) if row.better == "above" else (low, row.bound)
-            axes.axvspan(*good, color=GREEN, alpha=0.1, lw=0)
+            left, right = (row.bound, high) if row.better == "above" else (low, row.bound)
+            axes.axvspan(left, right, color=GREEN, alpha=0.1, lw=0)
             axes.spines["left"].set_visible(False)
             axes.set_xlabel(typeset(row.unit), fontsize=8, labelpad=1)
             middle = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9.5}

@@ -41,7 +41,7 @@ def precompute(
 ) -> Tensor:
     """Edits of one image at every point of the grid of strengths.
 
-    From its inversion x_T (1, 3, R, R), label -> f_t, and strengths that rise, 0 among them, to images
+    From its inversion x_T, label -> f_t, and strengths that rise, 0 among them, to images
     (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1].
     `batch_size`: None: 25, or `HSpaceUNet.batch_size` if that is less.
     """
@@ -54,7 +54,7 @@ def precompute(
         batch_size=batch_size or min(25, domain.unet.batch_size),
         progress=progress,
     )
-    return images.cpu().clamp(-1, 1).reshape(*(len(strengths),) * len(deltas), *x_T.shape[1:])
+    return images.cpu().clamp(-1, 1).reshape(*(len(strengths),) * len(deltas), *images.shape[1:])
 
 
 def blend(grid: Tensor, strengths: Sequence[float], point: Sequence[float]) -> Tensor:
@@ -78,7 +78,7 @@ class Panel:
     """Sliders beside an image: ends a cell to be shown, and is a sheet of images where no kernel runs.
 
     Args:
-        x_T: (1, 3, R, R), the image's inversion.
+        x_T: (1, C, R', R'), the image's inversion.
         edits: names of the domain's edits, or label -> f_t; one slider each.
         strengths: the grid that is precomputed, ascending, 0 among them.
     Attributes:

@@ -64,7 +64,7 @@ def intervals(
     """
     _some("rows", rows)
     several = any(isinstance(value, Mapping) for value in rows.values())
-    table = {label: value if several else {"": value} for label, value in rows.items()}
+    table = {label: value if isinstance(value, Mapping) else {"": value} for label, value in rows.items()}
     looks = dict.fromkeys(name for row in table.values() for name in row)
     looks = {n: (c, m) for n, c, m in zip(looks, cycle(COLOURS), cycle(MARKERS))}
     points = [triple(point) for row in table.values() for point in row.values()]
@@ -234,6 +234,8 @@ def _scales(axes: Axes, lines: Lines, logx: bool, logy: bool) -> None:
     if logx:
         axes.set_xscale("log")
         axes.minorticks_off()
+        axes.set_xticks(xs, [f"{x:g}" for x in xs])
+    elif len(xs) < 12 and all(b - a == 1 for a, b in zip(xs, xs[1:])):  # a count, such as epochs
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
     if logy:
         _log(axes, "y")

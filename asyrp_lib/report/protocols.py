@@ -137,7 +137,7 @@ def boosting(domain) -> Claim | None:
     if not falls:
         return None
     fine = rows[rows["edit"].isin(falls) & (rows["score"] == "fine")]
-    fine = fine.assign(value=-np.log(fine["value"].clip(lower=1e-6)).abs())
+    fine = fine.assign(value=-np.abs(np.log(fine["value"].clip(lower=1e-6))))
     nearer = by_edit(fine, partial(_mean_difference, "full", "none"))
     weaker = by_edit(pick(rows[rows["edit"].isin(falls)], "aimed"), partial(_mean_difference, "full", "none"))
     sides = [all_of(above(falls[name], 0), above(nearer[name], 0)) for name in falls]
@@ -157,14 +157,12 @@ def boosting(domain) -> Claim | None:
 
 
 def _fall(part: pd.DataFrame) -> Interval:
-    at = {score: pick(part, score, variant="full")["value"].iloc[0] for score in ("fd_fall", *_ENDS)}
+    ends = "fd_fall", "fd_fall low", "fd_fall high"
+    mean, low, high = (pick(part, score, variant="full")["value"].iloc[0] for score in ends)
     fine = pick(part, "fine", variant="full")
-    return Interval(
-        at["fd_fall"], *(at[end] for end in _ENDS), max(fine["seed"].nunique(), 1), fine["image"].nunique()
-    )
+    return Interval(mean, low, high, max(fine["seed"].nunique(), 1), fine["image"].nunique())
 
 
-_ENDS = ("fd_fall low", "fd_fall high")
 #: Scores that could stand for the truth, where they were measured.
 _JUDGES = ("S_dir", "S_dir_teacher", "S_dir_recon", "distance", "SC", "SC_original")
 

@@ -48,15 +48,17 @@ def sheet(
     under: str = "",
     side: int | None = None,
     digits: int = 1,
+    plus: bool = True,
 ) -> Figure:
     """A contact sheet of rows of images (3, R, R) in [-1, 1]; None leaves a place empty.
 
     Args:
         faces: number of each column's face, above it.
-        scores: for each row None or one number for each image, set under it with its sign; NaN: nothing.
+        scores: for each row None or one number for each image, set under it; NaN: nothing.
         title: a line above all; under: one below, e.g. what the scores are.
         side: of an image in pixels; None: what fills `WIDTH`, from `SMALLEST` to `LARGEST`.
         digits: decimals of the scores.
+        plus: whether scores above 0 have a sign, as shifts should, and errors should not.
     Raises:
         ImageError: rows, labels, faces or scores that do not fit each other.
     """
@@ -93,7 +95,8 @@ def sheet(
                 if image is not None:
                     canvas.paste(enlarged(image, side), (x, y))
                 if values is not None and np.isfinite(values[k]):
-                    say(x + side / 2, y + side + 3, signed(values[k], digits), SCORE, ha="center", va="top")
+                    said = signed(values[k], digits).lstrip("" if plus else "+")
+                    say(x + side / 2, y + side + 3, said, SCORE, ha="center", va="top")
         if under:
             say(left, tops[-1] + 2, under, SCORE, va="top", color=GREY)
         axes.imshow(canvas, extent=(0, width, height, 0), aspect="auto", interpolation="none")
@@ -156,9 +159,13 @@ def before_after(
     images: Sequence[Tensor],
     edits: Mapping[str, float],
     labels: Sequence[str] = ("original", "reconstruction", "edited"),
+    **how,
 ) -> Figure:
-    """Images (3, R, R) of one face side by side, 256 pixels each or more, with the strengths above."""
-    return sheet([images], (), labels, title=describe(edits), side=max(256, images[0].shape[-1]))
+    """Images (3, R, R) of one face side by side, 256 pixels each or more, with the strengths above.
+
+    `how`: faces, scores, under; see `sheet`.
+    """
+    return sheet([images], (), labels, title=describe(edits), side=max(256, images[0].shape[-1]), **how)
 
 
 def sweep_gif(

@@ -12,6 +12,7 @@ from ...errors import DomainError
 from ...measure.perceptual import PerceptualDistance
 from ...method.clip import load_clip
 from ...method.hspace import HSpaceUNet
+from ...method.train import TrainSettings
 from ...store.paths import data_dir
 from ...store.results import load_result, result_file
 from ..domain import Domain, Later
@@ -68,6 +69,8 @@ def load_synthfaces(device: torch.device) -> Domain:
         edits=EDITS,
         distance=Later(lambda: PerceptualDistance(segmenter().features, measured().get("scale", 1.0))),
         directions=data_dir() / "directions" / "synthfaces",
+        training=TrainSettings(epochs=2),
+        train_images=24,
         t_boost=Later(lambda: measured().get("t_boost", 0)),
         curve=Later(lambda: pd.DataFrame(measured()["curve"]) if measured() else None),
         codec=CODEC,

@@ -42,4 +42,6 @@ def aimed_at(edit: Edit, factors: pd.DataFrame) -> pd.DataFrame:
     """
     low, high, _ = FACTORS[edit.factor]
     wall = high if edit.sign > 0 else low
-    return factors.assign(**{edit.factor: factors[edit.factor] + WAY * (wall - factors[edit.factor])})
+    made = factors.copy()
+    made[edit.factor] += WAY * (wall - made[edit.factor])
+    return made

@@ -92,7 +92,7 @@ def recovery(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     shown = dict.fromkeys(("hair_colour", "hair_length", "curl", "texture"), hair)
     rows = {}
     for name in found:
-        seen = shown.get(name, hair | True).to_numpy()
+        seen = (shown[name] if name in shown else hair | True).to_numpy()
         true, off = truth[name].to_numpy()[seen], (found[name].to_numpy() - truth[name].to_numpy())[seen]
         off = (off + 0.5) % 1 - 0.5 if name in CYCLIC else off
         with np.errstate(divide="ignore", invalid="ignore"):  # one that does not vary has no R²

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -85,7 +86,7 @@ class Oracles(nn.Module):
 
     def __init__(self, members: Sequence[Oracle]):
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members: Any = nn.ModuleList(members)  # typed as modules of no kind
 
     def readings(self, images: Tensor) -> list[pd.DataFrame]:
         """`Oracle.read` of each."""
@@ -93,12 +94,15 @@ class Oracles(nn.Module):
 
     def read(self, images: Tensor) -> pd.DataFrame:
         """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
-        return sum(self.readings(images)) / len(self.members)
+        first, *others = self.readings(images)
+        return sum(others, first) / len(self.members)
 
     def walls(self) -> dict[str, tuple[float, float]]:
         """factor -> lowest and highest value it can have, as `read` would say it."""
-        mean = sum(oracle.mean for oracle in self.members) / len(self.members)
-        std = sum(oracle.std for oracle in self.members) / len(self.members)
+        mean, std = (
+            torch.stack([getattr(oracle, name) for oracle in self.members]).mean(0)
+            for name in ("mean", "std")
+        )
         ends = [(FACTORS[name][:2], float(m), float(s)) for name, m, s in zip(ORACLE_FACTORS, mean, std)]
         return {name: ((a - m) / s, (b - m) / s) for name, ((a, b), m, s) in zip(ORACLE_FACTORS, ends)}
 

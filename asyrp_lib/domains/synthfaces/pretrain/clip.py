@@ -14,7 +14,16 @@ from torch import Tensor, nn
 from ....method.clip import Clip, build_clip, save_clip
 from ....store.weights import digest
 from ..captions import caption
-from ..faces import EDITION, RESOLUTION, from_bytes, render_factors, render_split, split_factors, to_bytes
+from ..faces import (
+    EDITION,
+    RESOLUTION,
+    from_bytes,
+    render_factors,
+    render_split,
+    split_factors,
+    to_bytes,
+    world_digest,
+)
 from ..networks import ORACLE_FACTORS
 from ..unseen import UNSEEN, Unseen
 from .augment import disturb
@@ -123,7 +132,7 @@ def pretrain_clip(job: Job, *, second: bool = False, audit: int = 1_000) -> dict
     used[tokens.unique()] = 1
     towers.clip.model.token_embedding.weight.data *= used
     card = {**info, "faces": job.faces, "resolution": RESOLUTION, "audit_faces": audit}
-    card |= {"edition": EDITION, "split": split}
+    card |= {"edition": EDITION, "split": split, "world": world_digest()}
     card["zero_shot"] = zero_shot(towers.clip, audit, job.device)
     save_clip(towers.clip, job.export, config, card)
     return card

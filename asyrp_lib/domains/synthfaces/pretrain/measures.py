@@ -7,7 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..canvas import CLASSES
-from ..faces import EDITION, RESOLUTION, Faces, from_bytes, kept_images, render_split, split_factors
+from ..faces import (
+    EDITION,
+    RESOLUTION,
+    Faces,
+    from_bytes,
+    kept_images,
+    render_split,
+    split_factors,
+    world_digest,
+)
 from ..networks import ORACLE_FACTORS, Oracle, Segmenter, save_network
 from .augment import disturb
 from .loop import Job, factor_table, train_network
@@ -78,6 +87,7 @@ def _train(job: Job, network: nn.Module, loss_of: Callable, scores_of: Callable,
     )
     held = render_split("audit", audit, device=job.device)
     about |= {"faces": job.faces, "resolution": RESOLUTION, "audit_faces": audit, "edition": EDITION}
+    about["world"] = world_digest()
     card = {**info, **about, **scores_of(network, held)}
     save_network(network, job.export, card)
     return card
