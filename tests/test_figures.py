@@ -255,6 +255,8 @@ def test_panels_share_axes_and_colours_and_dash_what_is_compared_with():
     assert {axes.get_ylim() for axes in figure.axes[:5]} == {figure.axes[0].get_ylim()}
     assert [line.get_color() for line in figure.axes[4].lines[:2]] == [figures.BLUE, figures.GREY]
     assert [text.get_text() for text in figure.legends[0].texts] == ["aimed", "in proportion"]
+    wide = plots.panels({"a": lines, "b": lines}, "strength", "sd", cell=(4, 2)).get_size_inches()
+    assert wide.tolist() == [8, 2.75]
 
 
 @pytest.mark.parametrize("plot", [plots.intervals, plots.curves])
