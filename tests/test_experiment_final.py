@@ -49,7 +49,7 @@ def test_an_edit_beats_the_controls_and_every_face_is_judged_once(toy):
 
 
 def test_what_an_edit_moved_of_each_factor_is_a_table_that_says_how_many_faces(toy):
-    rows = final.measure(toy, n=6, names=("green", "red"), strengths=(1.0,), progress=False)
+    rows = final.measure(toy, n=6, names=("green", "red"), half=(), progress=False)
     table = final.moved(rows)
     assert list(table.index) == ["green", "red"] and set(table.columns) == set(COLOURS)
     aimed = pick(rows[rows["variant"].isna()], "aimed", edit="green")["value"]
@@ -59,7 +59,7 @@ def test_what_an_edit_moved_of_each_factor_is_a_table_that_says_how_many_faces(t
 
 
 def test_faces_are_parted_by_where_they_began(toy):
-    rows = final.measure(toy, n=8, names=("green",), strengths=(1.0,), progress=False)
+    rows = final.measure(toy, n=8, names=("green",), half=(), progress=False)
     start = pick(rows, "start red").set_index("image")["value"]
     assert list(start.index) == list(range(8)) and start.min() > 0
     assert final.halves(rows, "red") == {}, "all began above"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import asyrp_lib as al
+from asyrp_lib.domains.edits import Edit
 from asyrp_lib.domains.synthfaces import NETWORKS, faces as faces_module, weights_file
 from asyrp_lib.domains.synthfaces.canvas import CLASSES, EYES, MOUTH
 from asyrp_lib.domains.synthfaces.captions import caption
@@ -138,8 +139,11 @@ def test_every_unseen_domain_redraws_the_same_face_in_its_own_way():
         assert nearest == name
 
 
-def test_the_untuned_domain_has_captions_and_targets_and_is_no_edit():
-    assert UNTUNED in UNSEEN and UNTUNED not in EDITS and len(EDITS) == 10 + len(UNSEEN) - 1
+def test_the_untuned_edit_has_the_settings_of_the_paper():
+    assert len(EDITS) == 10 + len(UNSEEN)
+    assert [name for name, edit in EDITS.items() if not edit.tuned] == [UNTUNED]
+    paper = Edit("paper", "face", "other face")
+    assert EDITS[UNTUNED].lambda_recon == paper.lambda_recon and EDITS[UNTUNED].t_edit is None
 
 
 def test_captions_of_an_unseen_domain_name_it_and_no_colour_that_it_repaints():

@@ -31,7 +31,7 @@ def measure(
     """Train each edit with each λ_recon, shortly, and edit validation faces.
 
     Args:
-        names: of the edits; None: all whose target the domain can draw.
+        names: of the edits; None: all that are to be tuned; the domain must draw their targets.
         images, epochs: of each training; `runs/` keeps them, so that a measurement that was stopped goes on.
     Returns:
         rows with variant "λ_recon 3" of gain (share of the perceptual distance to the target that the edit
@@ -39,7 +39,7 @@ def measure(
     Raises:
         DomainError: the domain cannot draw targets.
     """
-    names = list(domain.edits) if names is None else list(names)
+    names = [name for name, edit in domain.edits.items() if edit.tuned] if names is None else list(names)
     trial = Trial(domain, n, split="validation", progress=progress)
     parts = []
     for name in names:

@@ -25,7 +25,7 @@ _AIMS = {
 
 def _unseen(name: str) -> Edit:
     source = "a photo of a face" if UNSEEN[name].medium else "human face"
-    return Edit(name, source, UNSEEN[name].text, in_domain=False)
+    return Edit(name, source, UNSEEN[name].text, in_domain=False, tuned=name != UNTUNED)
 
 
 #: name -> edit
@@ -33,7 +33,7 @@ EDITS: dict[str, Edit] = {
     name: Edit(name, source, target, factor=factor, sign=sign)
     for name, (source, target, factor, sign) in _AIMS.items()
 }
-EDITS |= {name: _unseen(name) for name in UNSEEN if name != UNTUNED}
+EDITS |= {name: _unseen(name) for name in UNSEEN}
 
 
 def aimed_at(edit: Edit, factors: pd.DataFrame) -> pd.DataFrame:
