@@ -61,7 +61,8 @@ def places(domain) -> Claim:
     for name, of in rows[rows["score"].isin(["aimed", "leaked"])].groupby("edit"):
         at, moved = aim(of), pick(of, "aimed").groupby("variant")["value"].mean()
         best = max((place for place in at if place != "h"), key=at.__getitem__)
-        more[f"{name}, {best}"] = over_seeds(of, partial(_better_aim, aim, best))
+        both = of[of["variant"].isin(["h", best])]
+        more[f"{name}, {best}"] = over_seeds(both, partial(_better_aim, aim, best))
         told = {place: f"{at[place]:.1f} ({moved[place]:.1f} sd)" for place in ("h", best)}
         said.append(f"{name} {told['h']}, at {best} {told[best]}")
     sides, (name, effect) = [above(i, 0) for i in more.values()], decider(more)
