@@ -128,14 +128,14 @@ def kept(both: pd.DataFrame) -> float:
 
 
 def by_start(rows: pd.DataFrame, kind: str) -> dict[str, dict[int, Interval]]:
-    """score -> t_edit -> interval, of one edit's runs of a kind, "later" or "trained"; and what each start
-    brings less what it breaks, "aimed − leaked", where the truth is known.
+    """score -> t_edit -> interval, of one edit's runs of a kind, "later" or "trained": "aimed", "leaked" and
+    "aimed − leaked", what each start brings less what it breaks; "S_dir" where the truth is not known.
     """
     of = rows[rows["variant"].str.startswith(f"{kind} ").fillna(False)]
     of = of.assign(t_edit=of["variant"].str.removeprefix(f"{kind} ").astype(int))
-    scores = [of[of["score"] == score] for score in ("aimed", "leaked", "S_dir")]
-    tables = {str(part["score"].iloc[0]): part for part in scores if len(part)}
-    if {"aimed", "leaked"} <= tables.keys():
+    known = bool(len(pick(of, "aimed")))
+    tables = {score: pick(of, score) for score in (("aimed", "leaked") if known else ("S_dir",))}
+    if known:
         tables["aimed − leaked"] = net(rows, kind)
     starts = {score: table.groupby("t_edit") for score, table in tables.items()}
     return {score: {int(t): over_seeds(p) for t, p in parts} for score, parts in starts.items()}
