@@ -262,6 +262,12 @@ def test_table_4_confronts_the_paper_s_row(monkeypatch, cosine, said):
     assert found.effect.mean == pytest.approx(cosine - 0.921, abs=0.01)
 
 
+def test_the_study_s_cosines_stand_beside_what_it_printed():
+    table = protocols.published_s_dir()
+    assert len(table) == 10 and table.loc[(1.0, "tanned"), "paper"] == 0.991
+    assert (1 - table["cosine"]).round(3).equals(table["study"])
+
+
 def test_what_is_not_measured_has_no_claim_and_the_rest_is_a_table(monkeypatch):
     def stored(domain, name):
         if name != "final":

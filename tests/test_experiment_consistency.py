@@ -58,6 +58,11 @@ def test_random_f_t_are_the_null_and_training_faces_differ_from_seed_to_seed(net
     assert set(null["seed"]) == set(range(5)) and len(null) == 10
     assert not rows.duplicated(["edit", "variant", "seed", "image", "strength", "score"]).any()
     assert rows["value"].notna().all() and null["value"].between(-1, 1).all()
+    lines = consistency.over_times(rows, "cosine of faces")
+    assert set(lines) == {consistency.TRAINED, consistency.RANDOM}
+    mean = [interval.mean for interval in lines[consistency.TRAINED].values()]
+    assert sum(mean) / len(mean) == pytest.approx(trained["value"].mean(), abs=1e-4)
+    assert lines[consistency.TRAINED][999.0][3:] == (3, 6) and lines[consistency.RANDOM][999.0].seeds == 5
 
 
 def test_an_untrained_f_t_is_random_to_its_last_layer_and_its_seed_decides():

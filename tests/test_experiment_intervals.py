@@ -63,3 +63,9 @@ def test_a_start_is_judged_by_what_it_brings_less_what_it_breaks():
     )
     found = intervals.net(rows).set_index("t_edit")["value"]
     assert found.to_dict() == {300: 1.5, 500: 1.0}
+    curves = intervals.by_start(rows, "trained")
+    means = {score: {t: i.mean for t, i in line.items()} for score, line in curves.items()}
+    assert means["aimed − leaked"] == {300: 1.5, 500: 1.0} and means["leaked"] == {300: 0.5, 500: 2.0}
+    assert intervals.by_start(rows, "later")["aimed − leaked"][300].mean == 9
+    blind = intervals.by_start(joined([numbers({"S_dir": 0.2}, variant="later 300", **where)]), "later")
+    assert list(blind) == ["S_dir"], "where no oracle knows the truth"

@@ -11,6 +11,11 @@ def test_aim_is_what_moved_as_aimed_over_what_leaked():
     table = [("h", 2.0, 1.0), ("h", 4.0, 2.0), ("ε", 1.0, 2.0)]
     rows = joined([numbers({"aimed": a, "leaked": b}, variant=place) for place, a, b in table])
     assert places.aim(rows) == pytest.approx({"h": 2.0, "ε": 0.5})
+    where = [{"edit": "a", "seed": 0, "image": i} for i in range(3)]
+    parts = [numbers({"aimed": a, "leaked": b}, variant=place, **w) for w, (place, a, b) in zip(where, table)]
+    found = places.aims(joined(parts))
+    assert found["h"]["a"].mean == pytest.approx(2.0) and found["h"]["a"].faces == 2
+    assert found["ε"]["a"].mean == pytest.approx(0.5)
 
 
 def test_every_place_has_its_f_t_its_loss_and_its_scores(tiny):

@@ -16,6 +16,7 @@ from .. import check
 from ..deltas import Delta, GlobalDelta, PerTimeDelta
 from ..errors import ImageError
 from ..measure.judge import usual
+from ..measure.stats import Interval, over_seeds
 from ..method.hspace import Encoded
 from ..method.process import by_batches, global_mean
 from ..method.ready import check_edits, evaluating
@@ -78,6 +79,21 @@ def kept(rows: pd.DataFrame, variant: str) -> float:
     """Share of the aimed shift of Δh_t that a variant keeps: ratio of means, of one edit's aimed rows."""
     mean = lambda kind: pick(rows, "aimed", variant=kind)["value"].mean()
     return mean(variant) / mean(TRAINED)
+
+
+def over_times(rows: pd.DataFrame, what: str) -> dict[str, dict[float, Interval]]:
+    """variant -> t -> interval over seeds of what `alignment` gives at each time, of one edit's rows:
+    "cosine of faces", "cosine of times" or "length"; of random f_t a seed is one of them.
+    """
+    at = rows[rows["score"].str.startswith(f"{what} at ")]
+    faces = pick(rows, what).groupby("variant")["image"].nunique()
+    return {
+        str(variant): {
+            float(score.removeprefix(f"{what} at ")): over_seeds(part)._replace(faces=int(faces[variant]))
+            for score, part in of.groupby("score")
+        }
+        for variant, of in at.groupby("variant", sort=False)
+    }
 
 
 def untrained(delta: Delta, seed: int) -> Delta:

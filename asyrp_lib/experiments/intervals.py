@@ -12,6 +12,7 @@ import pandas as pd
 from ..deltas import Delta
 from ..domains import t_edit_of
 from ..measure.judge import usual
+from ..measure.stats import Interval, over_seeds
 from ..runs.run import config_for, train_run
 from .rows import joined, numbers, pick
 from .trial import Run, Trial, begin
@@ -126,13 +127,28 @@ def kept(both: pd.DataFrame) -> float:
     return both["value"].mean() / both["base"].mean()
 
 
-def net(rows: pd.DataFrame) -> pd.DataFrame:
-    """What each start brings less what it breaks: aimed − leaked, sd, by face, of the f_t trained for it.
+def by_start(rows: pd.DataFrame, kind: str) -> dict[str, dict[int, Interval]]:
+    """score -> t_edit -> interval, of one edit's runs of a kind, "later" or "trained": "aimed", "leaked" and
+    "aimed − leaked", what each start brings less what it breaks; "S_dir" where the truth is not known.
+    """
+    of = rows[rows["variant"].str.startswith(f"{kind} ").fillna(False)]
+    of = of.assign(t_edit=of["variant"].str.removeprefix(f"{kind} ").astype(int))
+    known = bool(len(pick(of, "aimed")))
+    tables = {score: pick(of, score) for score in (("aimed", "leaked") if known else ("S_dir",))}
+    if known:
+        tables["aimed − leaked"] = net(rows, kind)
+    starts = {score: table.groupby("t_edit") for score, table in tables.items()}
+    return {score: {int(t): over_seeds(p) for t, p in parts} for score, parts in starts.items()}
+
+
+def net(rows: pd.DataFrame, kind: str = "trained") -> pd.DataFrame:
+    """What each start brings less what it breaks: aimed − leaked, sd, by face, of the f_t trained for it, or
+    of those that only start "later".
 
     Columns: edit, seed, image, t_edit, value.  A rule for t_edit is good where no other start is higher.
     """
-    rows = rows[rows["variant"].str.startswith("trained ").fillna(False)]
+    rows = rows[rows["variant"].str.startswith(f"{kind} ").fillna(False)]
     keys = ["edit", "seed", "image", "variant"]
     table = rows[rows["score"].isin(["aimed", "leaked"])].pivot(index=keys, columns="score", values="value")
     table = (table["aimed"] - table["leaked"]).rename("value").reset_index()
-    return table.assign(t_edit=table["variant"].str.removeprefix("trained ").astype(int))
+    return table.assign(t_edit=table["variant"].str.removeprefix(f"{kind} ").astype(int))

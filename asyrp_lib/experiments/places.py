@@ -11,6 +11,7 @@ from math import gcd
 import pandas as pd
 
 from ..measure.judge import usual
+from ..measure.stats import Interval, over_seeds
 from ..method import cut
 from .rows import joined, numbers, pick
 from .teach import lengths, losses, through, told
@@ -64,3 +65,13 @@ def aim(rows: pd.DataFrame) -> dict[str, float]:
     """
     means = {score: pick(rows, score).groupby("variant")["value"].mean() for score in ("aimed", "leaked")}
     return {str(place): ratio for place, ratio in (means["aimed"] / means["leaked"]).items()}
+
+
+def aims(rows: pd.DataFrame) -> dict[str, dict[str, Interval]]:
+    """Place -> edit -> `aim` with its interval over faces."""
+    keys, found = ["variant", "edit", "seed", "image"], {}
+    faces = rows[rows["score"].isin(["aimed", "leaked"])].pivot(index=keys, columns="score", values="value")
+    for (place, edit), part in faces.reset_index().groupby(["variant", "edit"]):
+        ratio = lambda drawn: drawn["aimed"].mean() / drawn["leaked"].mean()
+        found.setdefault(str(place), {})[str(edit)] = over_seeds(part, ratio)
+    return found

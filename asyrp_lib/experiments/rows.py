@@ -28,3 +28,12 @@ def pick(rows: pd.DataFrame, score: str, **where) -> pd.DataFrame:
     for column, value in where.items():
         keep &= (rows[column] == value).fillna(False)
     return rows[keep]
+
+
+def with_ends(rows: pd.DataFrame, score: str, **where) -> tuple[float, float, float]:
+    """(value, low, high) of a number that is stored with its interval, such as a Fréchet distance; NaN for
+    what is not there.
+    """
+    found = (pick(rows, f"{score}{end}", **where)["value"] for end in ("", " low", " high"))
+    value, low, high = (float(part.iloc[0]) if len(part) else float("nan") for part in found)
+    return value, low, high

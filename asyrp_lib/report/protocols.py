@@ -10,7 +10,7 @@ from scipy import stats
 from ..experiments import intervals, stored
 from ..experiments.asymmetry import ALONE, BOTH, MATCHED, TRAINED
 from ..experiments.places import aim
-from ..experiments.rows import pick
+from ..experiments.rows import pick, with_ends
 from ..measure.stats import Interval, over_seeds
 from ..store.paths import data_dir
 from .claim import Claim, above, all_of, by_edit, counted, decider, difference, spread, verdict, within
@@ -61,7 +61,8 @@ def places(domain) -> Claim:
     for name, of in rows[rows["score"].isin(["aimed", "leaked"])].groupby("edit"):
         at, moved = aim(of), pick(of, "aimed").groupby("variant")["value"].mean()
         best = max((place for place in at if place != "h"), key=at.__getitem__)
-        more[f"{name}, {best}"] = over_seeds(of, partial(_better_aim, aim, best))
+        both = of[of["variant"].isin(["h", best])]
+        more[f"{name}, {best}"] = over_seeds(both, partial(_better_aim, aim, best))
         told = {place: f"{at[place]:.1f} ({moved[place]:.1f} sd)" for place in ("h", best)}
         said.append(f"{name} {told['h']}, at {best} {told[best]}")
     sides, (name, effect) = [above(i, 0) for i in more.values()], decider(more)
@@ -157,23 +158,23 @@ def boosting(domain) -> Claim | None:
 
 
 def _fall(part: pd.DataFrame) -> Interval:
-    ends = "fd_fall", "fd_fall low", "fd_fall high"
-    mean, low, high = (pick(part, score, variant="full")["value"].iloc[0] for score in ends)
     fine = pick(part, "fine", variant="full")
-    return Interval(mean, low, high, max(fine["seed"].nunique(), 1), fine["image"].nunique())
+    return Interval(
+        *with_ends(part, "fd_fall", variant="full"), max(fine["seed"].nunique(), 1), fine["image"].nunique()
+    )
 
 
 #: Scores that could stand for the truth, where they were measured.
-_JUDGES = ("S_dir", "S_dir_teacher", "S_dir_recon", "distance", "SC", "SC_original")
+SCORES = ("S_dir", "S_dir_teacher", "S_dir_recon", "distance", "SC", "SC_original")
 
 
 def s_dir(domain) -> Claim | None:
     """Does a higher S_dir mean a better edit, among faces that began equally, and no edit at all none?"""
     rows = stored(domain, "final")
-    table = _truth_beside_scores(rows)
+    table = truth_beside_scores(rows)
     if table.empty or "S_dir" not in table:
         return None
-    known = [score for score in _JUDGES if score in table]
+    known = [score for score in SCORES if score in table]
     found = {score: over_seeds(table, partial(agreement, score)) for score in known}
     raw = over_seeds(table, partial(agreement, "S_dir", given=None))
     higher, pairs = controls_above(pick(rows, "S_dir"))
@@ -202,7 +203,7 @@ def controls_above(rows: pd.DataFrame) -> tuple[int, int]:
     return int(higher.to_numpy().sum()), int(controls.notna().to_numpy().sum())
 
 
-def _truth_beside_scores(rows: pd.DataFrame) -> pd.DataFrame:
+def truth_beside_scores(rows: pd.DataFrame) -> pd.DataFrame:
     """edit, seed, image, a column of each score at strength 1, and start: the `position` before the edit."""
     edited = rows[rows["variant"].isna() & (rows["strength"] == 1) & rows["image"].notna()]
     table = edited.pivot(index=["edit", "seed", "image"], columns="score", values="value").reset_index()
@@ -232,10 +233,28 @@ def _rest(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return y - slope * x - intercept
 
 
+def published_s_dir() -> pd.DataFrame:
+    """What was published as S_dir, by strength and edit: of the paper, as the study cites it; of the study,
+    as it prints it; and the cosine that the study stored with its code.
+    """
+    found = json.loads((data_dir() / "published.json").read_text())
+    printed, paper = found["table_2_s_dir"], found["table_2_s_dir"]["paper_as_cited"]
+    rows = {
+        (strength, edit): {
+            "paper": paper[edit] if strength == 1 else np.nan,
+            "study": value,
+            "cosine": found[f"raw_sdir_{strength}"][edit]["sdir_oe"],
+        }
+        for strength in (1.0, 0.5)
+        for edit, (value, _) in printed[f"study_{strength}"].items()
+    }
+    return pd.DataFrame(rows).T.rename_axis(["strength", "edit"])
+
+
 def table_4(domain) -> Claim | None:
     """Are our S_dir those of the paper's table?"""
-    published = json.loads((data_dir() / "published.json").read_text())
-    paper = published["table_2_s_dir"]["paper_as_cited"]
+    printed = published_s_dir()
+    paper = printed.loc[1.0, "paper"].dropna()
     rows = pick(stored(domain, "final"), "S_dir", strength=1.0)
     ours = {name: i for name, i in by_edit(rows[rows["variant"].isna()]).items() if name in paper}
     if not ours:
@@ -244,17 +263,13 @@ def table_4(domain) -> Claim | None:
         name: Interval(i.mean - paper[name], i.low - paper[name], i.high - paper[name], i.seeds, i.faces)
         for name, i in ours.items()
     }
-    printed = [
-        round(1 - published[f"raw_sdir_{strength}"][edit]["sdir_oe"], 3) == values[0]
-        for strength in ("1.0", "0.5")
-        for edit, values in published["table_2_s_dir"][f"study_{strength}"].items()
-    ]
+    same = (1 - printed["cosine"]).round(3) == printed["study"]
     sides, (name, effect) = [above(gap, -0.1) for gap in less.values()], decider(less)
     listed = ", ".join(
         f"{edit} {i.mean:.2f} ({paper[edit]:.2f})".replace("-", "−") for edit, i in ours.items()
     )
     said = (
-        f"cosine here (paper): {listed}; the study's row is 1 − cosine in {sum(printed)} of {len(printed)} "
+        f"cosine here (paper): {listed}; the study's row is 1 − cosine in {sum(same)} of {len(same)} "
         f"cells, and 1 − ours is {spread([1 - i.mean for i in ours.values()], '.2f')}; {counted(sides)}"
     )
     why = "an edit counts if its S_dir is at most 0.1 below the paper's; holds if all do"
