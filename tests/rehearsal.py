@@ -65,6 +65,10 @@ class RandomOracle(torch.nn.Module):
         """(N, factors)."""
         return pd.DataFrame((images.flatten(1) @ self.weight).double().numpy(), columns=list(ORACLE_FACTORS))
 
+    def disagreement(self, images: torch.Tensor) -> pd.DataFrame:
+        """Of some size."""
+        return self.read(images).abs() / 10
+
     def walls(self) -> dict[str, tuple[float, float]]:
         """The same for all."""
         return dict.fromkeys(ORACLE_FACTORS, (-1.7, 1.7))

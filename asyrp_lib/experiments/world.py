@@ -44,8 +44,7 @@ def measure(
         seen = {variant: domain.oracle.read(images) for variant, images in shown.items()}
         parts += [_disagreement(domain.oracle, variant, images) for variant, images in shown.items()]
         if domain.factor_source is not None:
-            scale, truth = domain.factors("train", TRUTHS), domain.factors("test", n)
-            seen["truth"] = ((truth - scale.mean()) / scale.std())[list(seen["data"])]
+            seen["truth"] = standardised(domain, domain.factors("test", n))[list(seen["data"])]
         parts += [trial.like(n=len(table)).rows(table, variant=v) for v, table in seen.items()]
     return joined(parts)
 
@@ -59,6 +58,12 @@ def _disagreement(oracle, variant: str, images: Tensor) -> pd.DataFrame:
     """Nothing of an oracle that is one alone."""
     found = oracle.disagreement(images).mean() if hasattr(oracle, "disagreement") else {}
     return numbers(dict(found), variant=f"disagreement, {variant}")
+
+
+def standardised(domain, factors: pd.DataFrame) -> pd.DataFrame:
+    """True factors in standard deviations of the data."""
+    scale = domain.factors("train", TRUTHS)
+    return (factors - scale.mean()) / scale.std()
 
 
 def readings(rows: pd.DataFrame, variant: str) -> pd.DataFrame:
@@ -83,10 +88,22 @@ def moved(rows: pd.DataFrame) -> dict[str, Interval]:
     return {f: over_seeds(shift[["image"]].assign(value=shift[f], seed=pd.NA)) for f in shift.columns[1:]}
 
 
+def explained(read: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
+    """factor -> R² of readings against the truth."""
+    return 1 - ((read - truth[list(read)]) ** 2).mean() / truth[list(read)].var(ddof=0)
+
+
 def r2(rows: pd.DataFrame, variant: str) -> pd.Series:
-    """factor -> R² of the oracle's readings of a variant ("original", "reconstruction") against the truth."""
-    truth = readings(rows, "truth")
-    return 1 - ((readings(rows, variant) - truth) ** 2).mean() / truth.var(ddof=0)
+    """factor -> R² of the oracle on test images as a variant, "original" or "reconstruction", shows them."""
+    return explained(readings(rows, variant), readings(rows, "truth"))
+
+
+def disagreement(rows: pd.DataFrame) -> pd.DataFrame:
+    """factor × variant: the standard deviation between the oracles, mean over images."""
+    part = rows[rows["variant"].str.startswith("disagreement")]
+    return part.assign(of=part["variant"].str.removeprefix("disagreement, ")).pivot(
+        index="score", columns="of", values="value"
+    )
 
 
 def frechet(rows: pd.DataFrame, variant: str) -> Interval:
