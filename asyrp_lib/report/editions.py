@@ -52,7 +52,7 @@ def wanted(domain) -> pd.DataFrame:
     first network was trained), got (from stored rows).
     """
     back = inversion.by_grid(stored(domain, "inversion"))
-    error = {f"{c} corrections": line[40] for c, line in back.items() if 40 in line}
+    error = {f"{c} correction{'s' * (c != 1)}": line[40] for c, line in back.items() if 40 in line}
     best, rows = min(error, key=lambda c: error[c].mean), stored(domain, "world")
     moved, spreads = world.moved(rows), world.spreads(rows)
     far, narrow = max(moved, key=lambda f: abs(moved[f].mean)), min(spreads, key=lambda f: spreads[f].mean)
