@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..measure.frechet import frechet_summary
 from ..measure.scores import clip_features
-from ..measure.stats import RESAMPLES, Interval, over_seeds
+from ..measure.stats import RESAMPLES, Interval, student
 from .rows import joined, numbers
 from .trial import Trial, begin
 
@@ -84,8 +84,8 @@ def spreads(rows: pd.DataFrame) -> dict[str, Interval]:
 
 def moved(rows: pd.DataFrame) -> dict[str, Interval]:
     """factor -> mean shift that a reconstruction makes, with its interval over faces."""
-    shift = (readings(rows, "reconstruction") - readings(rows, "original")).reset_index()
-    return {f: over_seeds(shift[["image"]].assign(value=shift[f], seed=pd.NA)) for f in shift.columns[1:]}
+    shift = readings(rows, "reconstruction") - readings(rows, "original")
+    return {str(factor): student(shift[factor]) for factor in shift}
 
 
 def explained(read: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
