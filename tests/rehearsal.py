@@ -17,12 +17,14 @@ from toys import randn, randomised
 from asyrp_lib import experiments
 from asyrp_lib.deltas import ConvDelta
 from asyrp_lib.domains.synthfaces.edits import EDITS
+from asyrp_lib.domains.synthfaces.faces import split_factors
 from asyrp_lib.domains.synthfaces.factors import TIES
 from asyrp_lib.domains.synthfaces.networks import ORACLE_FACTORS
 
 #: What keeps an experiment short.
 SMALL = {
     "settings": {"n": 4, "images": 2, "epochs": 1, "candidates": (1.0, 3.0)},
+    "world": {"n": 12, "n_samples": 40},
     "inversion": {"long_grid": 200},
     "final": {"n": 40},
     "asymmetry": {"n": 10, "search": 3},
@@ -63,6 +65,10 @@ class RandomOracle(torch.nn.Module):
         """(N, factors)."""
         return pd.DataFrame((images.flatten(1) @ self.weight).double().numpy(), columns=list(ORACLE_FACTORS))
 
+    def disagreement(self, images: torch.Tensor) -> pd.DataFrame:
+        """Of some size."""
+        return self.read(images).abs() / 10
+
     def walls(self) -> dict[str, tuple[float, float]]:
         """The same for all."""
         return dict.fromkeys(ORACLE_FACTORS, (-1.7, 1.7))
@@ -74,6 +80,7 @@ def build_rehearsal() -> Rehearsal:
     domain.__class__ = Rehearsal
     domain.name, domain.edits, domain.tied, domain.t_boost = "synthfaces", dict(EDITS), TIES, 200
     domain.oracle, domain.classes = RandomOracle(), ("dark", "bright")
+    domain.factor_source = split_factors
     domain.segmenter = lambda images: (images.mean(1) > 0).long()
     t = range(0, 1000, 10)
     domain.curve = pd.DataFrame({"t": t, "x_t": [k / 500 for k in t], "P_t": [k / 1500 for k in t]})

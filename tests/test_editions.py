@@ -39,3 +39,27 @@ def test_a_table_is_put_between_its_markers_and_nothing_else_changes(tmp_path):
 def test_the_model_card_prints_what_the_files_say():
     _, printed, _ = claims.between(cards.CARD.read_text(), cards.MARKERS)
     assert printed == f"{cards.table()}\n\n{cards.factors()}", "python -m asyrp_lib.report.cards"
+
+
+def test_what_was_wanted_stands_beside_what_is_there(monkeypatch):
+    rows = pd.DataFrame({"seed": [0, 1]})
+    monkeypatch.setattr(editions, "stored", lambda domain, name: rows)
+    monkeypatch.setattr(editions, "provenance", lambda domain, name: {"settings": {"n": 256}})
+    line = {40: Interval(0.014, 0.013, 0.015, 1, 12)}
+    monkeypatch.setattr(
+        editions.inversion, "by_grid", lambda rows: {0: {40: line[40]._replace(mean=0.02)}, 1: line}
+    )
+    factors = {"smile": Interval(0.9, 0.8, 1.0, 1, 9), "nose": Interval(0.5, 0.4, 0.6, 1, 9)}
+    monkeypatch.setattr(editions.world, "spreads", lambda rows: factors)
+    monkeypatch.setattr(
+        editions.world, "moved", lambda rows: {**factors, "smile": Interval(-0.9, -1, -0.8, 1, 9)}
+    )
+    monkeypatch.setattr(
+        editions.world, "frechet", lambda rows, v: Interval(0.4 if v == "test" else 1.0, 0, 1, 1, 9)
+    )
+    known = pd.DataFrame({"ours": ["moves; both bounds: 7 of 10 surely, 1 surely not"]}, index=["known"])
+    monkeypatch.setattr(editions, "claims", lambda domain, name: known)
+    got = list(editions.wanted(None)["got"])
+    assert got[0] == "0.0140 (1 correction)" and got[1].endswith("(smile)")
+    assert got[2] == "≥ 0.85 in 1 of 2; least 0.50 [0.40, 0.60] (nose)" and got[3].startswith("2.5 ")
+    assert got[4:] == ["2", "256", "both bounds: 7 of 10 surely, 1 surely not"]

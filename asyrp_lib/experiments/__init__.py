@@ -18,6 +18,7 @@ from .trial import Trial
 #: name -> what is asked; the module of that name has `measure(domain, *, n, …) -> rows`, see `rows.COLUMNS`
 EXPERIMENTS = {
     "settings": "which λ_recon brings each edit nearest to its true target, on validation faces?",
+    "world": "are samples as varied as data, do faces come back, does the oracle read them?",
     "inversion": "how near does an image come back, and is its x_T the noise that a generation begins with?",
     "final": "what do the edits do to faces that no choice was made on, by every score at once?",
     "asymmetry": "does the shift belong into P_t alone, also at matched gain and when trained symmetrically?",
