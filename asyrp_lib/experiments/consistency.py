@@ -89,7 +89,9 @@ def over_times(rows: pd.DataFrame, what: str) -> dict[str, dict[float, Interval]
     faces = pick(rows, what).groupby("variant")["image"].nunique()
     return {
         str(variant): {
-            float(score.removeprefix(f"{what} at ")): over_seeds(part)._replace(faces=int(faces[variant]))
+            float(str(score).removeprefix(f"{what} at ")): over_seeds(part)._replace(
+                faces=int(faces[variant])
+            )
             for score, part in of.groupby("score")
         }
         for variant, of in at.groupby("variant", sort=False)

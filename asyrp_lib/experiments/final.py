@@ -138,7 +138,9 @@ def moved(rows: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
         ["edit", "score"], sort=False
     ):
         faces = at.loc[at["edit"] == edit, "image"].nunique()
-        table.setdefault(edit, {})[score.removeprefix(f"{kind} ")] = over_seeds(part)._replace(faces=faces)
+        table.setdefault(edit, {})[str(score).removeprefix(f"{kind} ")] = over_seeds(part)._replace(
+            faces=faces
+        )
     return pd.DataFrame(table).T
 
 
@@ -149,7 +151,8 @@ def halves(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, t
     start = pick(rows, f"start {factor}")[["image", "value"]].rename(columns={"value": "start"})
     edited = pick(rows[rows["variant"].isna()], score, strength=1.0).merge(start, on="image")
     parts = {
-        edit: (of[of["start"] < 0], of[of["start"] >= 0]) for edit, of in edited.groupby("edit", sort=False)
+        str(edit): (of[of["start"] < 0], of[of["start"] >= 0])
+        for edit, of in edited.groupby("edit", sort=False)
     }
     return {
         e: (over_seeds(low), over_seeds(high)) for e, (low, high) in parts.items() if len(low) and len(high)

@@ -51,7 +51,8 @@ def measure(
 
 def _frechet(features: np.ndarray, data: np.ndarray) -> dict[str, float]:
     found = frechet_summary(features, data)
-    return {"fd": found["value"], "fd low": found["low"], "fd high": found["high"], "images": len(features)}
+    ends = {"fd": found["value"], "fd low": found["low"], "fd high": found["high"], "images": len(features)}
+    return {name: value for name, value in ends.items() if value is not None}  # few images have no interval
 
 
 def _disagreement(oracle, variant: str, images: Tensor) -> pd.DataFrame:

@@ -48,7 +48,9 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
             f"{len(a)} and {len(b)} images have no Fréchet distance; expected at least 2 each; give more."
         )
     centre = lambda x: (x - x.mean(0)) / np.sqrt(len(x) - 1)
-    short = lambda c: np.linalg.qr(c, mode="r") if len(c) > c.shape[1] else c  # its cᵀc is the same
+    short = lambda c: (
+        np.asarray(np.linalg.qr(c, mode="r")) if len(c) > c.shape[1] else c
+    )  # its cᵀc is the same
     ca, cb = short(centre(a)), short(centre(b))  # Σ = cᵀc, and Σ_a^½ Σ_b^½ has the singular values of ca cbᵀ
     cross = np.linalg.svd(ca @ cb.T, compute_uv=False).sum()
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + (ca**2).sum() + (cb**2).sum() - 2 * cross)

@@ -77,7 +77,7 @@ def wanted(domain) -> pd.DataFrame:
         "faces in the final evaluation": ("64, used for tuning too", "256, sealed", str(faces)),
         "edits that move their factor enough and leave the untied ones within 0.5 sd": (
             *("0 of 10", "≥ 6 of 10"),
-            claims(domain, "known").loc["known", "ours"].rsplit("; ", 1)[-1],
+            str(claims(domain, "known").loc["known", "ours"]).rsplit("; ", 1)[-1],
         ),
     }
     return pd.DataFrame.from_dict(table, orient="index", columns=["32 px", "wanted", "got"])

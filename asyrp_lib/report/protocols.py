@@ -254,7 +254,7 @@ def published_s_dir() -> pd.DataFrame:
 def table_4(domain) -> Claim | None:
     """Are our S_dir those of the paper's table?"""
     printed = published_s_dir()
-    paper = printed.loc[1.0, "paper"].dropna()
+    paper = printed["paper"].xs(1.0).dropna()
     rows = pick(stored(domain, "final"), "S_dir", strength=1.0)
     ours = {name: i for name, i in by_edit(rows[rows["variant"].isna()]).items() if name in paper}
     if not ours:
