@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     add("--out", type=Path, help="another file for f_t than the domain's")
     add("--replace", action="store_true", help="write over an f_t that is there")
+    add("--keep-weak", action="store_true", help="keep it also if it is no better than no edit")
     add("--dry-run", action="store_true", help="print the configuration and stop")
 
     add = command("curve", _curve, "Measure the curves behind t_edit and t_boost.", result=True)
@@ -229,7 +230,7 @@ def _train(options) -> None:
     places = [place_for(domain, config, options.out, replace=options.replace) for config in configs]
     for config, place in zip(configs, places):
         run = train_run(config, domain)
-        keep(run, place)
+        keep(run, place, weak=options.keep_weak)
         last = run.history["clip"].tail(200).mean()
         where = place or f"{run.file}; what {domain.name} has stays, --replace writes over it"
         print(f"{config.name}: CLIP loss {last:.3f} (no edit: 0.693), wrote {where}", flush=True)
@@ -254,7 +255,10 @@ def _experiment(options) -> None:
         settings["n"] = options.images
     missing = [name for name in EXPERIMENTS if not result_file(f"{domain.name}_{name}").exists()]
     asked: list[str] = options.name
-    names = {"all": list(EXPERIMENTS), "missing": missing}.get(asked[0], asked)
+    whole = [
+        name for name in EXPERIMENTS if name != "final" or name in missing or domain.final_split == "test"
+    ]
+    names = {"all": whole, "missing": missing}.get(asked[0], asked)
     trial = shared_trial(domain, names, settings.get("n")) if len(names) > 1 else None
     left_out = []
     for name in names:
@@ -262,7 +266,7 @@ def _experiment(options) -> None:
             print("wrote", store(domain, name, trial=trial, replace=options.replace, **settings), flush=True)
         except DomainError as error:  # not every domain can do everything: a bedroom has no unseen edit
             left_out.append(name)
-            if names is asked or left_out == list(EXPERIMENTS):
+            if names is asked or left_out == whole:
                 raise
             print(f"left out {name}: {error}", file=sys.stderr, flush=True)
 

@@ -82,7 +82,7 @@ def final(aimed: float, leaked: float, start: float = 0.2) -> list:
     roots = {"rms smile": abs(aimed), "rms mouth": 9.0, "rms nose": leaked}
     room = [
         rows("position", start + 0.1 * aimed),
-        rows("position", start, variant="no edit", strength=None, wobble=0.0),
+        rows("start", start, wobble=0.0),
     ]
     chance = numbers({"rms nose": 0.2, "rms smile": 0.1}, edit="smiling", variant="random Δh")
     return [rows("aimed", aimed), *room, chance, *(numbers(roots, **where) for where in seeds)]
@@ -137,7 +137,7 @@ def test_composable_holds_the_paper_s_factor_against_no_edit(monkeypatch, togeth
         parts += [rows("room", 9, edit, None, strength=None)]
         parts += [rows("aimed", s, edit, edit, strength=s) for s in (1.0, half)]
         parts += [rows("aimed", 0, edit, other, strength=s) for s in (1.0, half)]
-        parts += [rows("aimed", together, edit, "smiling + old, 1/√n", strength=half)]
+        parts += [rows("aimed", together, edit, "smiling + old", strength=half)]
     assert judged(monkeypatch, verdicts.composable, composition=parts).verdict == said
 
 
@@ -242,7 +242,7 @@ def scored(alone: float, control: float = -1.0) -> list:
     where = {"faces": 20 * SEEDS}
     table = {"aimed": own - start, "S_dir": alone * own - start + 0.3 * noise, "distance": noise}
     parts = [rows(score, lambda face, of=of: of[face], **where) for score, of in table.items()]
-    parts += [rows("position", lambda face: start[face], variant="no edit", strength=None, **where)]
+    parts += [rows("start", lambda face: start[face], **where)]
     return [*parts, rows("S_dir", control, variant="no edit", strength=None, **where)]
 
 
@@ -250,7 +250,7 @@ def test_s_dir_must_agree_beyond_the_headroom_and_rank_no_control_above_an_edit(
     find = lambda *how: judged(monkeypatch, protocols.s_dir, final=scored(*how))
     assert find(1.0).verdict == "holds"
     headroom = find(0.0)
-    assert headroom.verdict == "fails" and "S_dir without that 0.5" in headroom.ours
+    assert headroom.verdict == "fails" and "S_dir without that 0.6" in headroom.ours
     ranked = find(1.0, 1.0)
     assert ranked.verdict == "fails" and "above the edit in 1 of 1" in ranked.ours
 

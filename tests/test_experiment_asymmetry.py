@@ -45,7 +45,7 @@ def test_every_seed_has_its_faces_and_trainings_have_their_loss(rows):
 def test_without_a_validation_split_it_searches_among_training_images(toy):
     def images(split, n, first, source=toy.image_source):
         if split == "validation":
-            raise asymmetry.AsyrpError("no such split")
+            raise asymmetry.UnknownNameError("no such split")
         return source(split, n, first)
 
     assert asymmetry._split(toy) == "validation"

@@ -24,27 +24,25 @@ def synthetic(alone: dict, together: float, room: float):
     for (label, strength), value in alone.items():
         where = {"variant": label, "strength": strength, "edit": "a", "seed": 0}
         parts += [numbers({"aimed": value}, image=i, **where) for i in (0, 1)]
-    for rule in composition.RULES:
-        where = {"variant": composition.variant(PAIR, rule), "strength": composition.factor(rule, 2)}
-        parts += [numbers({"aimed": together}, edit="a", seed=0, image=i, **where) for i in (0, 1)]
+    where = {"variant": composition.label_of(PAIR), "strength": composition.factor(PAIR)}
+    parts += [numbers({"aimed": together}, edit="a", seed=0, image=i, **where) for i in (0, 1)]
     return joined(parts)
 
 
-def test_shifts_that_add_up_keep_one_over_root_n_by_the_rule_and_all_by_the_sum(coloured):
+def test_shifts_that_add_up_keep_one_over_root_n(coloured):
     rows = composition.measure(coloured, n=6, names=("red", "green", "blue"), progress=False)
     groups = composition.groups(("red", "green", "blue"))
     assert len(groups) == 4 and groups[-1] == ("red", "green", "blue")
     for group in groups:
-        for rule, want in (("1/√n", len(group) ** -0.5), ("sum", 1)):
-            for edit in group:
-                for share in (composition.kept, composition.linear, composition.added):
-                    assert share(rows, edit, group, rule) == pytest.approx(want, rel=2e-3), (share, group)
+        for edit in group:
+            for share in (composition.kept, composition.added):
+                assert share(rows, edit, group) == pytest.approx(len(group) ** -0.5, rel=2e-3), (share, group)
 
 
 def test_every_seed_of_all_edits_has_the_same_faces_and_an_edit_alone_is_measured_once(coloured):
     rows = composition.measure(coloured, n=6, names=("red", "green"), progress=False)
-    for variant in ("red", composition.variant(("red", "green"), "sum")):
-        found = pick(rows, "aimed", edit="red", variant=variant, strength=1.0)
+    for variant, strength in (("red", 1.0), (composition.label_of(("red", "green")), 0.7071)):
+        found = pick(rows, "aimed", edit="red", variant=variant, strength=strength)
         assert list(found["image"]) == list(range(6)) and list(found["seed"]) == [0, 0, 1, 1, 2, 2]
     assert not rows.duplicated(["edit", "variant", "seed", "image", "strength", "score"]).any()
     assert np.abs(pick(rows, "aimed", edit="green", variant="red")["value"]).max() < 1e-4
@@ -60,18 +58,16 @@ def test_room_is_what_the_plain_image_has_left(coloured):
 def test_an_edit_that_alone_fills_its_room_is_expected_to_keep_more_than_the_rule_gives():
     alone = {("a", 1.0): 1.0, ("a", 0.7071): 0.9, ("b", 1.0): 0.0, ("b", 0.7071): 0.0}
     rows = synthetic(alone, 0.9, room=1.0)
-    assert composition.kept(rows, "a", PAIR, "1/√n") == pytest.approx(0.9)
-    assert composition.linear(rows, "a", PAIR, "1/√n") == pytest.approx(0.7071)
-    assert composition.added(rows, "a", PAIR, "1/√n") == pytest.approx(0.9)
+    assert composition.kept(rows, "a", PAIR) == pytest.approx(0.9)
+    assert composition.added(rows, "a", PAIR) == pytest.approx(0.9)
 
 
 def test_two_edits_that_push_the_same_way_are_expected_to_stop_at_the_wall():
-    alone = {("a", 1.0): 1.0, ("b", 1.0): 1.0}
+    alone = {(name, strength): 1.0 for name in "ab" for strength in (1.0, 0.7071)}
     rows = synthetic(alone, 1.5, room=1.5)
-    assert composition.linear(rows, "a", PAIR, "sum") == 2
-    assert composition.added(rows, "a", PAIR, "sum") == 1.5 == composition.kept(rows, "a", PAIR, "sum")
+    assert composition.added(rows, "a", PAIR) == 1.5 == composition.kept(rows, "a", PAIR)
     beyond = synthetic(alone, 1.0, room=0.5)  # the oracle read a alone beyond the wall
-    assert composition.added(beyond, "a", PAIR, "sum") == 1
+    assert composition.added(beyond, "a", PAIR) == 1
 
 
 def test_without_an_oracle_the_images_are_still_scored(coloured):

@@ -39,7 +39,7 @@ def test_an_edit_beats_the_controls_and_every_face_is_judged_once(toy):
     assert sorted(edited["image"]) == list(range(6)) and sorted(edited["seed"].unique()) == [0, 1, 2]
     none = aimed[aimed["variant"] == "no edit"]["value"]
     assert (none == 0).all() and edited["value"].min() > 0.1
-    assert set(rows["variant"].dropna()) == set(final.CONTROLS)
+    assert set(rows["variant"].dropna()) == {*final.CONTROLS, final.TARGET}
     factors = {f"{kind} {factor}" for kind in ("mean", "rms") for factor in COLOURS}
     assert factors < set(rows["score"])
     assert len(pick(rows, "fd_original", edit="green", strength=1.0)) == 1

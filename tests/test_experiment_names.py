@@ -147,7 +147,13 @@ def test_settings_reach_the_experiment_and_its_provenance(command, toy, tmp_path
     assert command("linearity", "--images", "2", "--set", 'names=["red"]', "--set", "strengths=[1]") == 0
     assert set(stored(toy, "linearity")["edit"].dropna()) == {"red"}
     made_by = experiments.provenance(toy, "linearity")
-    assert made_by["settings"] == {"domain": "toy", "n": 2, "names": ["red"], "strengths": [1]}
+    assert made_by["settings"] == {
+        "domain": "toy",
+        "n": 2,
+        "names": ["red"],
+        "strengths": [1],
+        "seeds": {"red": 3},
+    }
 
 
 def test_a_result_is_replaced_only_when_asked_and_never_by_fewer_images(command, toy, tmp_path):
@@ -173,7 +179,8 @@ def test_one_image_gives_a_result_without_nan_that_comes_back_as_it_was(command,
 
 def test_robustness_reads_the_lengths_that_homogeneity_stored(command, toy, monkeypatch, capsys):
     assert command("robustness") == 2 and "experiment homogeneity --domain toy" in capsys.readouterr().err
-    found = joined([numbers({"length": 0.05}, edit="green", variant=kind) for kind in ("Δh", "Δε")])
+    at = {f"length at {t}": 0.05 for t in range(1000)}
+    found = joined([numbers(at, edit="green", variant=kind) for kind in ("Δh", "Δε")])
     results.save_rows("toy_homogeneity", found, {}, started=0.0)
     assert command("robustness", "--images", "2", "--set", "strengths=[1]") == 0
     assert len(stored(toy, "robustness"))

@@ -120,12 +120,16 @@ def test_lengths_come_from_homogeneity_and_without_it_its_command_is_named(toy, 
     with pytest.raises(WeightsError, match="experiment homogeneity --domain toy"):
         robustness.measure(toy, n=2, names=("green",), progress=False)
     parts = [
-        numbers({"length": v, "relative length": 9.0}, edit="green", variant=kind, image=i)
+        numbers({f"length at {t}": v + t, "length": 9.0}, edit="green", variant=kind, seed=seed)
         for kind, pair in {"Δh": (1.0, 3.0), "Δε": (5.0, 5.0)}.items()
-        for i, v in enumerate(pair)
+        for seed, v in enumerate(pair)
+        for t in range(1000)
     ]
     monkeypatch.setattr(robustness, "stored", lambda domain, name: joined(parts))
-    assert robustness.edit_lengths(toy, "green", None) == {"Δh": 2.0, "Δε": 5.0}
+    found = robustness.edit_lengths(toy, "green", None)
+    assert min(found["Δh"]) >= toy.delta("green").t_edit and max(found["Δε"]) == 999
+    assert all(found["Δh"][t] == t + 2 and found["Δε"][t] == t + 5 for t in found["Δh"])
+    assert set(robustness.edit_lengths(toy, "green", {"Δh": 1, "Δε": 3})["Δε"].values()) == {3}
     with pytest.raises(WeightsError, match="no lengths of 'red'.*--set"):
         robustness.edit_lengths(toy, "red", None)
     with pytest.raises(AsyrpError, match="length of Δε = None"):

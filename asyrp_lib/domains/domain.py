@@ -90,6 +90,7 @@ class Domain:
     target_source: Callable[[str, str, int, int], Tensor] | None = None  # what an edit means, drawn
     official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731  # published f_t by name
     corrections: int = 0  # of each step of an inversion; see `api.invert`
+    made_with: Callable[[], dict[str, str]] = dict  # digests of what else judges: segmenter, curve, world
     final_split: str = "test"  # of the final evaluation
     unsealed: Callable[[], AbstractContextManager] = nullcontext  # inside, that split may be read
     crops_photos: bool = False  # whether own images of another size are cropped and resized without asking

@@ -36,6 +36,9 @@ EXPERIMENTS = {
     "boosting": "does noise in the last steps make images more real, and what does it cost?",
 }
 
+#: experiment -> the one whose stored rows it reads
+READS = {"robustness": "homogeneity"}
+
 
 def measure(domain, name: str, /, **settings) -> pd.DataFrame:
     """Run one of `EXPERIMENTS`; the rows it answers have the columns `rows.COLUMNS`.
@@ -56,6 +59,12 @@ def measure(domain, name: str, /, **settings) -> pd.DataFrame:
             f"{', '.join(known)}."
         )
     check.kind("names", settings.get("names"), (type(None), list, tuple), '["smiling"]')
+    file = results.result_file(f"{domain.name}_{name}")
+    if file.exists() and name == "final" and domain.final_split == "sealed":
+        raise AsyrpError(
+            f"The sealed faces have been read, see {file}; expected to read them once; whoever must do it "
+            "again deletes the result by hand, and says so."
+        )
     return _module(name).measure(domain, **settings)
 
 
@@ -69,11 +78,10 @@ def store(
     or is the final evaluation, which is made once.
     """
     asked = {"domain": domain.name, **defaults(name), **settings}
-    file = results.result_file(f"{domain.name}_{name}")
-    if file.exists() and name == "final" and domain.final_split == "sealed":
+    if name == "final" and domain.final_split == "sealed" and settings:
         raise AsyrpError(
-            f"The sealed faces have been read, see {file}; expected to read them once; whoever must do it "
-            "again deletes the result by hand, and says so."
+            f"The sealed faces are read once, with the settings that stand; got {', '.join(settings)}; leave "
+            "them out; to try something, use another experiment."
         )
     before = 0
     with suppress(WeightsError):  # none, or a damaged one, which may be replaced
@@ -86,14 +94,31 @@ def store(
     started = time.monotonic()
     rows = measure(domain, name, trial=trial, progress=progress, **settings)
     made_by = {"started": started, "device": domain.unet.device, "digests": digests(domain, rows)}
+    if name in READS:
+        made_by["digests"] |= read_by(domain, name)
+    asked["seeds"] = {e: len(domain.seeds(e)) for e in rows["edit"].dropna().unique() if e in domain.edits}
     return results.save_rows(f"{domain.name}_{name}", rows, asked, **made_by, replace=replace)
 
 
 def judges(domain) -> dict[str, str]:
-    """Digests of the U-Net and of what judges."""
+    """Digests of the U-Net and of what judges, and how images are inverted."""
     parts = {"clip": domain.clip, "second_clip": domain.second_clip, "oracle": domain.oracle}
     found = {name: module_digest(judge) for name, judge in parts.items() if judge is not None}
-    return {"unet": domain.unet.digest(), **found}
+    return {
+        "unet": domain.unet.digest(),
+        "corrections": str(domain.corrections),
+        **domain.made_with(),
+        **found,
+    }
+
+
+def read_by(domain, name: str) -> dict[str, str]:
+    """Digest of the stored rows that an experiment reads, by their name; nothing while there are none."""
+    other = READS[name]
+    with suppress(WeightsError):
+        stored = results.load_result(f"{domain.name}_{other}", _command(domain, other))
+        return {other: stored["data"]["sha256"]}
+    return {}
 
 
 def digests(domain, rows: pd.DataFrame) -> dict[str, str]:
@@ -107,7 +132,8 @@ def digests(domain, rows: pd.DataFrame) -> dict[str, str]:
 
 def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:
     """What several experiments begin with, made when first asked for: n images, or what the largest needs."""
-    most = max(defaults(name)["n"] for name in names)  # here, since it names an experiment that is not known
+    of = [name for name in names if name != "final" or domain.final_split == "test"]
+    most = max((defaults(name)["n"] for name in of), default=1)  # names an experiment that is not known
     return Trial(domain, most if n is None else n, progress=True)
 
 

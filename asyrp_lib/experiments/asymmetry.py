@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ..errors import AsyrpError
+from .. import check
+from ..errors import ImageError, SettingsError, UnknownNameError
 from ..measure.judge import usual
 from ..method.cut import Symmetric
 from .rows import joined, numbers, pick
@@ -28,7 +29,7 @@ def measure(
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = (1, 2, 4, 6, 9, 13),
     search: int = 8,
-    seeds: int = 3,
+    seeds: int = 5,
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -45,6 +46,7 @@ def measure(
         which also has `teach.losses`; "search, …" of the first two: the images tried on, any split's numbers.
     Source: Asyrp Sec. 3.1, Fig. 3.
     """
+    check.whole("seeds", seeds, 1, 100, error=SettingsError)
     names = usual(domain, names, ("smiling", "old"))
     trial, parts = begin(domain, trial, n, progress), []
     tried = trial.like(split=_split(domain), n=search)
@@ -92,6 +94,6 @@ def _split(domain) -> str:
     """Where settings are chosen."""
     try:
         domain.images("validation", 1)
-    except AsyrpError:
+    except (ImageError, UnknownNameError):
         return "train"
     return "validation"

@@ -1,8 +1,8 @@
 """Composition: what is left of each of several edits when their Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8)
 
 By the paper's rule Σ Δh_t / √n each of two edits is applied at 71 % of its strength.  What it keeps of its
-effect alone (`kept`) is judged against what it would keep if only the rule were at work (`linear`), or the
-rule and the walls of its factor (`added`).
+effect alone (`kept`) is judged against what it would keep if only the rule and the walls of its factor were
+at work (`added`).
 """
 
 from collections.abc import Sequence
@@ -17,27 +17,24 @@ from ..measure.judge import position, usual
 from .rows import joined, pick
 from .trial import Run, Trial, begin
 
-#: The paper's rule, and the plain sum.
-RULES = ("1/√n", "sum")
-
 
 def measure(
     domain,
     *,
-    n: int = 15,
+    n: int = 20,
     names: Sequence[str] | None = None,
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Edit test images with all pairs and two triples of edits, by both rules, and with each edit alone.
+    """Edit test images with all pairs and two triples of edits, and with each edit alone.
 
     Share k of the images is edited with seed k of every edit.  Each edit keeps its own interval.
 
     Args:
         names: of two edits or more; None: smiling, tanned, curly hair, old and glasses, or what there is.
     Returns:
-        rows of `judge.scores`; edit: whose aim is read; variant: which edits by which rule, see `variant`, or
-        one edit's name, read for the aims of all; strength: what each Δh_t is multiplied with, one edit alone
+        rows of `judge.scores`; edit: whose aim is read; variant: which edits, see `label_of`, or one edit's
+        name, read for the aims of all; strength: what each Δh_t is multiplied with, one edit alone
         with all that occur.  Where there is an oracle also room: from the reconstruction to the factor's
         wall, in the data's deviations.
     Raises:
@@ -46,15 +43,15 @@ def measure(
     """
     names = several(domain, names, ("smiling", "tanned", "curly hair", "old", "glasses"))
     trial, grouped = begin(domain, trial, n, progress), groups(names)
-    alone = sorted({factor(rule, len(group)) for group in grouped for rule in RULES}, reverse=True)
-    plan = [((name,), name, strength) for name in names for strength in alone]
-    plan += [(g, variant(g, rule), factor(rule, len(g))) for g in grouped for rule in RULES]
+    alone = sorted({1.0, *(factor(group) for group in grouped)}, reverse=True)
+    plan = [((name,), strength) for name in names for strength in alone]
+    plan += [(group, factor(group)) for group in grouped]
     parts, runs, read = [], [], []
     for seed, part in trial.shares(shared_seeds(domain, names)).items():
         deltas = {name: domain.delta(name, seed) for name in names}
-        for group, label, strength in plan:
+        for group, strength in plan:
             edits = {deltas[name]: strength * len(group) ** 0.5 for name in group}  # `combine` divides by √n
-            runs.append(Run(part, edits, {"variant": label, "seed": seed, "strength": strength}))
+            runs.append(Run(part, edits, {"variant": label_of(group), "seed": seed, "strength": strength}))
             read.append(names if len(group) == 1 else group)
         for name in names if domain.oracle is not None else ():
             if domain.edit_named(name).factor:
@@ -86,14 +83,14 @@ def groups(names: Sequence[str]) -> list[tuple[str, ...]]:
     return [*combinations(names, 2), *triples]
 
 
-def variant(group: Sequence[str], rule: str) -> str:
+def label_of(group: Sequence[str]) -> str:
     """What the rows of a group are called."""
-    return f"{' + '.join(group)}, {rule}"
+    return " + ".join(group)
 
 
-def factor(rule: str, n: int) -> float:
-    """What each of n Δh_t is multiplied with, to the 4 decimals that are applied."""
-    return {"1/√n": round(n**-0.5, 4), "sum": 1.0}[rule]
+def factor(group: Sequence[str]) -> float:
+    """1/√n, what each Δh_t of a group is multiplied with, to the 4 decimals that are applied."""
+    return round(len(group) ** -0.5, 4)
 
 
 def room(trial: Trial, name: str) -> np.ndarray:
@@ -104,27 +101,19 @@ def room(trial: Trial, name: str) -> np.ndarray:
     return (1 - position(trial.domain, edit, trial.plain)) * (high - low)
 
 
-def kept(rows: pd.DataFrame, edit: str, group: Sequence[str], rule: str) -> float:
+def kept(rows: pd.DataFrame, edit: str, group: Sequence[str]) -> float:
     """Share of an edit's aimed shift alone that is left of it in a group: the ratio of the means over faces.
-    With `linear` and `added` a statistic for `stats.over_seeds`, of rows with all variants.
+    With `added` a statistic for `stats.over_seeds`, of rows with all variants.
     """
-    return _aimed(rows, edit, variant(group, rule), factor(rule, len(group))).mean() / _alone(rows, edit)
+    return _aimed(rows, edit, label_of(group), factor(group)).mean() / _alone(rows, edit)
 
 
-def linear(rows: pd.DataFrame, edit: str, group: Sequence[str], rule: str) -> float:
-    """`kept` if a shift were proportional to its strength and shifts added up: 0.71 for a pair by the paper's
-    rule, and what the other edits do to this one's aim.
-    """
-    whole = sum(_aimed(rows, edit, other, 1.0).mean() for other in group)
-    return factor(rule, len(group)) * whole / _alone(rows, edit)
-
-
-def added(rows: pd.DataFrame, edit: str, group: Sequence[str], rule: str) -> float:
+def added(rows: pd.DataFrame, edit: str, group: Sequence[str]) -> float:
     """`kept` if shifts measured alone *at the group's strength* added up, in each face as far as the wall.
     An edit that runs into it alone keeps more than 71 % by the paper's rule; two that push the same way keep
     less of their sum.  Where the oracle read the edit alone beyond the wall, that reading is the wall.
     """
-    shifts = sum(_aimed(rows, edit, other, factor(rule, len(group))) for other in group)
+    shifts = sum(_aimed(rows, edit, other, factor(group)) for other in group)
     wall = np.maximum(pick(rows, "room", edit=edit)["value"].to_numpy(), _aimed(rows, edit, edit, 1.0))
     return np.minimum(shifts, wall).mean() / _alone(rows, edit)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..deltas import GlobalDelta
 from ..measure.frechet import frechet_summary, inception, inception_features, inception_file
-from ..measure.judge import factor_shifts, position, sc, usual
+from ..measure.judge import factor_shifts, sc, usual
 from ..measure.scores import clip_features, s_dir
 from ..measure.stats import Interval, over_seeds
 from .rows import joined, numbers, pick
@@ -20,6 +20,10 @@ from .trial import Run, Trial
 
 #: A metric that ranks these high, which edit nothing, measures something else.
 CONTROLS = ("no edit", "no edit, boosted", "random Δh")
+#: What a perfect edit would be given.
+TARGET = "target"
+#: Directions of the random Δh, each on its share of the faces.
+DRAWS = 5
 #: The edits of the paper's table, which has them at half strength too.
 TABLE_4 = ("smiling", "sad", "tanned", "pixar", "neanderthal")
 
@@ -39,12 +43,12 @@ def measure(
         names: of the edits; None: all in-domain ones and those of `half`.
         half: edits that are measured at strength 0.5 too.
     Returns:
-        rows of `judge.scores`, further S_dir_recon (from the reconstruction), SC_original and `position`
-        between the aimed factor's walls, of "no edit" that of the start; of each factor that the oracle sees
-        "start", its reading of each reconstruction, and of the shifts of each seed's faces "mean" and "rms";
-        of all faces together the Fréchet distance fd to originals and reconstructions, in features of the
-        second CLIP, and fid where Inception's weights are at hand (biased for n < 2048), with low and high.
-        Controls are variants.
+        rows of `judge.scores`, further S_dir_recon (from the reconstruction), SC_original, and where targets
+        can be drawn "distance to target", the perceptual one; of each factor that the oracle sees "start",
+        its reading of each reconstruction, and of the shifts of each seed's faces "mean" and "rms"; of all
+        faces together the Fréchet distance fd to originals and reconstructions, in features of the second
+        CLIP, and fid where Inception's weights are at hand (biased for n < 2048), with low and high.
+        Controls are variants; so is `TARGET`, the true targets, scored as if an edit had made them.
     Source: Asyrp Table 4.
     """
     known = [name for name, edit in domain.edits.items() if edit.in_domain]
@@ -70,6 +74,10 @@ def measure(
                 seen.setdefault((*key, kind), []).append(features(edited))
         for (name, strength, kind), found in seen.items():
             parts += [_distances(real, kind, torch.cat(found), edit=name, strength=strength)]
+        if domain.target_source is not None:
+            for name in names:
+                run = Run(trial, {}, {"edit": name, "variant": TARGET})
+                parts += _scored(run, name, domain.targets(name, trial.split, n))
         for variant, images in _controls(trial, names).items():
             for name in names:
                 where = {"edit": name, "variant": variant}
@@ -107,8 +115,9 @@ def _scored(run: Run, name: str, images: Tensor) -> list[pd.DataFrame]:
     table["S_dir_recon"] = s_dir(judge, trial.plain, images, edit.source, edit.target).numpy()
     if domain.segmenter is not None:
         table["SC_original"] = sc(domain, trial.x_0, images)
-    if domain.oracle is not None and edit.factor:
-        table["position"] = position(domain, edit, images)
+    if domain.target_source is not None:
+        target = domain.targets(name, trial.split, trial.n, first=trial.first)
+        table["distance to target"] = domain.distance(images, target).cpu()
     parts = [run.rows(table)]
     if domain.oracle is not None:
         shifts = factor_shifts(domain, trial.plain, images)
@@ -121,11 +130,15 @@ def _scored(run: Run, name: str, images: Tensor) -> list[pd.DataFrame]:
 def _controls(trial: Trial, names: Sequence[str]) -> dict[str, Tensor]:
     """Variant -> images that nothing edits: reconstructions, those boosted, and shifts of h at random."""
     domain = trial.domain
-    lengths = [shift_length(trial.like(n=min(4, trial.n)), domain.delta(name)) for name in names]
-    noise = torch.randn(domain.unet.h_shape, generator=torch.Generator().manual_seed(0))
-    about = {"t_edit": min(domain.delta(name).t_edit for name in names)}
-    chance = GlobalDelta(noise / noise.norm() * (sum(lengths) / len(lengths)), name="random", **about)
-    made = trial.plain, trial.edit({}, t_boost=domain.t_boost), trial.edit({chance: 1.0})
+    known = [name for name in names if domain.edit_named(name).in_domain] or names
+    lengths = [shift_length(trial.like(n=min(4, trial.n)), domain.delta(name)) for name in known]
+    about = {"t_edit": min(domain.delta(name).t_edit for name in known), "name": "random"}
+    chance = []
+    for seed, part in trial.shares(range(DRAWS)).items():
+        noise = torch.randn(domain.unet.h_shape, generator=torch.Generator().manual_seed(seed))
+        shift = GlobalDelta(noise / noise.norm() * (sum(lengths) / len(lengths)), **about)
+        chance.append(part.edit({shift: 1.0}))
+    made = trial.plain, trial.edit({}, t_boost=domain.t_boost), torch.cat(chance)
     return dict(zip(CONTROLS, made))
 
 

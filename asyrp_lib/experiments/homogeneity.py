@@ -9,9 +9,11 @@ from dataclasses import replace
 
 import pandas as pd
 
+from .. import check
+from ..errors import ImageError, SettingsError
 from ..measure.judge import usual
 from ..method.cut import Cut
-from .rows import joined, pick
+from .rows import joined, numbers, pick
 from .teach import SPACES, free, freely, lengths, losses, through, told
 from .trial import Trial, begin
 
@@ -19,9 +21,9 @@ from .trial import Trial, begin
 def measure(
     domain,
     *,
-    n: int = 12,
+    n: int = 18,
     names: Sequence[str] | None = None,
-    sources: int = 3,
+    sources: int = 6,
     epochs: int = 20,
     lr: float = 0.05,
     trial: Trial | None = None,
@@ -30,30 +32,35 @@ def measure(
     """Optimise a free Δh_t, and a free Δε_t in P_t alone, on one test image each; put them on other ones.
 
     Args:
-        n: test images; each source takes the first of its share, the rest are its others.
-        names: of the edits; None: smiling, old and tanned, or what there is.
+        n: test images in mid-range, see `Trial.in_mid_range`; each source takes the first of its share, the
+            rest are its others.
+        names: of the edits; None: smiling and old, or what there is.
         sources: on how many images they are optimised, one by one, n / 2 at most; the part of seeds.
         epochs: Adam's steps at each time, the same for both.
         lr: its step, in the units of `teach.free`; it falls by 5 % in every epoch.
     Returns:
         rows of `judge.scores` with the variants "Δh, own", "Δh, others", "Δε, own", "Δε, others", seed: the
-        number of the source; variants "Δh" and "Δε" have, of the source, `length` and `relative length` (see
-        `teach.lengths`) and of its training `teach.losses`: what both have reached when they are compared.
+        number of the source; variants "Δh" and "Δε" have, of the source, all of `teach.lengths`, and of its
+        training `teach.losses`: what both have reached when they are compared.
     Source: Asyrp Sec. 5.2, Fig. 6; the shift of ε: Sec. 3.1, Eq. 5.
     """
-    names = usual(domain, names, ("smiling", "old", "tanned"))
+    check.whole("n", n, 2, 10**6, error=ImageError)
+    check.whole("sources", sources, 1, 10**6, error=SettingsError)
+    names = usual(domain, names, ("smiling", "old"))
     trial, parts = begin(domain, trial, n, progress), []
     for name in names:
         settings = replace(freely(domain.training, epochs, lr), t_edit=domain.delta(name).t_edit)
-        for source, share in trial.shares(range(min(sources, n // 2))).items():
+        middle = trial.in_mid_range(name)
+        for source, share in middle.shares(range(min(sources, n // 2))).items():
             for space, place in SPACES.items():
                 here = through(share, Cut(domain.unet, place))
                 own, others = here.like(n=1), here.like(first=here.first + 1, n=here.n - 1)
                 delta, history = told(own, name, free(own, settings.t_edit), settings)
                 where = {"edit": name, "seed": source}
-                edited, sizes = lengths(own, delta)
+                edited, sizes, at = lengths(own, delta)
                 reached = {score: [value] for score, value in losses(history).items()}
                 parts.append(own.rows({**sizes, **reached}, variant=space, **where))
+                parts.append(numbers(at, variant=space, **where))
                 on = {"own": (own, edited), "others": (others, others.edit({delta: 1.0}))}
                 for whose, (images, made) in on.items():
                     scores = images.scores(name, made)

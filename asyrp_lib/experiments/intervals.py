@@ -24,7 +24,7 @@ BASE = "S 40 scaled"
 def measure(
     domain,
     *,
-    n: int = 20,
+    n: int = 32,
     names: Sequence[str] | None = None,
     n_starts: int = 10,
     later: Sequence[int] = (500, 600, 700, 800),

@@ -6,16 +6,14 @@ beside the scores that a step and a random rising curve would get.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
-from ..measure.judge import position, usual
+from ..measure.judge import usual
 from .rows import joined, pick
-from .trial import Trial, begin
-
-#: Share of a factor's range at both ends, inside which a reconstruction counts as being in mid-range.
-MARGIN = 0.25
+from .trial import MARGIN, Trial, begin
 
 
 def measure(
@@ -23,29 +21,28 @@ def measure(
     *,
     n: int = 20,
     names: Sequence[str] | None = None,
-    strengths: Sequence[float] = (-3, -2, -1, -0.6, -0.3, 0, 0.3, 0.6, 1, 2, 3),
+    strengths: Sequence[float] = (-2, -1, -0.6, -0.3, 0, 0.3, 0.6, 1, 2),
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Edit test images at many strengths, also negative ones and ones beyond 1, unseen in training.
 
     Args:
+        n: images for each edit, in mid-range of its factor, see `Trial.in_mid_range`.
         names: of the edits; None: smiling, old, tanned and curly hair, or what there is.
         strengths: any; 0 is always included.
     Returns:
-        rows of `judge.scores`, `outside` (share of values outside [-1, 1]) and, where there is an oracle,
-        `position` between the factor's walls; `apart`: perceptual distance to another test image.
+        rows of `judge.scores`, `outside` (share of values outside [-1, 1]); `apart`: perceptual distance
+        between two test images.
     Source: Asyrp Sec. 5.2, Fig. 7.
     """
     names = usual(domain, names, ("smiling", "old", "tanned", "curly hair"))
     trial, strengths = begin(domain, trial, n, progress), sorted({*map(float, strengths), 0.0})
     parts = [trial.rows({"apart": domain.distance(trial.x_0, trial.x_0.roll(1, 0)).cpu()})]
-    for run, edited in trial.sweep("linearity", names, strengths):
-        edit = domain.edit_named(run.where["edit"])
-        table = run.trial.scores(edit.name, edited)
+    middle = chain(*(trial.in_mid_range(name).sweep(name, [name], strengths) for name in names))
+    for run, edited in middle:
+        table = run.trial.scores(run.where["edit"], edited)
         table["outside"] = (edited.abs() > 1).double().mean((1, 2, 3)).cpu().numpy()
-        if domain.oracle is not None and edit.factor:
-            table["position"] = position(domain, edit, edited)
         parts.append(run.rows(table))
     return joined(parts)
 

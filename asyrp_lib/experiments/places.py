@@ -51,7 +51,7 @@ def measure(
             config = {**domain.delta_config, "groups": groups}
             delta, history = told(through(train, unet), name, config, settings)
             here = through(trial, unet)
-            edited, sizes = lengths(here, delta)
+            edited, sizes, _ = lengths(here, delta)
             size = {"parameters": sum(p.numel() for p in delta.parameters())}
             parts.append(numbers(losses(history) | size, **where))
             parts.append(here.rows(here.scores(name, edited).assign(**sizes), strength=1.0, **where))

@@ -24,13 +24,13 @@ from .unseen import absolute_error
 def measure(
     domain,
     *,
-    n: int = 6,
+    n: int = 4,
     names: Sequence[str] | None = None,
     images: int = 24,
     epochs: int = 2,
     free_epochs: int = 20,
     lr: float = 0.05,
-    t_edit: int | None = None,
+    t_edit: int | None = 0,
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -41,7 +41,7 @@ def measure(
         images: training images for the f_t that is shown targets; epochs: passes over them.
         free_epochs: steps at each time for a free shift of one test image, on its own target.
         lr: of free shifts, as in `homogeneity`; it falls by 5 % in every epoch.
-        t_edit: start of the interval where targets teach, None for that of CLIP's f_t; 0: all the way down.
+        t_edit: down to which a free shift shifts: all the way; None: as CLIP's f_t.
     Returns:
         rows by teacher, the variant: "CLIP": the domain's f_t; "target": its kind, shown targets of training
         images; "Δh", "Δε": free, shown the image's own target.  Scores: "distance" (perceptual) and "error"
@@ -64,17 +64,17 @@ def measure(
 
         for run, edited in trial.sweep("reach", [name]):
             add(run._replace(where={**run.where, "variant": "CLIP"}), edited)
-        start = domain.delta(name).t_edit if t_edit is None else t_edit
-        settings = replace(domain.training, t_edit=start, epochs=epochs)
+        settings = replace(domain.training, t_edit=domain.delta(name).t_edit, epochs=epochs)
         delta, history = shown(train, name, domain.delta_config, settings, shown_aims)
         where = {"edit": name, "variant": "target", "seed": settings.seed, "strength": 1.0}
         parts.append(numbers(losses(history), **{**where, "strength": None}))
         add(Run(trial, {delta: 1.0}, where), trial.edit({delta: 1.0}))
         settings = freely(settings, free_epochs, lr)
+        settings = settings if t_edit is None else replace(settings, t_edit=t_edit)
         for space, place in SPACES.items():
             for k in range(n):
                 own = through(trial.like(first=k, n=1), Cut(domain.unet, place))
-                delta, history = shown(own, name, free(own, start), settings, aims[k : k + 1])
+                delta, history = shown(own, name, free(own, settings.t_edit), settings, aims[k : k + 1])
                 where = {"edit": name, "variant": space, "strength": 1.0}
                 parts.append(own.rows({score: [v] for score, v in losses(history).items()}, **where))
                 add(Run(own, {delta: 1.0}, where), own.edit({delta: 1.0}))

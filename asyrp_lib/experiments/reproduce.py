@@ -12,16 +12,17 @@ from typing import NamedTuple
 from .. import check
 from ..domains import Domain
 from ..errors import AsyrpError, DomainError, SettingsError, TrainingError, WeightsError
+from ..measure.curve import CURVE, curve_digests
 from ..progress import tqdm
 from ..runs.run import config_for
 from ..store.paths import runs_dir
 from ..store.results import load_result, result_file
 from ..store.weights import module_digest, read_weights
-from . import EXPERIMENTS, defaults, judges, provenance
+from . import EXPERIMENTS, READS, defaults, judges, provenance, read_by
 
-#: Experiments at another stage: settings come before the f_t that are trained with them, and robustness reads
-#: the lengths that homogeneity measures.
-STAGES = {"settings": 1, "robustness": 4}
+#: Experiments at another stage: settings come before the f_t that are trained with them, robustness reads
+#: the lengths that homogeneity measures, and sealed faces are read when all else has come out well.
+STAGES = {"settings": 1, "robustness": 4, "final": 5}
 
 
 class Task(NamedTuple):
@@ -42,10 +43,10 @@ def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
     found = [Task("curve", 0, ("curve", *here, "--replace"), lambda: _curve(domain))]
     for name in domain.edits:
         for seed in range(seeds):
-            command = ("train", name, *here, "--seed", str(seed), "--replace")
+            command = ("train", name, *here, "--seed", str(seed), "--replace", "--keep-weak")
             state = lambda name=name, seed=seed: _f_t(domain, name, seed)
             found.append(Task(f"f_t of {name}, seed {seed}", 2, command, state))
-    for name in EXPERIMENTS:
+    for name in EXPERIMENTS if domain.target_source else EXPERIMENTS.keys() - {"settings"}:
         command = ("experiment", name, *here, "--replace")
         state = lambda name=name: _experiment(domain, name)
         found.append(Task(f"experiment {name}", STAGES.get(name, 3), command, state))
@@ -57,7 +58,8 @@ def reproduce(
 ) -> Iterator[tuple[Task, str]]:
     """Run tasks in processes of their own, `lanes` at a time, and yield each with "done" or its last words.
 
-    A task that is stopped goes on when it is run again.  After a stage in which one failed the rest is left.
+    Which are done already is asked when their stage begins.  A task that is stopped goes on when it is run
+    again.  After a stage in which one failed the rest is left.
 
     Args:
         lanes: processes side by side; each gets its share of the cores.
@@ -80,7 +82,10 @@ def reproduce(
         for stage in sorted({task.stage for task in todo}):
             failed = False
             with ThreadPoolExecutor(lanes) as pool:
-                for task, said in pool.map(run, [task for task in todo if task.stage == stage]):
+                of = [task for task in todo if task.stage == stage]
+                missing = [task for task in of if task.state() != "done"]
+                bar.update(len(of) - len(missing))
+                for task, said in pool.map(run, missing):
                     failed |= said != "done"
                     bar.update()
                     yield task, said
@@ -109,7 +114,7 @@ def run_missing(domain: Domain, words: Sequence[str] = (), *, seeds=5, lanes=2, 
             print(f"{task.name:<32} {state}")
     print(f"{len(todo)} of {len(asked)} tasks to do", flush=True)
     failed = []
-    for task, said in () if dry else reproduce(todo, lanes=lanes):
+    for task, said in () if dry else reproduce(asked, lanes=lanes):
         print(f"{task.name}: {said}", flush=True)
         failed += [task.name] * (said != "done")
     if failed:
@@ -120,18 +125,27 @@ def _curve(domain: Domain) -> str:
     name = f"{domain.name}_curve"
     if not result_file(name).exists():
         return "missing"
-    made_with = load_result(name, "python -m asyrp_lib curve")["provenance"]["digests"].get("unet")
-    return "done" if made_with == domain.unet.digest() else "stale: another U-Net"
+    try:
+        made_by = load_result(name, "python -m asyrp_lib curve")["provenance"]
+    except WeightsError as error:
+        return f"stale: {error}"
+    now = curve_digests(domain)
+    changed = [key for key in now if made_by["digests"].get(key) != now[key]]
+    changed += [key for key, value in CURVE.items() if made_by["settings"].get(key) != value]
+    return f"stale: other {', '.join(changed)}" if changed else "done"
 
 
 def _f_t(domain: Domain, name: str, seed: int) -> str:
     file = domain.direction_file(name, seed)
     if not file.exists():
         return "missing"
-    config = read_weights(file)[1]
+    try:
+        config = read_weights(file)[1]
+        made_by = config["card"]["provenance"]
+    except (WeightsError, KeyError) as error:
+        return f"stale: {error}"
     if config["about"].get("unet_digest") != domain.unet.digest():
         return "stale: another U-Net"
-    made_by = config["card"]["provenance"]
     if made_by.get("digests", {}).get("clip") not in (None, module_digest(domain.clip)):
         return "stale: another CLIP"
     try:
@@ -149,13 +163,18 @@ def _experiment(domain: Domain, name: str) -> str:
         return "missing" if not result_file(f"{domain.name}_{name}").exists() else f"stale: {error}"
     wanted = {"domain": domain.name, **defaults(name)}
     changed = [key for key in wanted if _plain(made_by["settings"].get(key)) != _plain(wanted[key])]
-    now = judges(domain)
-    for key, digest in made_by["digests"].items():
+    seeds = made_by["settings"].get("seeds", {})
+    changed += [
+        f"seeds of {edit}"
+        for edit, n in seeds.items()
+        if edit in domain.edits and len(domain.seeds(edit)) != n
+    ]
+    now, then = judges(domain) | (read_by(domain, name) if name in READS else {}), made_by["digests"]
+    for key in then:
         if key.startswith("f_t "):
             edit, _, seed = key[4:].rpartition(" ")
             now[key] = _digest_of(domain, edit, int(seed))
-        if now.get(key) != digest:
-            changed.append(key)
+    changed += [key for key in now if now[key] != then.get(key)]
     return f"stale: other {', '.join(changed)}" if changed else "done"
 
 

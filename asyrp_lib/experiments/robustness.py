@@ -15,6 +15,7 @@ from .. import check
 from ..errors import WeightsError
 from ..measure.judge import usual
 from ..method.random_shift import KINDS, EpsSpace, shifted
+from ..method.schedule import interval_pairs
 from ..progress import tqdm
 from . import stored
 from .rows import joined, pick
@@ -30,8 +31,8 @@ def measure(
     *,
     n: int = 24,
     names: Sequence[str] | None = None,
-    lengths: Mapping[str, float] | None = None,
-    strengths: Sequence[float] = (0.5, 1, 2),
+    lengths: Mapping[str, float | Mapping[int, float]] | None = None,
+    strengths: Sequence[float] = (1, 2),
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -39,8 +40,9 @@ def measure(
 
     Args:
         names: of the edits whose lengths and t_edit are taken; None: smiling, or what there is.
-        lengths: {"Δh": …, "Δε": …}, Euclidean, of one image and one step; None: the means over what the
-            stored experiment `homogeneity` optimised for that edit.
+        lengths: {"Δh": …, "Δε": …}, Euclidean, of one image at a step, one for all times or t -> length;
+            None: at each time the means over what the stored experiment `homogeneity` optimised for that
+            edit.
         strengths: multiples of these lengths.
     Returns:
         rows of `judge.scores` and "relative length" (|Δh| / |h| or |Δε| / |ε|, mean over times); variant:
@@ -61,8 +63,8 @@ def measure(
     with tqdm(total=passes, desc="robustness", unit="step", disable=not progress) as bar:
         for name, strength, kind in asked:
             how = {"t_edit": domain.delta(name).t_edit, "kind": kind, "steps": trial.steps, "progress": bar}
-            lengths = {space: strength * length for space, length in long[name].items()}
-            for place, (made, seen) in as_long(domain.unet, trial.x_T, lengths, **how).items():
+            at = {space: {t: strength * d for t, d in of.items()} for space, of in long[name].items()}
+            for place, (made, seen) in as_long(domain.unet, trial.x_T, at, **how).items():
                 variant = f"h, {kind}" if place == "h" else f"ε, {kind}, {place}"
                 table = trial.scores(name, domain.codec.decode(made))
                 relative = torch.stack(list(seen["relative"].values())).mean(0)
@@ -71,12 +73,15 @@ def measure(
     return joined(parts)
 
 
-def as_long(unet, x_T: Tensor, lengths: Mapping[str, float], **how) -> dict[str, tuple[Tensor, dict]]:
+def as_long(
+    unet, x_T: Tensor, lengths: Mapping[str, Mapping[int, float]], **how
+) -> dict[str, tuple[Tensor, dict]]:
     """What `shifted` gives for "h", shifted by lengths["Δh"], and for ε by each of `MEANINGS`."""
-    found = {"h": shifted(unet, x_T, lengths["Δh"], **how)}
+    per_image = lambda at: {t: torch.full((len(x_T), 1, 1, 1), d).to(x_T) for t, d in at.items()}
+    found = {"h": shifted(unet, x_T, per_image(lengths["Δh"]), **how)}
     seen = found["h"][1]
     sizes = {
-        "optimised": lengths["Δε"],
+        "optimised": per_image(lengths["Δε"]),
         "relative": {t: share * seen["ε"][t] for t, share in seen["relative"].items()},
         "arriving": seen["arriving"],
     }
@@ -104,16 +109,30 @@ def far(rows: pd.DataFrame) -> pd.DataFrame:
     return distance.assign(value=distance["value"] / pick(rows, "apart")["value"].mean())
 
 
-def edit_lengths(domain, name: str, given: Mapping[str, float] | None) -> dict[str, float]:
-    """{"Δh": …, "Δε": …} of an edit: those given, or the means in `homogeneity`; WeightsError: neither."""
+def edit_lengths(
+    domain, name: str, given: Mapping[str, float | Mapping[int, float]] | None, steps: int = 40
+) -> dict[str, dict[int, float]]:
+    """ "Δh" and "Δε" -> t -> length while t >= t_edit of an edit: those given, one for all times or one for
+    each, or the means in `homogeneity`; WeightsError: neither.
+    """
     if given is None:
-        rows = pick(stored(domain, "homogeneity"), "length", edit=name)
-        given = {str(kind): part["value"].mean() for kind, part in rows.groupby("variant")}
-        if not {"Δh", "Δε"} <= given.keys():
+        rows = stored(domain, "homogeneity")
+        rows = rows[rows["score"].str.startswith("length at ") & (rows["edit"] == name)]
+        at = rows["score"].str.removeprefix("length at ").astype(int)
+        means = rows.assign(t=at).groupby(["variant", "t"])["value"].mean()
+        given = {kind: means[kind].to_dict() for kind in ("Δh", "Δε") if kind in means}
+        if len(given) < 2:
             command = f"python -m asyrp_lib experiment homogeneity --domain {domain.name} --replace"
             raise WeightsError(
                 f"The stored homogeneity of {domain.name!r} has no lengths of {name!r}; expected those of Δh "
                 f"and Δε; make them: {command} --set 'names=[\"{name}\"]'; or give lengths."
             )
     check.kind("lengths", given, Mapping, '{"Δh": 3.0, "Δε": 0.5}')
-    return {kind: check.number(f"The length of {kind}", given.get(kind), 0) for kind in ("Δh", "Δε")}
+    found: dict[str, dict[int, float]] = {"Δh": {}, "Δε": {}}
+    for kind, (t, _) in product(
+        found, interval_pairs(steps, domain.delta(name).t_edit, len(domain.unet.schedule))
+    ):
+        of = given.get(kind)
+        size = of.get(t) if isinstance(of, Mapping) else of
+        found[kind][t] = check.number(f"The length of {kind}", size, 0)
+    return found

@@ -92,9 +92,10 @@ def freely(settings: TrainSettings, epochs: int, lr: float) -> TrainSettings:
     return replace(settings, epochs=epochs, lr=lr, lr_decay=0.95, optimiser="adam")
 
 
-def lengths(trial: Trial, delta: Delta) -> tuple[Tensor, dict[str, list[float]]]:
+def lengths(trial: Trial, delta: Delta) -> tuple[Tensor, dict[str, list[float]], dict[str, float]]:
     """A trial's images edited at strength 1 (n, 3, R, R), and of each: length, mean |Δh_t| over the interval,
     and relative length, mean |Δh_t| / |h_t|; Euclidean, h_t on the edited path, in the h-space of its U-Net.
+    Last, "length at t" for each t, the mean over images.
     """
     found: dict[str, dict[int, list[Tensor]]] = {"length": {}, "relative length": {}}
 
@@ -109,7 +110,11 @@ def lengths(trial: Trial, delta: Delta) -> tuple[Tensor, dict[str, list[float]]]
         kind: torch.stack([torch.cat(parts) for parts in at.values()]).mean(0).tolist()
         for kind, at in found.items()
     }
-    return images, means
+    return (
+        images,
+        means,
+        {f"length at {t}": float(torch.cat(parts).mean()) for t, parts in found["length"].items()},
+    )
 
 
 def losses(history: pd.DataFrame) -> dict[str, float]:

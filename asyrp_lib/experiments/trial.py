@@ -1,6 +1,6 @@
 """What all experiments begin with, made once: images, their noise, plain generations, f_t by seed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,20 +10,27 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from .. import api
+from .. import api, check
 from ..deltas import Delta
 from ..domains.domain import Domain
+from ..errors import AsyrpError, ImageError
 from ..measure.judge import scores
 from ..method.hspace import HSpaceUNet
 from ..progress import tqdm
 from ..store.cache import cached
 from .rows import COLUMNS
 
+#: Share of a factor's range at both ends, inside which a face counts as being in mid-range.
+MARGIN = 0.25
+#: Faces among which those are looked for.
+POOL = 2000
+
 
 @dataclass(eq=False)
 class Trial:
-    """Images `first` … `first + n − 1` of a split under S steps; everything is made when it is asked for.
-    Of the split "noise" x_T is `Domain.seeded_noise`, and its images are what that generates.
+    """Images `first` … `first + n − 1` of a split, or of an `order` of its numbers, under S steps; everything
+    is made when it is asked for.  Of the split "noise" x_T is `Domain.seeded_noise`, and its images are what
+    that generates.
     """
 
     domain: Domain
@@ -32,7 +39,14 @@ class Trial:
     split: str = "test"
     first: int = 0
     progress: bool = False
+    order: tuple[int, ...] | None = None  # None: 0, 1, …
     larger: "Trial | None" = None  # a trial of more images, these among them
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Of its images in the split."""
+        of = range(self.first + self.n) if self.order is None else self.order
+        return of[self.first : self.first + self.n]
 
     def _part(self, of: "Trial", name: str) -> Tensor:
         """Of what a larger trial has already."""
@@ -45,6 +59,8 @@ class Trial:
             return self._part(self.larger, "x_0")
         if self.split == "noise":
             return self.plain
+        if self.order is not None:
+            return torch.cat([self.domain.images(self.split, 1, first=k) for k in self.numbers])
         return self.domain.images(self.split, self.n, first=self.first)
 
     @cached_property
@@ -68,7 +84,10 @@ class Trial:
         bar = {"progress": self.progress if progress is None else progress}
         make = lambda: api.edit(self.domain, self.x_T, edits, steps=self.steps, **bar, **how)
         unet, table = self.domain.unet, api.deltas(self.domain, edits)
-        if type(unet) is not HSpaceUNet or "callback" in how:  # another view of it, or somebody looks
+        ours = {type(delta).__module__.startswith("asyrp_lib.deltas.") for delta in table} <= {True}
+        if (
+            type(unet) is not HSpaceUNet or "callback" in how or not ours
+        ):  # a view, a looker, code of one's own
             return make()
         strengths = [torch.as_tensor(strength).tolist() for strength in table.values()]
         about = [(type(delta).__name__, delta.config, delta.about) for delta in table]
@@ -81,9 +100,22 @@ class Trial:
         """This trial with other n, first, steps, split or progress; of the same images those are taken."""
         made = replace(self, larger=None, **changes)
         inside = self.first <= made.first and made.first + made.n <= self.first + self.n
-        if inside and (made.steps, made.split) == (self.steps, self.split):
+        if inside and (made.steps, made.split, made.order) == (self.steps, self.split, self.order):
             made.larger = self
         return made
+
+    def in_mid_range(self, name: str) -> "Trial":
+        """The first n images whose true factor is at least `MARGIN` of its range from both of its walls; this
+        trial where the truth, or the edit's factor, is not known.
+        """
+        factor = self.domain.edit_named(name).factor
+        if self.domain.factor_source is None or factor is None:
+            return self
+        value = self.domain.factors(self.split, POOL)[factor]
+        place = (value - value.min()) / (value.max() - value.min())
+        inside = np.flatnonzero((place - 0.5).abs() <= 0.5 - MARGIN)
+        most = check.whole("n", self.first + self.n, 1, len(inside), error=ImageError)
+        return replace(self, larger=None, order=tuple(inside[:most].tolist()))
 
     def shares(self, seeds: Iterable[int]) -> dict[int, "Trial"]:
         """seed -> its share of the images, as equal as can be.  Each f_t is judged on faces of its own, so
@@ -125,7 +157,7 @@ class Trial:
     def rows(self, table: Mapping[str, Any] | pd.DataFrame, **where) -> pd.DataFrame:
         """Scores, one number per image, as rows of `rows.COLUMNS`; `where`: edit, variant, seed, strength."""
         table = pd.DataFrame({name: np.asarray(values) for name, values in table.items()})
-        table.insert(0, "image", range(self.first, self.first + self.n))
+        table.insert(0, "image", self.numbers)
         long = table.melt("image", var_name="score")
         return long.assign(**where).reindex(columns=COLUMNS)
 
@@ -145,4 +177,6 @@ class Run(NamedTuple):
 
 def begin(domain: Domain, trial: Trial | None, n: int, progress: bool, steps: int = 40) -> Trial:
     """The first n test images of an experiment, from a trial that is there already where they are in it."""
+    if trial and trial.domain is not domain:
+        raise AsyrpError(f"The trial is of {trial.domain!r}; expected one of {domain!r}; begin a new one.")
     return (trial or Trial(domain, n, steps)).like(n=n, first=0, steps=steps, split="test", progress=progress)

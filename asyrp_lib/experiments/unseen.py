@@ -18,7 +18,7 @@ def measure(
     *,
     n: int = 32,
     names: Sequence[str] | None = None,
-    strengths: Sequence[float] = (0.5, 1.0),
+    strengths: Sequence[float] = (1.0,),
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:

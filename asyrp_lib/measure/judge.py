@@ -35,7 +35,9 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
 
     S_dir: cos(ΔI, ΔT) from the original by the CLIP that no loss saw, if there is one; S_dir_teacher: by the
     one that taught f_t; distance: perceptual, to the reconstruction; SC: of reconstruction and edit, where
-    there is a segmenter; and where there is an oracle, `shift_scores`.  (Asyrp Sec. 5.3 and Table 4)
+    there is a segmenter; and where there is an oracle, `shift_scores`, of an aimed factor also `position` and
+    start, that of the reconstruction, and where there are several, disagreement: the standard deviation of
+    the aimed shift between them.  (Asyrp Sec. 5.3 and Table 4)
     """
     judge = domain.second_clip or domain.clip
     texts = edit.source, edit.target
@@ -47,6 +49,12 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
         table["SC"] = sc(domain, plain, edited)
     if domain.oracle is not None:
         table = table.join(shift_scores(domain, edit, factor_shifts(domain, plain, edited)))
+        if edit.factor:
+            table["position"], table["start"] = (position(domain, edit, x) for x in (edited, plain))
+            if hasattr(domain.oracle, "readings"):
+                both = (domain.oracle.readings(x) for x in (edited, plain))
+                shifts = [after[edit.factor] - before[edit.factor] for after, before in zip(*both)]
+                table["disagreement"] = np.std(shifts, axis=0, ddof=1)
     return table
 
 

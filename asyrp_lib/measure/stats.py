@@ -37,24 +37,29 @@ class Interval(NamedTuple):
 def over_seeds(
     rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float] = lambda part: part["value"].mean()
 ) -> Interval:
-    """A statistic of rows with an interval over seeds *and* faces.
+    """A statistic of rows, such as a mean or a ratio of means, with an interval over seeds *and* faces.
 
-    Every seed has its own faces (`Trial.shares`), so the statistics of the seeds are independent, and they
-    differ by both: Student's t over them.  With fewer than three seeds the faces alone are resampled: the
-    bootstrap's percentiles, seed 0.  (Efron 1979)
+    Every seed has its own faces (`Trial.shares`), so that seeds differ by both: the jackknife that leaves out
+    one seed after another, and Student's t (Tukey 1958); of a mean over equal shares that is Student's t over
+    the seeds.  Rows that name no seed go with every one.  With fewer than three seeds the faces alone are
+    resampled: the bootstrap's percentiles, seed 0 (Efron 1979).
     """
-    groups = [part for _, part in rows.groupby("seed", dropna=False)]
-    faces = int(rows.groupby("seed", dropna=False)["image"].nunique().sum())
-    if len(groups) >= 3:
-        return student([statistic(part) for part in groups], len(groups), faces)
+    seeds = rows["seed"].dropna().unique()
+    groups = rows.groupby("seed", dropna=False)
+    faces = int(groups["image"].nunique().sum())
     mean, low, high = statistic(rows), math.nan, math.nan
+    if len(seeds) >= 3:
+        without = [statistic(rows[(rows["seed"] != seed).fillna(True)]) for seed in seeds]
+        values = len(seeds) * mean - (len(seeds) - 1) * np.asarray(without)
+        half = student(values).high - values.mean()
+        return Interval(mean, mean - half, mean + half, len(seeds), faces)
     face = rows.groupby(["seed", "image"], dropna=False).ngroup().to_numpy()
     by_face = [np.flatnonzero(face == k) for k in np.unique(face)]
     if len(by_face) > 1:
         draws = np.random.default_rng(0).integers(len(by_face), size=(RESAMPLES, len(by_face)))
         values = [statistic(rows.iloc[np.concatenate([by_face[i] for i in drawn])]) for drawn in draws]
         low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Interval(mean, float(low), float(high), len(groups), faces)
+    return Interval(mean, float(low), float(high), max(len(seeds), 1), faces)
 
 
 def student(values, seeds: int = 1, faces: int | None = None) -> Interval:

@@ -204,11 +204,9 @@ def controls_above(rows: pd.DataFrame) -> tuple[int, int]:
 
 
 def truth_beside_scores(rows: pd.DataFrame) -> pd.DataFrame:
-    """edit, seed, image, a column of each score at strength 1, and start: the `position` before the edit."""
+    """edit, seed, image, and a column of each score at strength 1, of the edits whose factor is known."""
     edited = rows[rows["variant"].isna() & (rows["strength"] == 1) & rows["image"].notna()]
     table = edited.pivot(index=["edit", "seed", "image"], columns="score", values="value").reset_index()
-    start = pick(rows, "position", variant="no edit")[["edit", "image", "value"]]
-    table = table.merge(start.rename(columns={"value": "start"}), on=["edit", "image"])
     return table.dropna(subset=["aimed"]) if "aimed" in table else table.iloc[:0]
 
 

@@ -58,12 +58,12 @@ def known(domain) -> Claim:
 
 def room_taken(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """seed, image, value, base: by how much of its factor's range an edit moved each face, and how much of it
-    was left before; of rows with `position`, start from the control that edits nothing.
+    was left before.
     """
-    after = pick(rows, "position", edit=name, strength=1.0)
-    start = pick(rows, "position", edit=name, variant="no edit")[["image", "value"]]
-    both = after[after["variant"].isna()].merge(start.rename(columns={"value": "start"}), on="image")
-    return both.assign(value=both["value"] - both["start"], base=1 - both["start"])
+    edited = rows[rows["variant"].isna() & (rows["edit"] == name) & (rows["strength"] == 1)]
+    keys = ["seed", "image"]
+    after, start = (pick(edited, score).set_index(keys)["value"] for score in ("position", "start"))
+    return pd.DataFrame({"value": after - start, "base": 1 - start}).reset_index()
 
 
 def _ratio(part: pd.DataFrame) -> float:
@@ -123,10 +123,10 @@ def _of_mean_curve(part: pd.DataFrame) -> float:
 def composable(domain) -> Claim:
     """Do edits leave each other alone, but for the rule's strength and the walls of their factors?"""
     rows, found, kept = stored(domain, "composition"), {}, {}
-    paper = [v for v in rows["variant"].dropna().unique() if v.endswith(", 1/√n")]
-    for group in (tuple(label.removesuffix(", 1/√n").split(" + ")) for label in paper):
+    paper = [v for v in rows["variant"].dropna().unique() if " + " in v]
+    for group in (tuple(label.split(" + ")) for label in paper):
         for edit in (name for name in group if len(pick(rows, "room", edit=name))):
-            asked, label = {"edit": edit, "group": group, "rule": "1/√n"}, f"{edit} in {' + '.join(group)}"
+            asked, label = {"edit": edit, "group": group}, f"{edit} in {' + '.join(group)}"
             share, expected = partial(composition.kept, **asked), partial(composition.added, **asked)
             found[label] = over_seeds(rows, partial(_less, share, expected))
             kept[label] = over_seeds(rows, share)

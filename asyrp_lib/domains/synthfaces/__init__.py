@@ -1,7 +1,10 @@
 """`synthfaces`: the embedded domain, a small world whose truth is known."""
 
+import hashlib
+import json
 from functools import cache
 from pathlib import Path
+from warnings import warn
 
 import pandas as pd
 import torch
@@ -15,10 +18,11 @@ from ...method.hspace import HSpaceUNet
 from ...method.train import TrainSettings
 from ...store.paths import data_dir
 from ...store.results import load_result, result_file
+from ...store.weights import module_digest
 from ..domain import Domain, Later
 from .canvas import CLASSES
 from .edits import EDITS, aimed_at
-from .faces import CODEC, from_bytes, render_factors, render_split, split_factors, unsealed
+from .faces import CODEC, from_bytes, render_factors, render_split, split_factors, unsealed, world_digest
 from .factors import TIES
 from .networks import Oracles, load_oracle, load_segmenter
 from .unseen import UNSEEN
@@ -55,7 +59,21 @@ def load_synthfaces(device: torch.device) -> Domain:
 
     def measured() -> dict:
         name = "synthfaces_curve"
-        return load_result(name, "python -m asyrp_lib curve")["data"] if result_file(name).exists() else {}
+        if not result_file(name).exists():
+            return {}
+        found = load_result(name, "python -m asyrp_lib curve")
+        if found["provenance"]["digests"].get("unet") != unet.digest():
+            warn(
+                "The stored curve is of another U-Net and not used; make it again: python -m asyrp_lib curve "
+                "--replace",
+                stacklevel=2,
+            )
+            return {}
+        return found["data"]
+
+    def made_with() -> dict[str, str]:
+        curve = hashlib.sha256(json.dumps(measured(), sort_keys=True).encode()).hexdigest()[:16]
+        return {"segmenter": module_digest(segmenter()), "curve": curve, "world": world_digest()}
 
     def clip(network: str) -> Later:
         return Later(lambda: load_clip(weights_file(network)).to(device).to(memory_format=layout))
@@ -83,6 +101,7 @@ def load_synthfaces(device: torch.device) -> Domain:
         factor_source=split_factors,
         target_source=targets,
         corrections=1,
+        made_with=made_with,
         final_split="sealed",
         unsealed=unsealed,
     )
