@@ -32,7 +32,7 @@ SMALL = {
     "places": {"n": 6, "images": 2, "epochs": 1},
     "reach": {"n": 4},
     "boosting": {"n": 30},
-    "intervals": {"n": 10, "n_starts": 4, "grids": (20, 100), "long_grid": 200},
+    "intervals": {"n": 10, "n_trained": 4, "grids": (20, 100), "long_grid": 200},
 }
 
 

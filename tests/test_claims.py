@@ -187,14 +187,21 @@ def test_reach_asks_what_a_free_shift_can_do(monkeypatch, free, said):
 
 
 @pytest.mark.parametrize(
-    ("matched", "trained", "said"),
-    [(0.3, 0.4, "holds"), (0.3, 1.1, "a matter of strength"), (0.3, 0.8, "at equal strength")],
+    ("matched", "trained", "reached", "said"),
+    [
+        (0.3, 0.4, 1.0, "holds"),
+        (1.1, 0.4, 1.0, "a matter of strength"),
+        (0.3, 1.1, 1.0, "at equal strength"),
+        (0.3, 0.8, 1.0, "at equal strength"),
+        (0.3, 0.4, 0.5, "at equal strength"),
+    ],
 )
-def test_asymmetric_is_asked_at_matched_gain_too(monkeypatch, matched, trained, said):
+def test_asymmetric_is_asked_at_matched_gain_too(monkeypatch, matched, trained, reached, said):
     done = {"P_t": 1.0, "P_t and D_t": 0.1, "P_t and D_t, matched": matched}
     parts = [rows("aimed", value, variant=variant) for variant, value in done.items()]
-    how = {"faces": 3 * FACES, "wobble": 0.1 if trained == 0.8 else 0.01}
-    parts += [rows("aimed", trained, variant="P_t and D_t, trained", **how)]
+    parts += [rows("aimed", trained, variant="P_t and D_t, trained", wobble=0.1 if trained == 0.8 else 0.01)]
+    far = {**dict.fromkeys(done, 0.2), "P_t and D_t, matched": 0.2 * reached}
+    parts += [rows("distance", value, variant=variant, wobble=0) for variant, value in far.items()]
     assert judged(monkeypatch, protocols.asymmetric, asymmetry=parts).verdict == said
 
 
@@ -203,7 +210,15 @@ def test_places_compares_h_with_the_best_other(monkeypatch, other, said):
     parts = [rows("leaked", 1, variant=place, seed=0) for place in ("h", "up 0", "skip 1")]
     parts += [rows("aimed", v, variant=p, seed=0) for p, v in {"h": 1, "up 0": other, "skip 1": 0.1}.items()]
     found = judged(monkeypatch, protocols.places, places=parts)
-    assert found.verdict == said and found.of.endswith("up 0")
+    assert found.verdict == said and f"at up 0 {other:.1f}" in found.ours
+
+
+def test_the_best_other_place_is_not_chosen_on_the_faces_that_compare_it(monkeypatch):
+    lucky = lambda even: lambda face: 3.0 if (face % 2 == 0) == even else 0.1
+    aimed = {"h": 1.0, "up 0": lucky(True), "up 1": lucky(False)}
+    parts = [rows("aimed", value, variant=place, seed=0) for place, value in aimed.items()]
+    parts += [rows("leaked", 1, variant=place, seed=0) for place in aimed]
+    assert judged(monkeypatch, protocols.places, places=parts).verdict == "holds"
 
 
 @pytest.mark.parametrize(("other", "said"), [(0.9, "holds"), (1.2, "holds"), (2.0, "fails")])
@@ -252,7 +267,7 @@ def test_s_dir_must_agree_beyond_the_headroom_and_rank_no_control_above_an_edit(
     headroom = find(0.0)
     assert headroom.verdict == "fails" and "S_dir without that 0.6" in headroom.ours
     ranked = find(1.0, 1.0)
-    assert ranked.verdict == "fails" and "above the edit in 1 of 1" in ranked.ours
+    assert ranked.verdict == "fails" and "above a control: 0 of 1 surely, 1 surely not" in ranked.ours
 
 
 @pytest.mark.parametrize(("cosine", "said"), [(0.95, "holds"), (0.4, "fails")])

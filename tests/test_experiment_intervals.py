@@ -12,20 +12,20 @@ def aimed(rows: pd.DataFrame, **where) -> pd.Series:
     return pick(rows, "aimed", **where)["value"]
 
 
-def test_only_starts_from_the_edits_own_upward_are_run_and_a_later_start_does_less(toy):
+def test_only_t_edit_from_the_edits_own_upward_are_run_and_a_shorter_interval_does_less(toy):
     rows = intervals.measure(
-        toy, n=3, names=("green",), later=(100, 500, 800), trained=(), grids=(), per_seed=0, progress=False
+        toy, n=3, names=("green",), shorter=(100, 500, 800), trained=(), grids=(), per_seed=0, progress=False
     )
-    later = [v for v in rows["variant"].dropna().unique() if v.startswith("later")]
-    assert later == ["later 200", "later 500", "later 800"]
-    effects = [aimed(rows, variant=v).mean() for v in later]
+    shorter = [v for v in rows["variant"].dropna().unique() if v.startswith("shorter")]
+    assert shorter == ["shorter 200", "shorter 500", "shorter 800"]
+    effects = [aimed(rows, variant=v).mean() for v in shorter]
     assert effects[0] > effects[1] > effects[2] > 0
     assert pick(rows, "t_edit", edit="green")["value"].item() == 200
 
 
 def test_the_rule_keeps_the_effect_over_the_grids_and_without_it_the_effect_follows_them(toy):
     rows = intervals.measure(
-        toy, n=6, names=("green",), n_starts=1, trained=(), grids=(20, 80), long_grid=160, progress=False
+        toy, n=6, names=("green",), n_trained=1, trained=(), grids=(20, 80), long_grid=160, progress=False
     )
     scaled = {s: intervals.kept(intervals.beside(rows, f"S {s} scaled")) for s in (20, 80, 160)}
     assert all(share == pytest.approx(1, abs=0.3) for share in scaled.values())
@@ -37,11 +37,11 @@ def test_the_rule_keeps_the_effect_over_the_grids_and_without_it_the_effect_foll
     )
 
 
-def test_f_t_are_trained_for_other_starts_and_read_again(toy, monkeypatch, tmp_path):
+def test_f_t_are_trained_for_other_t_edit_and_read_again(toy, monkeypatch, tmp_path):
     monkeypatch.setattr(runs, "runs_dir", lambda: tmp_path)
     toy.delta_config, toy.train_images = {"kind": "ConvDelta", "groups": 3}, 2
     toy.curve = pd.DataFrame({"t": [0, 300, 600], "P_t": [0.0, 0.2, 0.5]})
-    asked = {"n": 2, "names": ("green",), "n_starts": 2, "later": (), "grids": (), "per_seed": 0}
+    asked = {"n": 2, "names": ("green",), "n_trained": 2, "shorter": (), "grids": (), "per_seed": 0}
     rows = intervals.measure(toy, **asked, trained=(600,), progress=False)
     trained = rows[rows["variant"].str.startswith("trained").fillna(False)]
     assert set(trained["variant"]) == {"trained 200", "trained 600"} and set(trained["seed"]) == {0}
@@ -52,20 +52,20 @@ def test_f_t_are_trained_for_other_starts_and_read_again(toy, monkeypatch, tmp_p
     assert again.equals(rows) and state.stat().st_mtime_ns == made
 
 
-def test_a_start_is_judged_by_what_it_brings_less_what_it_breaks():
+def test_a_t_edit_is_judged_by_what_it_brings_less_what_it_breaks():
     where = {"edit": "a", "seed": 0, "image": 1}
     rows = joined(
         [
             numbers({"aimed": 2.0, "leaked": 0.5}, variant="trained 300", **where),
             numbers({"aimed": 3.0, "leaked": 2.0}, variant="trained 500", **where),
-            numbers({"aimed": 9.0, "leaked": 0.0}, variant="later 300", **where),
+            numbers({"aimed": 9.0, "leaked": 0.0}, variant="shorter 300", **where),
         ]
     )
     found = intervals.net(rows).set_index("t_edit")["value"]
     assert found.to_dict() == {300: 1.5, 500: 1.0}
-    curves = intervals.by_start(rows, "trained")
+    curves = intervals.by_t_edit(rows, "trained")
     means = {score: {t: i.mean for t, i in line.items()} for score, line in curves.items()}
     assert means["aimed − leaked"] == {300: 1.5, 500: 1.0} and means["leaked"] == {300: 0.5, 500: 2.0}
-    assert intervals.by_start(rows, "later")["aimed − leaked"][300].mean == 9
-    blind = intervals.by_start(joined([numbers({"S_dir": 0.2}, variant="later 300", **where)]), "later")
+    assert intervals.by_t_edit(rows, "shorter")["aimed − leaked"][300].mean == 9
+    blind = intervals.by_t_edit(joined([numbers({"S_dir": 0.2}, variant="shorter 300", **where)]), "shorter")
     assert list(blind) == ["S_dir"], "where no oracle knows the truth"

@@ -26,6 +26,20 @@ def test_every_seed_has_faces_of_its_own(toy):
     assert trial.shares((0,))[0].n == 7 and len(Trial(toy, 2).shares((0, 1, 2))) == 2
 
 
+def test_faces_in_mid_range_are_chosen_by_the_truth_and_keep_their_numbers(toy):
+    value = np.linspace(0, 1, 41)[np.arange(3000) % 41]
+    toy.factor_source = lambda split, n, first: pd.DataFrame({"green": value[first : first + n]})
+    middle = Trial(toy, 5).in_mid_range("green")
+    assert middle.order == (10, 11, 12, 13, 14), "0.25 and above"
+    part = middle.shares((0, 1))[1]
+    assert list(part.rows({"a": [1.0, 2.0, 3.0]})["image"]) == list(part.numbers) == [12, 13, 14]
+    assert torch.equal(part.x_0[1:2], toy.images("test", 1, first=13))
+    assert torch.allclose(part.plain, Trial(toy, 3, first=12).plain, atol=1e-5)
+    with pytest.raises(al.ImageError, match="n = 3000"):
+        Trial(toy, 3000).in_mid_range("green")
+    assert Trial(toy, 5).in_mid_range("red").order is None, "its factor is not known"
+
+
 def test_a_share_takes_what_the_whole_has_made(toy):
     trial = Trial(toy, 6)
     part = trial.shares((0, 1, 2))[1]
@@ -99,6 +113,27 @@ def test_an_interval_over_faces_alone_misses_the_spread_between_seeds():
         not (f := student(synthetic(5, 10, 1.0, 0.1, d)["value"])).low < 0 < f.high for d in range(100)
     )
     assert missed > 30
+
+
+def test_a_ratio_is_of_pooled_means_and_its_interval_leaves_out_one_seed_after_another():
+    rows = synthetic(5, 10, 0.1, 0.5, 7).assign(base=lambda table: 1 + 0.1 * table["seed"])
+    ratio = lambda part: part["value"].mean() / part["base"].mean()
+    found, n = over_seeds(rows, ratio), 5
+    pseudo = [n * ratio(rows) - (n - 1) * ratio(rows[rows["seed"] != seed]) for seed in range(n)]
+    assert found.mean == pytest.approx(ratio(rows)) and found.seeds == 5
+    assert found.high - found.mean == pytest.approx(student(pseudo).high - np.mean(pseudo))
+    means = over_seeds(rows)
+    assert means.low == pytest.approx(student(rows.groupby("seed")["value"].mean()).low)
+
+
+def test_rows_that_name_no_seed_go_with_every_seed():
+    rows, alone = synthetic(3, 4, 0.1, 0.5, 7), {"seed": None, "image": 99, "value": 2.0}
+    base = lambda part: (
+        part[part["seed"].notna()]["value"].mean() / part[part["seed"].isna()]["value"].iloc[0]
+    )
+    table = pd.concat([rows.astype(object), pd.DataFrame([alone]).astype(object)])
+    table = table.astype({"seed": "Int64", "value": float})
+    assert over_seeds(table, base).mean == pytest.approx(over_seeds(rows).mean / 2)
 
 
 def test_one_seed_has_the_bootstrap_of_its_faces_and_one_face_no_interval():

@@ -1,7 +1,7 @@
 """The editing interval and the number of steps: what do t_edit and S do?  (Asyrp Sec. 4, Fig. 11 and 17)
 
-A later start leaves f_t fewer steps, so it always does less; what the paper's rule for t_edit promises can
-only be seen with an f_t that was trained for its start.
+A larger t_edit leaves f_t fewer steps, from T down to t_edit; what the paper's rule for it promises can only
+be seen with an f_t that was trained for it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,8 +26,8 @@ def measure(
     *,
     n: int = 32,
     names: Sequence[str] | None = None,
-    n_starts: int = 10,
-    later: Sequence[int] = (500, 600, 700, 800),
+    n_trained: int = 10,
+    shorter: Sequence[int] = (500, 600, 700, 800),
     trained: Sequence[int] = (200, 400, 600, 800),
     grids: Sequence[int] = (20, 40, 100),
     long_grid: int = 1000,
@@ -35,28 +35,28 @@ def measure(
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Edit with later starts, with f_t trained for other starts, and on other grids than the training's.
+    """Edit in shorter intervals, with f_t trained for other t_edit, and on other grids than the training's.
 
     Args:
         n: test images on the grids; 40 is always among them.
         names: of the edits; None: smiling and old, or what there is.
-        n_starts: test images for the starts, n at most.
-        later: starts of the interval of trained f_t; those below an edit's own, which it never saw, are left
+        n_trained: test images for other t_edit, n at most.
+        shorter: t_edit for f_t as they are; those below an edit's own, whose times it never saw, are left
             out.
-        trained: starts for which f_t of seed 0 are trained, like the domain's; runs/ keeps them, so that a
+        trained: t_edit for which f_t of seed 0 are trained, like the domain's; runs/ keeps them, so that a
             second call, or one after a kill, does not begin again.  Empty: none.
         grids: numbers of steps S; long_grid: one more, for the first edit, on `per_seed` images of each f_t.
     Returns:
-        rows of `judge.scores` at the variants "later t": trained f_t from t on; "trained t": the f_t trained
+        rows of `judge.scores` at the variants "shorter t": f_t down to t only; "trained t": the f_t trained
         for t, the domain's own among them, seed 0, all on the same faces; "S s scaled": Δh_t times S_train/S;
         for the first edit "S s unscaled": without, strength S/S_train.  Of each edit the numbers t_edit, its
         own, and t_edit_rule, by the paper's rule, where the domain has a curve.
     """
     names, trial = usual(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
-    few, parts = trial.like(n=min(n, n_starts)), []
+    few, parts = trial.like(n=min(n, n_trained)), []
     for name in names:
-        parts.append(numbers(starts(domain, name), edit=name))
-    runs = [*_later(few, names, later), *_trained(few, names, trained, progress)]
+        parts.append(numbers(ends(domain, name), edit=name))
+    runs = [*_shorter(few, names, shorter), *_trained(few, names, trained, progress)]
     for grid in sorted({40, *grids}):
         on = trial.like(steps=grid)
         runs += _scaled(on, names) + (_scaled(on, names[:1], scaled=False) if grid != 40 else [])
@@ -67,7 +67,7 @@ def measure(
     return joined(parts)
 
 
-def starts(domain, name: str) -> dict[str, float]:
+def ends(domain, name: str) -> dict[str, float]:
     """t_edit of an edit's f_t, and t_edit_rule, what the paper's rule would give (Asyrp Sec. 4)."""
     found = {"t_edit": float(domain.delta(name).t_edit)}
     if domain.curve is not None:
@@ -75,25 +75,25 @@ def starts(domain, name: str) -> dict[str, float]:
     return found
 
 
-def _later(trial: Trial, names: Sequence[str], later: Sequence[int]) -> Iterator[Run]:
+def _shorter(trial: Trial, names: Sequence[str], shorter: Sequence[int]) -> Iterator[Run]:
     for name in names:
         for seed, part in trial.shares(trial.domain.seeds(name)).items():
             delta = trial.domain.delta(name, seed)
-            for t in sorted({delta.t_edit, *(t for t in later if t > delta.t_edit)}):
-                where = {"edit": name, "variant": f"later {t}", "seed": seed, "strength": 1.0}
+            for t in sorted({delta.t_edit, *(t for t in shorter if t > delta.t_edit)}):
+                where = {"edit": name, "variant": f"shorter {t}", "seed": seed, "strength": 1.0}
                 yield Run(part, {delta: 1.0}, where, {"t_edit": t})
 
 
 def _trained(trial: Trial, names: Sequence[str], trained: Sequence[int], progress: bool) -> Iterator[Run]:
     for name in names if trained else ():
-        known = {int(t) for t in starts(trial.domain, name).values()}
+        known = {int(t) for t in ends(trial.domain, name).values()}
         for t in sorted({*trained, *known}):
             where = {"edit": name, "variant": f"trained {t}", "seed": 0, "strength": 1.0}
             yield Run(trial, {trained_from(trial.domain, name, t, progress): 1.0}, where)
 
 
 def trained_from(domain, name: str, t_edit: int, progress: bool = False) -> Delta:
-    """The f_t of an edit for another start, trained as the domain trains, seed 0; kept in runs/."""
+    """The f_t of an edit for another t_edit, trained as the domain trains, seed 0; kept in runs/."""
     delta = domain.delta(name)
     if delta.t_edit == t_edit:
         return delta
@@ -127,9 +127,9 @@ def kept(both: pd.DataFrame) -> float:
     return both["value"].mean() / both["base"].mean()
 
 
-def by_start(rows: pd.DataFrame, kind: str) -> dict[str, dict[int, Interval]]:
-    """score -> t_edit -> interval, of one edit's runs of a kind, "later" or "trained": "aimed", "leaked" and
-    "aimed − leaked", what each start brings less what it breaks; "S_dir" where the truth is not known.
+def by_t_edit(rows: pd.DataFrame, kind: str) -> dict[str, dict[int, Interval]]:
+    """score -> t_edit -> interval, of one edit's runs of a kind, "shorter" or "trained": "aimed", "leaked"
+    and "aimed − leaked", what each t_edit brings less what it breaks; "S_dir" where the truth is not known.
     """
     of = rows[rows["variant"].str.startswith(f"{kind} ").fillna(False)]
     of = of.assign(t_edit=of["variant"].str.removeprefix(f"{kind} ").astype(int))
@@ -137,15 +137,15 @@ def by_start(rows: pd.DataFrame, kind: str) -> dict[str, dict[int, Interval]]:
     tables = {score: pick(of, score) for score in (("aimed", "leaked") if known else ("S_dir",))}
     if known:
         tables["aimed − leaked"] = net(rows, kind)
-    starts = {score: table.groupby("t_edit") for score, table in tables.items()}
-    return {score: {int(t): over_seeds(p) for t, p in parts} for score, parts in starts.items()}
+    ends = {score: table.groupby("t_edit") for score, table in tables.items()}
+    return {score: {int(t): over_seeds(p) for t, p in parts} for score, parts in ends.items()}
 
 
 def net(rows: pd.DataFrame, kind: str = "trained") -> pd.DataFrame:
-    """What each start brings less what it breaks: aimed − leaked, sd, by face, of the f_t trained for it, or
-    of those that only start "later".
+    """What each t_edit brings less what it breaks: aimed − leaked, sd, by face, of the f_t trained for it, or
+    in "shorter" intervals of those that are there.
 
-    Columns: edit, seed, image, t_edit, value.  A rule for t_edit is good where no other start is higher.
+    Columns: edit, seed, image, t_edit, value.  A rule for t_edit is good where no other one is higher.
     """
     rows = rows[rows["variant"].str.startswith(f"{kind} ").fillna(False)]
     keys = ["edit", "seed", "image", "variant"]

@@ -83,6 +83,14 @@ def own(gained: pd.DataFrame, strength: float = 1.0) -> pd.DataFrame:
     return gained[(gained["edit"] == gained["target"]) & (gained["strength"] == strength)]
 
 
+def beyond_others(gained: pd.DataFrame) -> pd.DataFrame:
+    """Of `gains`: how much more each edit gains towards a target than the other edits do, on each face."""
+    keys = ["image", "strength", "target"]
+    of = gained.groupby(keys)["value"]
+    others = (of.transform("sum") - gained["value"]) / (of.transform("size") - 1)
+    return gained.assign(value=gained["value"] - others)
+
+
 def confusion(gained: pd.DataFrame, strength: float = 1.0) -> pd.DataFrame:
     """edit × target: the share of faces that an edit brought nearer to this target than to any other, as
     shares of the way, from `gains`.  Chance is 1 / number of targets; an edit that works is on the diagonal.

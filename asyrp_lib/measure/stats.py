@@ -22,8 +22,9 @@ class Interval(NamedTuple):
     faces: int
 
     def __str__(self) -> str:
-        span = "" if math.isnan(self.low) else f" [{self.low:.2f}, {self.high:.2f}]"
-        return f"{self.mean:.2f}{span}"
+        form = ".2f" if max(map(abs, self[:3])) >= 0.1 or math.isnan(self.low) else ".1g"
+        span = "" if math.isnan(self.low) else f" [{self.low:{form}}, {self.high:{form}}]"
+        return f"{self.mean:{form}}{span}"
 
     def above(self, bound: float) -> bool:
         """Whether the whole interval lies above a bound; False without an interval."""

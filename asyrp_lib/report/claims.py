@@ -56,7 +56,7 @@ def markdown(table: pd.DataFrame) -> str:
     head = [
         "claim",
         "measured",
-        "what decides [95 %]",
+        "main number [95 %]",
         "faces, seeds",
         "verdict",
         "what would change our mind",
@@ -86,7 +86,7 @@ def headline(table: pd.DataFrame) -> str:
         (row.published, f"{row.effect} {row.of}", f"**{row.verdict}**", row.mind)
         for row in _as_claims(chosen)
     ]
-    return table_of(["claim", "what decides [95 %]", "verdict", "what would change our mind"], lines)
+    return table_of(["claim", "main number [95 %]", "verdict", "what would change our mind"], lines)
 
 
 def table_of(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
