@@ -244,8 +244,7 @@ def _curve(options) -> None:
 
 
 def _experiment(options) -> None:
-    from .experiments import EXPERIMENTS, shared_trial, store
-    from .store.results import result_file
+    from .experiments import asked_for, shared_trial, store
 
     domain = _load(options)
     form = """NAME=JSON, e.g. 'names=["happy"]'"""
@@ -253,12 +252,7 @@ def _experiment(options) -> None:
     settings = {name: _json(value, form) for name, _, value in pairs}
     if options.images is not None:
         settings["n"] = options.images
-    missing = [name for name in EXPERIMENTS if not result_file(f"{domain.name}_{name}").exists()]
-    asked: list[str] = options.name
-    whole = [
-        name for name in EXPERIMENTS if name != "final" or name in missing or domain.final_split == "test"
-    ]
-    names = {"all": whole, "missing": missing}.get(asked[0], asked)
+    names = asked_for(domain, options.name)
     trial = shared_trial(domain, names, settings.get("n")) if len(names) > 1 else None
     left_out = []
     for name in names:
@@ -266,7 +260,7 @@ def _experiment(options) -> None:
             print("wrote", store(domain, name, trial=trial, replace=options.replace, **settings), flush=True)
         except DomainError as error:  # not every domain can do everything: a bedroom has no unseen edit
             left_out.append(name)
-            if names is asked or left_out == whole:
+            if names is options.name or (options.name == ["all"] and left_out == names):
                 raise
             print(f"left out {name}: {error}", file=sys.stderr, flush=True)
 

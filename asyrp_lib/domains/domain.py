@@ -86,6 +86,7 @@ class Domain:
     classes: tuple[str, ...] = ()  # names of the segmenter's
     tied: dict[str, tuple[str, ...]] = field(default_factory=dict)  # factor -> those that it moves itself
     draw: Callable[[pd.DataFrame], Tensor] | None = None  # images (n, 3, R, R) of a table of factors
+    fit: Callable[..., Any] | None = None  # (images) -> factors, renders, residual, see `synthfaces.fit`
     factor_source: Callable[[str, int, int], pd.DataFrame] | None = None  # table of true factors, where known
     target_source: Callable[[str, str, int, int], Tensor] | None = None  # what an edit means, drawn
     official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731  # published f_t by name

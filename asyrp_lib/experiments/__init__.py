@@ -19,6 +19,7 @@ from .trial import Trial
 EXPERIMENTS = {
     "settings": "which λ_recon brings each edit nearest to its true target, on validation faces?",
     "world": "are samples as varied as data, do faces come back, does the oracle read them?",
+    "fit": "does the render fit, a judge without a network, see the edits that the oracle sees?",
     "inversion": "how near does an image come back, and is its x_T the noise that a generation begins with?",
     "final": "what do the edits do to faces that no choice was made on, by every score at once?",
     "asymmetry": "does the shift belong into P_t alone, also at matched gain and when trained symmetrically?",
@@ -128,6 +129,16 @@ def digests(domain, rows: pd.DataFrame) -> dict[str, str]:
     known = [(edit, int(seed)) for edit, seed in pairs if mine(edit, int(seed))]
     f_t = {f"f_t {edit} {seed}": module_digest(domain.delta(edit, seed)) for edit, seed in known}
     return judges(domain) | f_t
+
+
+def asked_for(domain, words: list[str]) -> list[str]:
+    """The names that these words mean; ["all"]: of all but a final evaluation that was made, which is made
+    once; ["missing"]: of those without a stored result.
+    """
+    missing = [name for name in EXPERIMENTS if not results.result_file(f"{domain.name}_{name}").exists()]
+    again = [name for name in EXPERIMENTS if name != "final" or domain.final_split == "test"]
+    whole = [name for name in EXPERIMENTS if name in missing or name in again]
+    return {"all": whole, "missing": missing}.get(words[0], words)
 
 
 def shared_trial(domain, names: Iterable[str], n: int | None = None) -> Trial:

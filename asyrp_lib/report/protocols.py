@@ -40,7 +40,8 @@ def asymmetric(domain) -> Claim:
         f"the aimed factor moves {spread(of[ALONE].values(), '.2f')} sd in P_t alone, in both "
         f"{spread(of[BOTH].values(), '.2f')}, at matched change of the image ({spread(gain.values(), '.0%')} "
         f"of it) {spread(of[MATCHED].values(), '.2f')}, trained so {spread(of[TRAINED].values(), '.2f')}; "
-        f"more in P_t alone than at equal strength: {counted(easy)}, than matched or trained: {counted(sides)}"
+        f"more in P_t alone than at equal strength: {counted(easy)}, than matched or trained: "
+        f"{counted(sides)}"
     )
     whole = verdict(sides)
     if whole != "holds" and verdict(easy) == "holds":

@@ -24,6 +24,7 @@ from .canvas import CLASSES
 from .edits import EDITS, aimed_at
 from .faces import CODEC, from_bytes, render_factors, render_split, split_factors, unsealed, world_digest
 from .factors import TIES
+from .fit import Fit, fit_factors
 from .networks import Oracles, load_oracle, load_segmenter
 from .unseen import UNSEEN
 
@@ -71,6 +72,9 @@ def load_synthfaces(device: torch.device) -> Domain:
             return {}
         return found["data"]
 
+    def fit(images: Tensor, *, progress: bool = True) -> Fit:
+        return fit_factors(images, oracles().guess(images), progress=progress)
+
     def made_with() -> dict[str, str]:
         curve = hashlib.sha256(json.dumps(measured(), sort_keys=True).encode()).hexdigest()[:16]
         return {"segmenter": module_digest(segmenter()), "curve": curve, "world": world_digest()}
@@ -78,6 +82,7 @@ def load_synthfaces(device: torch.device) -> Domain:
     def clip(network: str) -> Later:
         return Later(lambda: load_clip(weights_file(network)).to(device).to(memory_format=layout))
 
+    oracles = cache(lambda: Oracles([load_oracle(weights_file(name)) for name in ORACLES]).to(device))
     segmenter = cache(lambda: load_segmenter(weights_file("segmenter")).to(device))
     return Domain(
         "synthfaces",
@@ -93,11 +98,12 @@ def load_synthfaces(device: torch.device) -> Domain:
         curve=Later(lambda: pd.DataFrame(measured()["curve"]) if measured() else None),
         codec=CODEC,
         second_clip=clip("second_clip"),
-        oracle=Later(lambda: Oracles([load_oracle(weights_file(name)) for name in ORACLES]).to(device)),
+        oracle=Later(oracles),
         segmenter=Later(lambda: segmenter().segment),
         classes=CLASSES,
         tied=TIES,
         draw=draw,
+        fit=fit,
         factor_source=split_factors,
         target_source=targets,
         corrections=1,

@@ -97,6 +97,14 @@ class Oracles(nn.Module):
         first, *others = self.readings(images)
         return sum(others, first) / len(self.members)
 
+    def guess(self, images: Tensor) -> pd.DataFrame:
+        """The factors of images as `FACTORS` counts them, not standardised: where a fit may begin."""
+        first, *others = [
+            oracle.read(images) * oracle.std.cpu().numpy() + oracle.mean.cpu().numpy()
+            for oracle in self.members
+        ]
+        return sum(others, first) / len(self.members)
+
     def walls(self) -> dict[str, tuple[float, float]]:
         """factor -> lowest and highest value it can have, as `read` would say it."""
         mean, std = (
