@@ -24,11 +24,11 @@ def panel(toy, x_T):  # noqa: F811
 
 
 def test_moving_a_slider_changes_the_image_and_reset_brings_it_back(panel):
-    still = panel.picture.value
+    still = panel.view.value
     panel.sliders["red"].value = 1.0
-    assert panel.picture.value != still
+    assert panel.view.value != still
     panel.reset()
-    assert panel.picture.value == still
+    assert panel.view.value == still
 
 
 def test_a_slider_stops_at_the_ends_of_the_grid(panel):
@@ -38,7 +38,7 @@ def test_a_slider_stops_at_the_ends_of_the_grid(panel):
 
 def test_grid_points_are_shown_exactly_as_generated(panel):
     panel.sliders["red"].value, panel.sliders["green"].value = -1.0, 1.0
-    assert panel.picture.value == to_png(panel.grid[0, 2])
+    assert panel.view.value == to_png(panel.grid[0, 2])
 
 
 def test_the_grid_holds_images_and_not_what_the_u_net_sees(toy):  # noqa: F811

@@ -124,7 +124,7 @@ class Panel:
             for name in names
         }
         wide = widgets.Layout(width="100%")
-        self.picture = widgets.Image(format="png", layout=wide)
+        self.view = widgets.Image(format="png", layout=wide)
         self.caption = widgets.HTML()
         unedited = widgets.Image(value=to_png(self.image()), format="png", layout=wide)
         reset = widgets.Button(description="reset", icon="undo")
@@ -139,7 +139,7 @@ class Panel:
         narrow = widgets.Layout(flex="1 1 150px", max_width="320px", padding="0 6px 0 0")
         images = [
             widgets.VBox([widgets.Label(label), image], layout=narrow)
-            for label, image in (("reconstruction", unedited), ("edit", self.picture))
+            for label, image in (("reconstruction", unedited), ("edit", self.view))
         ]
         self.box = widgets.HBox([*images, controls], layout=widgets.Layout(flex_flow="row wrap"))
         self._draw()
@@ -176,7 +176,7 @@ class Panel:
         return (self.box._repr_mimebundle_() or {}) | {"text/plain": text, "image/png": self._repr_png_()}
 
     def _draw(self, _=None) -> None:
-        self.picture.value = to_png(self.image())
+        self.view.value = to_png(self.image())
         said = sheets.describe({name: slider.value for name, slider in self.sliders.items()})
         self.caption.value = html.escape(said)
 
