@@ -8,7 +8,7 @@ from ....method.hspace import HSpaceUNet
 from ....method.schedule import NoiseSchedule
 from ....store.weights import read_weights
 from ...codec import Codec
-from ..faces import CODEC, EDITION, RESOLUTION, from_bytes, kept_images
+from ..faces import CODEC, EDITION, RESOLUTION, from_bytes, kept_images, world_digest
 from .loop import Job, train_network
 
 #: Per level; h-space has 256 x 8 x 8.
@@ -56,8 +56,8 @@ def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = CODEC):
 
 def pretrain_ddpm(job: Job) -> dict:
     """Train the DDPM and write it, half precision with configuration and card, at every checkpoint.
-    Without a state it goes on from the shipped weights, so that it can be trained further anywhere.  The
-    images are kept beside the job's folder.
+    Without a state it goes on from the shipped weights of this world, so that it can be trained further
+    anywhere.  The images are kept beside the job's folder.
     """
     from .. import weights_file
 
@@ -68,7 +68,8 @@ def pretrain_ddpm(job: Job) -> dict:
     about = {"edition": EDITION, "codec": CODEC.factor, "data": "synthfaces train split"}
     if start.exists() and not (job.folder / "state.pt").exists():
         earlier, card = HSpaceUNet.from_pretrained(start), read_weights(start)[1]["card"]
-        if earlier.unet_config == HSpaceUNet(build_unet(), schedule).unet_config:
+        same_net = earlier.unet_config == HSpaceUNet(build_unet(), schedule).unet_config
+        if same_net and (card.get("edition"), card.get("world")) == (EDITION, world_digest()):
             unet.load_state_dict(earlier.net.state_dict())
             before = {key: card[key] for key in ("steps", "images", "seconds", "loss")}
 
