@@ -52,8 +52,8 @@ def test_an_edit_that_draws_its_target_comes_nearer_and_nearest_to_it(toy):
         assert sorted(near[near["edit"] == "red"]["image"]) == list(range(6)) and near["seed"].nunique() == 3
         table = unseen.confusion(gained)
         assert table.loc["red", "red"] == 1 and table.loc["blue", "blue"] == 1
-    both = unseen.before_and_after(found, "error")
-    assert (both["before"] > 2 * both["after"]).all()
+        more = unseen.own(unseen.beyond_others(gained))
+        assert (more["value"] > near["value"].to_numpy()).all(), "the other edit leads away"
 
 
 def test_the_true_target_is_scored_as_an_edit_would_be(toy):

@@ -99,14 +99,3 @@ def confusion(gained: pd.DataFrame, strength: float = 1.0) -> pd.DataFrame:
     most = here.loc[here.groupby(["edit", "image"])["value"].idxmax()]
     table = pd.crosstab(most["edit"], most["target"], normalize="index")
     return table.reindex(columns=sorted(here["target"].unique()), fill_value=0.0)
-
-
-def before_and_after(rows: pd.DataFrame, kind: str = "distance", strength: float = 1.0) -> pd.DataFrame:
-    """Mean distance of each edit's faces to its own target: columns before and after, by edit."""
-    found = {}
-    for edit, after in rows[rows["variant"].isna() & (rows["strength"] == strength)].groupby("edit"):
-        after = pick(after, f"{kind} to {edit}")
-        before = pick(rows, f"{kind} to {edit}", variant="before")
-        before = before[before["image"].isin(after["image"])]
-        found[edit] = {"before": before["value"].mean(), "after": after["value"].mean()}
-    return pd.DataFrame.from_dict(found, orient="index")

@@ -1,6 +1,5 @@
-"""The uncertainty and the bias of a Fréchet distance, and the network that makes it an FID."""
+"""The uncertainty of a Fréchet distance, and the network that makes it an FID."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,23 +30,6 @@ def frechet_summary(
     value, std = frechet_distance(a, b), float(np.std(drawn, ddof=1))
     found = {"value": value, "std": std, "low": value - 1.96 * std, "high": value + 1.96 * std}
     return rounded(found) | {"n": len(a)}
-
-
-def frechet_bias(
-    features: Features, sizes: Sequence[int], *, draws: int = 20, seed: int = 0
-) -> dict[str, dict[str, float | None]]:
-    """Fréchet distance of two disjoint samples of real images: what a perfect generator would score.
-
-    From features (N, D), size of each sample, N/2 at most -> {"mean", "std" over draws}; the true value is 0.
-    """
-    features, rng, found = np.asarray(features), np.random.default_rng(seed), {}
-    for size in sizes:
-        values = []
-        for _ in range(draws):
-            rows = rng.permutation(len(features))
-            values.append(frechet_distance(features[rows[:size]], features[rows[size : 2 * size]]))
-        found[str(size)] = rounded({"mean": np.mean(values), "std": np.std(values, ddof=1)})
-    return found
 
 
 def inception_file() -> Path:
