@@ -9,7 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from ..measure.judge import all_trained
-from .rows import joined, pick
+from .rows import joined
 from .trial import Trial, begin
 
 
