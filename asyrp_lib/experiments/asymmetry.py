@@ -25,7 +25,7 @@ ALONE, BOTH, MATCHED, TRAINED = "P_t", "P_t and D_t", "P_t and D_t, matched", "P
 def measure(
     domain,
     *,
-    n: int = 24,
+    n: int = 20,
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = (1, 2, 4, 6, 9, 13),
     search: int = 8,

@@ -21,7 +21,7 @@ from .trial import Run, Trial, begin
 def measure(
     domain,
     *,
-    n: int = 20,
+    n: int = 15,
     names: Sequence[str] | None = None,
     trial: Trial | None = None,
     progress: bool = True,

@@ -30,7 +30,7 @@ TRAINED, RANDOM, MATCHED = "Δh_t", "random f_t", ", length matched"
 def measure(
     domain,
     *,
-    n: int = 20,
+    n: int = 15,
     names: Sequence[str] | None = None,
     n_train: int = 12,
     nulls: int = 5,

@@ -45,12 +45,12 @@ def measure(
             out.
         trained: t_edit for which f_t of seed 0 are trained, like the domain's; runs/ keeps them, so that a
             second call, or one after a kill, does not begin again.  Empty: none.
-        grids: numbers of steps S; long_grid: one more, for the first edit, on `per_seed` images of each f_t.
+        grids: numbers of steps S; long_grid: one more, on `per_seed` images of each f_t.
     Returns:
         rows of `judge.scores` at the variants "shorter t": f_t down to t only; "trained t": the f_t trained
-        for t, the domain's own among them, seed 0, all on the same faces; "S s scaled": Δh_t times S_train/S;
-        for the first edit "S s unscaled": without, strength S/S_train.  Of each edit the numbers t_edit, its
-        own, and t_edit_rule, by the paper's rule, where the domain has a curve.
+        for t, the domain's own among them, seed 0, all on the same faces; of the first edit "S s scaled":
+        Δh_t times S_train/S, and "S s unscaled": without, strength S/S_train.  Of each edit the numbers
+        t_edit, its own, and t_edit_rule, by the paper's rule, where the domain has a curve.
     """
     names, trial = usual(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
     few, parts = trial.like(n=min(n, n_trained)), []
@@ -59,9 +59,9 @@ def measure(
     runs = [*_shorter(few, names, shorter), *_trained(few, names, trained, progress)]
     for grid in sorted({40, *grids}):
         on = trial.like(steps=grid)
-        runs += _scaled(on, names) + (_scaled(on, names[:1], scaled=False) if grid != 40 else [])
+        runs += _scaled(on, names[0]) + (_scaled(on, names[0], scaled=False) if grid != 40 else [])
     if long_grid and per_seed:
-        runs += _scaled(trial, names[:1], long_grid, per_seed)
+        runs += _scaled(trial, names[0], long_grid, per_seed)
     for run, edited in trial.runs("intervals", runs):
         parts.append(run.rows(run.trial.scores(run.where["edit"], edited)))
     return joined(parts)
@@ -100,18 +100,17 @@ def trained_from(domain, name: str, t_edit: int, progress: bool = False) -> Delt
     return train_run(config_for(domain, name, t_edit=t_edit), domain, progress=progress).delta
 
 
-def _scaled(trial: Trial, names, steps: int = 0, per_seed: int = 0, scaled: bool = True) -> list[Run]:
+def _scaled(trial: Trial, name: str, steps: int = 0, per_seed: int = 0, scaled: bool = True) -> list[Run]:
     """Runs on a grid, of other `steps` if given, then on the first `per_seed` faces of each f_t's own."""
     runs = []
-    for name in names:
-        for seed, part in trial.shares(trial.domain.seeds(name)).items():
-            delta = trial.domain.delta(name, seed)
-            if steps:  # nothing of the other faces is made on this grid
-                part = replace(part, n=min(per_seed, part.n), steps=steps, larger=None)
-            strength = 1.0 if scaled else part.steps / delta.train_steps
-            rule = f"S {part.steps} {'scaled' if scaled else 'unscaled'}"
-            where = {"edit": name, "variant": rule, "seed": seed, "strength": strength}
-            runs.append(Run(part, {delta: strength}, where))
+    for seed, part in trial.shares(trial.domain.seeds(name)).items():
+        delta = trial.domain.delta(name, seed)
+        if steps:  # nothing of the other faces is made on this grid
+            part = replace(part, n=min(per_seed, part.n), steps=steps, larger=None)
+        strength = 1.0 if scaled else part.steps / delta.train_steps
+        rule = f"S {part.steps} {'scaled' if scaled else 'unscaled'}"
+        where = {"edit": name, "variant": rule, "seed": seed, "strength": strength}
+        runs.append(Run(part, {delta: strength}, where))
     return runs
 
 

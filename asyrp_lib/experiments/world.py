@@ -19,7 +19,7 @@ TRUTHS, PART = 10_000, 100
 
 
 def measure(
-    domain, *, n: int = 64, n_samples: int = 1000, trial: Trial | None = None, progress: bool = True
+    domain, *, n: int = 64, n_samples: int = 640, trial: Trial | None = None, progress: bool = True
 ) -> pd.DataFrame:
     """Let the judges look at data, at samples, and at test images before and after a reconstruction.
 

@@ -45,6 +45,8 @@ SECOND = {
 STYLED = 0.3
 #: Blurs of the training images, as the share of the resolution that is left: P_t is that blurry for large t.
 BLURS = (0.5, 0.25)
+#: The same of the second CLIP, which judges finished images: what is small must stay to be seen.
+SHARP = (0.75,)
 #: Weight of naming the factors beside the contrast of images and captions.  Contrast alone learns what is
 #: large and colourful first: after 226 thousand images it still could not tell a smile from a frown.
 NAMING = 10.0
@@ -116,7 +118,8 @@ def pretrain_clip(job: Job, *, second: bool = False, audit: int = 1_000) -> dict
         if second:
             first = index[: -(-len(index) // FAMILY)] // FAMILY * FAMILY
             index = (first[:, None] + torch.arange(FAMILY, device=index.device)).flatten() % job.faces
-        blur = BLURS[int(torch.randint(0, len(BLURS), (), generator=generator))]
+        blurs = SHARP if second else BLURS
+        blur = blurs[int(torch.randint(0, len(blurs), (), generator=generator))]
         batch = disturb(from_bytes(images[index]), generator, coarsest=blur)
         wording = torch.randint(0, WORDINGS, (len(index),), generator=generator).to(index.device)
         a, b, scale, named = model(batch, tokens[index, wording])
