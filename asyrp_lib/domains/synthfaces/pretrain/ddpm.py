@@ -1,5 +1,7 @@
 """The diffusion model of `synthfaces`: a U-Net trained on v, through a codec and a schedule of its own."""
 
+import json
+
 import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
@@ -68,7 +70,8 @@ def pretrain_ddpm(job: Job) -> dict:
     about = {"edition": EDITION, "codec": CODEC.factor, "data": "synthfaces train split"}
     if start.exists() and not (job.folder / "state.pt").exists():
         earlier, card = HSpaceUNet.from_pretrained(start), read_weights(start)[1]["card"]
-        same_net = earlier.unet_config == HSpaceUNet(build_unet(), schedule).unet_config
+        now = HSpaceUNet(build_unet(), schedule).unet_config
+        same_net = earlier.unet_config == json.loads(json.dumps(now))  # a file has lists for tuples
         if same_net and (card.get("edition"), card.get("world")) == (EDITION, world_digest()):
             unet.load_state_dict(earlier.net.state_dict())
             before = {key: card[key] for key in ("steps", "images", "seconds", "loss")}

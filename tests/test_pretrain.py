@@ -1,0 +1,31 @@
+"""Pretraining: what a shipped network may be trained on from."""
+
+import pytest
+import torch
+from diffusers import UNet2DModel
+
+from asyrp_lib.domains import synthfaces
+from asyrp_lib.domains.synthfaces.faces import EDITION, world_digest
+from asyrp_lib.domains.synthfaces.pretrain import ddpm
+from asyrp_lib.domains.synthfaces.pretrain.loop import Budget, Job
+from asyrp_lib.method.hspace import HSpaceUNet
+
+
+def small() -> UNet2DModel:
+    blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    how = {"layers_per_block": 1, "block_out_channels": (8, 8), "norm_num_groups": 4, **blocks}
+    return UNet2DModel(sample_size=32, in_channels=12, out_channels=12, **how)
+
+
+@pytest.mark.parametrize(("world", "images"), [(None, 100), ("another", 0)])
+def test_the_ddpm_goes_on_from_shipped_weights_of_the_same_world_only(tmp_path, monkeypatch, world, images):
+    monkeypatch.setattr(ddpm, "build_unet", small)
+    shipped = tmp_path / "ddpm.safetensors"
+    monkeypatch.setattr(synthfaces, "weights_file", lambda name: shipped)
+    counters = {"steps": 5, "images": 100, "seconds": 1.0, "loss": 0.5}
+    card = counters | {"edition": EDITION, "world": world or world_digest()}
+    HSpaceUNet(small(), ddpm.world_schedule(), "v_prediction").save(shipped, card, dtype=torch.float16)
+    budget = Budget(images=images + 2, batch=2, lr=1e-4)
+    job = Job(budget, tmp_path / "run", tmp_path / "out.safetensors", 4, torch.device("cpu"))
+    info = ddpm.pretrain_ddpm(job)
+    assert (info["steps"], info["images"]) == ((6, 102) if images else (1, 2))
