@@ -38,17 +38,16 @@ def measure(
     """
     n = check.whole("n", n, 1, 1_000_000, error=SettingsError)
     top = runs_dir() / "choice" / domain.name if folder is None else check.path(folder, error=FileError)
-    pages = sorted(
-        (key for key in top.rglob("*.key.json") if _logs(key)), key=lambda key: key.stat().st_mtime
-    )
-    if not pages:
+    answered = [key for key in top.rglob("*.key.json") if _logs(key)]
+    if not answered:
         wanted = "expected files that judges saved beside its key; give the page to some"
         raise DomainError(f"No answers to a page are in {top}; {wanted}.")
-    found = read_choices(pages[-1], *_logs(pages[-1]))
+    page = max(answered, key=lambda key: key.stat().st_mtime)
+    found = read_choices(page, *_logs(page))
     judges = found["judge"].nunique()
     if judges < n:
         wanted = f"expected {n} or more; ask others, or lower n"
-        raise DomainError(f"Judges who answered in {pages[-1].parent}: {judges}; {wanted}.")
+        raise DomainError(f"Judges who answered in {page.parent}: {judges}; {wanted}.")
     where = found.reindex(columns=["edit", "face", "strength"]).rename(columns={"face": "image"})
     where = where.assign(variant=found["kind"], seed=pd.factorize(found["judge"], sort=True)[0])
     scores = {"right": found["right"], "seconds": found["milliseconds"] / 1000}
@@ -57,7 +56,7 @@ def measure(
         rows = joined(parts)
     except (TypeError, ValueError) as error:
         wanted = "expected whole numbers as faces, numbers as strengths; write the page again"
-        raise FileError(f"{pages[-1]} is no key for this ({error}); {wanted}.") from None
+        raise FileError(f"{page} is no key for this ({error}); {wanted}.") from None
     rows.attrs["page"] = found.attrs["page"]
     return rows
 
@@ -75,8 +74,8 @@ def shares(rows: pd.DataFrame) -> dict[str, Interval]:
     """
     right, found = pick(rows, "right"), {}
     right = right.assign(edit=right["edit"].where(right["variant"] != CATCH).fillna(""))
-    for names, part in right.groupby(["variant", "edit"]):
+    for (kind, edit), part in right.groupby(["variant", "edit"]):
         over, exact = over_seeds(part), binomtest(int(part["value"].sum()), len(part)).proportion_ci()
         low, high = np.fmin(over.low, exact.low), np.fmax(over.high, exact.high)
-        found[" ".join(names).strip()] = over._replace(low=max(0.0, float(low)), high=min(1.0, float(high)))
+        found[f"{kind} {edit}".strip()] = over._replace(low=max(0.0, float(low)), high=min(1.0, float(high)))
     return found
