@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from asyrp_lib.report.choice import CATCH, Question
+from asyrp_lib.measure.choices import CATCH
+from asyrp_lib.report.choice import Question
 
 
 def faces(n: int, side: int = 8) -> list[Question]:
@@ -24,6 +25,17 @@ def faces(n: int, side: int = 8) -> list[Question]:
         for k, pair in enumerate(images)
         for text, kind, about in (kinds[k % 3],)
     ]
+
+
+def sides(key: Path) -> dict[str, str]:
+    """Question's id -> the target's side."""
+    return {name: truth["target"] for name, truth in json.loads(key.read_text())["questions"].items()}
+
+
+def save(file: Path, log) -> Path:
+    """A log as a file."""
+    file.write_text(json.dumps(log))
+    return file
 
 
 def study_of(page: Path) -> dict:

@@ -91,7 +91,8 @@ if __name__ == "__main__":
     os.environ["ASYRP_CACHE"] = "off"
     domain = build_rehearsal()
     late = ("robustness",)  # it reads what homogeneity stored
-    for name in sys.argv[1:] or [*(e for e in experiments.EXPERIMENTS if e not in late), *late]:
+    early = [name for name in experiments.EXPERIMENTS if name not in {*late} | experiments.PEOPLE]
+    for name in sys.argv[1:] or [*early, *late]:
         started = time.monotonic()
         file = experiments.store(domain, name, progress=False, replace=True, **SMALL.get(name, {}))
         print(f"{file.name}: {time.monotonic() - started:.0f} s", flush=True)

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from choices import faces, log_of, study_of
+from choices import faces, log_of, save, sides, study_of
 
 from asyrp_lib.errors import AsyrpError, FileError, ImageError
-from asyrp_lib.report.choice import CATCH, Question, choice_rates, read_choices, write_choices
+from asyrp_lib.measure.choices import read_choices
+from asyrp_lib.report.choice import Question, write_choices
 
 
 @pytest.fixture
@@ -24,16 +25,6 @@ def page(tmp_path):
 @pytest.fixture
 def key(page):
     return page.with_suffix(".key.json")
-
-
-def save(file, log):
-    file.write_text(json.dumps(log))
-    return file
-
-
-def sides(key) -> dict:
-    """Question's id -> the target's side."""
-    return {name: truth["target"] for name, truth in json.loads(key.read_text())["questions"].items()}
 
 
 def test_the_page_holds_no_key_and_opens_no_connection(page, key):
@@ -101,7 +92,7 @@ def test_no_text_ends_the_script(tmp_path):
     assert study["title"] == study["questions"][0]["text"] == text
 
 
-def test_from_the_page_over_logs_to_rates(page, key, tmp_path):
+def test_from_the_page_over_logs_to_rows(page, key, tmp_path):
     truth, files = sides(key), []
     for judge, wrong in (("Ada", 0), ("Emmy", 3)):
         log = log_of(page, judge, lambda name: truth[name])
@@ -117,28 +108,9 @@ def test_from_the_page_over_logs_to_rates(page, key, tmp_path):
     assert list(rows["shown"]) == [*range(1, 14)] * 2 and set(rows["milliseconds"]) == {700}
     kinds = {question.about["face"]: question.kind for question in faces(13)}
     assert dict(zip(rows["face"], rows["kind"])) == kinds
-    rates = choice_rates(rows).set_index(["kind", "edit"])
-    assert list(rates.index) == [(CATCH, ""), ("edit", "grin"), ("real", "")]
-    assert rates["answers"].sum() == 26 and set(rates["judges"]) == {2}
-    assert (rates["rate"] * rates["answers"]).sum() == pytest.approx(23)
-
-
-def test_rates_have_wilsons_interval_and_a_test_against_chance():
-    rows = pd.DataFrame({"judge": "Ada", "kind": "edit", "edit": "grin", "right": [1] * 8 + [0] * 2})
-    (rate,) = choice_rates(rows).to_dict("records")
-    z2 = 1.959964**2  # Wilson 1927 by hand
-    middle, half = (8 + z2 / 2) / (10 + z2), (z2 * (1.6 / 10 * 10 + z2 / 4)) ** 0.5 / (10 + z2)
-    assert (rate["low"], rate["high"]) == pytest.approx((middle - half, middle + half), abs=1e-6)
-    assert rate["rate"] == 0.8
-    assert rate["p"] == pytest.approx(2 * (45 + 10 + 1) / 1024)
-
-
-def test_catch_trials_are_one_row_and_no_answers_none(key):
-    rows = pd.DataFrame({"judge": ["a", "b"], "kind": CATCH, "edit": ["glasses", "hat"], "right": [1, 0]})
-    assert choice_rates(rows)["rate"].to_list() == [0.5]
-    assert choice_rates(rows.drop(columns="edit"))["edit"].to_list() == [""]
+    assert rows.attrs == {"page": study_of(page)["page"]}
     none = read_choices(key)
-    assert not len(none) and not len(choice_rates(none)) and "edit" in none
+    assert not len(none) and list(none) == list(rows)
 
 
 def damaged(log: dict) -> dict[str, tuple]:

@@ -8,7 +8,8 @@ import pytest
 from choices import faces, study_of
 from test_browser import BROWSER
 
-from asyrp_lib.report.choice import read_choices, write_choices
+from asyrp_lib.measure.choices import read_choices
+from asyrp_lib.report.choice import write_choices
 
 #: The tags of all that is off the page's right edge, or below the window.
 OUTSIDE = """() => [...document.querySelectorAll("main *")].filter(box => {

@@ -56,6 +56,7 @@ def test_a_domain_lists_curve_f_t_of_every_seed_and_experiments_the_sealed_after
     assert stage["curve"] < stage["experiment settings"] < stage["f_t of green, seed 1"]
     assert stage["f_t of green, seed 1"] < stage["experiment final"]
     assert len({one.name for one in listed}) == len(listed)
+    assert "experiment choice" not in stage, "people make it, and no machine"
 
 
 def test_an_unknown_task_is_refused_with_the_known_ones(toy):

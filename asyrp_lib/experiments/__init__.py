@@ -35,7 +35,11 @@ EXPERIMENTS = {
     "mixing": "do edits blend when their strengths are interpolated?",
     "samples": "do edits work on random samples as they do on real images?",
     "boosting": "does noise in the last steps make images more real, and what does it cost?",
+    "choice": "do people who look blind see the edits, and can they tell an edit from an original?",
 }
+
+#: Those whose rows people make: a seed is the number of a judge, and the page takes the place of networks.
+PEOPLE = {"choice"}
 
 #: experiment -> the one whose stored rows it reads
 READS = {"robustness": "homogeneity"}
@@ -46,12 +50,12 @@ def measure(domain, name: str, /, **settings) -> pd.DataFrame:
 
     Args:
         settings: of that module's `measure`; the rest keep their defaults.  Common to them: n, how many test
-            images; names, of the edits, which must all be trained (None: the usual ones, or what the domain
-            has); trial, what another experiment began with; progress.
+            images (of `PEOPLE`: judges); names, of the edits, which must all be trained (None: the usual
+            ones, or what the domain has); trial, what another experiment began with; progress.
     Raises:
         UnknownNameError: no such experiment, or it has no such setting, or an edit is not known.
         WeightsError: an edit that was named has no f_t, or a damaged one.
-        DomainError: the domain has no f_t of the kind.
+        DomainError: the domain has no f_t of the kind, or people have not answered yet.
     """
     known = defaults(name)
     if unknown := settings.keys() - known.keys() - {"progress", "trial"}:
@@ -94,10 +98,13 @@ def store(
         )
     started = time.monotonic()
     rows = measure(domain, name, trial=trial, progress=progress, **settings)
-    made_by = {"started": started, "device": domain.unet.device, "digests": digests(domain, rows)}
+    made_by = {"started": started, "device": domain.unet.device, "digests": dict(rows.attrs)}
+    if name not in PEOPLE:
+        made_by["digests"] = digests(domain, rows)
+        edits = [edit for edit in rows["edit"].dropna().unique() if edit in domain.edits]
+        asked["seeds"] = {edit: len(domain.seeds(edit)) for edit in edits}
     if name in READS:
         made_by["digests"] |= read_by(domain, name)
-    asked["seeds"] = {e: len(domain.seeds(e)) for e in rows["edit"].dropna().unique() if e in domain.edits}
     return results.save_rows(f"{domain.name}_{name}", rows, asked, **made_by, replace=replace)
 
 
