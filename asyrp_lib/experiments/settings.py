@@ -13,8 +13,8 @@ from ..runs.run import config_for, train_run
 from .rows import joined
 from .trial import Run, Trial
 
-#: λ_recon, times the cosine of the texts; the paper has 3 for faces.  (First these were 10, 30 and 100: with the
-#: t_edit of the rule 10 was the best of them for "smiling", 30 nearly no edit, so the range was moved down.)
+#: λ_recon, times the cosine of the texts; the paper has 3 for faces.  First these were 10, 30 and 100; at the
+#: rule's t_edit 10 was the best of them for "smiling" and 30 nearly no edit, so the range was moved down.
 CANDIDATES = (1.0, 3.0, 10.0, 30.0)
 
 
