@@ -26,7 +26,7 @@ def measure(
     *,
     n: int = 4,
     names: Sequence[str] | None = None,
-    images: int = 24,
+    images: int = 16,
     epochs: int = 2,
     free_epochs: int = 20,
     lr: float = 0.05,

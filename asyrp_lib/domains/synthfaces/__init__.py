@@ -93,7 +93,7 @@ def load_synthfaces(device: torch.device) -> Domain:
         distance=Later(lambda: PerceptualDistance(segmenter().features, measured().get("scale", 1.0))),
         directions=data_dir() / "directions" / "synthfaces",
         training=TrainSettings(epochs=2),
-        train_images=24,
+        train_images=16,
         t_boost=Later(lambda: measured().get("t_boost", 0)),
         curve=Later(lambda: pd.DataFrame(measured()["curve"]) if measured() else None),
         codec=CODEC,
