@@ -301,13 +301,3 @@ def test_tables_side_by_side_have_one_scale_and_one_shape():
     assert {axes.images[0].get_clim() for axes in figure.axes[:2]} == {(-3, 3)}
     with pytest.raises(SettingsError, match="expected one for all"):
         overview.heat_tables({"one": a, "two": a.T})
-
-
-def test_verdicts_say_claim_effect_and_what_would_change_our_mind():
-    row = {"claim": "Δh_t edits", "interval": interval(1.3), "bound": 1.0, "better": "above", "unit": "sd"}
-    table = pd.DataFrame(
-        [row | {"mind": "a null that moves"}, row | {"interval": interval(0.2), "mind": "more"}]
-    )
-    said = texts(overview.verdicts(table))
-    assert {"holds\n1.30 [1.20, 1.40]", "fails\n0.20 [0.10, 0.30]", "a null that moves"} <= set(said)
-    assert r"$\Delta h_{t}$ edits" in said

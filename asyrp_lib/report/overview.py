@@ -1,6 +1,5 @@
-"""Many edits, methods or claims at a glance: aimed against leaked, matrices of factors, verdicts."""
+"""Many edits or methods at a glance: aimed against leaked, matrices of factors."""
 
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -11,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..errors import SettingsError
-from .figures import BLACK, BLUE, COLOURS, GREEN, GREY, STYLE, basis, ink, signed, spread, typeset
-from .plots import MARKERS, PAGE, VERDICTS, Point, triple, verdict, whisker
+from .figures import BLACK, BLUE, COLOURS, GREEN, GREY, STYLE, basis, ink, signed, typeset
+from .plots import MARKERS, Point, triple, verdict
 
 #: Label -> (aimed, leaked), or several such pairs at rising strengths.
 Pairs = Mapping[str, tuple[Point, Point] | Sequence[tuple[Point, Point]]]
@@ -200,45 +199,3 @@ def leakage(
     said += [f"grey: the interval holds 0 ({basis(points)})"] if basis(points) else []
     how = {"unit": "shift, standard deviations", "note": "; ".join(said), **how}
     return heat_tables({"": table}, "edit", "factor", framed=framed, dotted=dotted, **how)
-
-
-def verdicts(table: pd.DataFrame) -> Figure:
-    """Claims with their effect and interval, each on a scale of its own, and what would change our mind.
-
-    Columns: claim, interval, bound, better ("above" or "below" the bound), unit, mind.
-    """
-    # text columns, in widths of the axes: right of the claim, left of the verdict, left of the mind
-    claim, word, mind = -0.03, 1.03, 1.56
-    grey = {"va": "bottom", "fontsize": 8.5, "color": GREY}
-    size = _, height = 1.3 * PAGE, 0.86 * len(table) + 0.35
-    place = {"left": 0.255, "right": 0.54, "top": 1 - 0.32 / height, "bottom": 0.42 / height, "hspace": 1.5}
-    wrapped = lambda text, wide: "\n".join(typeset(line) for line in textwrap.wrap(text, wide))
-    with plt.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
-        figure, grid = plt.subplots(len(table), 1, figsize=size, squeeze=False, gridspec_kw=place)
-        for axes, row in zip(grid[:, 0], table.itertuples()):
-            point, said = triple(row.interval), verdict(row.interval, row.bound, row.better)
-            whisker(axes, point, 0, *VERDICTS[said])
-            ends = [value for value in (*point[:3], row.bound) if np.isfinite(float(value))]
-            pad = 0.25 * (max(ends) - min(ends)) or 1.0
-            low, high = min(ends) - pad, max(ends) + pad
-            axes.set(xlim=(low, high), ylim=(-1, 1), yticks=[])
-            axes.axvline(row.bound, color=BLACK, lw=1)
-            left, right = (row.bound, high) if row.better == "above" else (low, row.bound)
-            axes.axvspan(left, right, color=GREEN, alpha=0.1, lw=0)
-            axes.spines["left"].set_visible(False)
-            axes.set_xlabel(typeset(row.unit), fontsize=8, labelpad=1)
-            middle = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9.5}
-            axes.text(claim, 0, wrapped(row.claim, 31), ha="right", **middle)
-            bold = {"weight": "bold", "color": ink(VERDICTS[said][0])}
-            axes.text(word, 0, f"{said}\n{spread(point)}", **middle, **bold)
-            axes.text(mind, 0, wrapped(row.mind, 34), **middle)
-        top = grid[0, 0]
-        heads = {
-            0: "effect; shaded: where the claim holds",
-            word: "verdict",
-            mind: "what would change our mind",
-        }
-        for x, text in heads.items():
-            top.text(x, 1.2, text, transform=top.transAxes, **grey)
-        top.text(claim, 1.2, "claim", ha="right", transform=top.transAxes, **grey)
-    return figure

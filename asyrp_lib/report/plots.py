@@ -79,7 +79,7 @@ def intervals(
                 fill, said = colour, spread(triple(point), digits)
                 if bound is not None and not several:
                     colour, fill = VERDICTS[verdict(point, bound, better)]
-                whisker(axes, triple(point), y, colour, fill, marker)
+                _whisker(axes, triple(point), y, colour, fill, marker)
                 at = {"xycoords": ("axes fraction", "data"), "fontsize": 8, "va": "center"}
                 axes.annotate(said, (1.02, y), **at, color=ink(colour) if several else BLACK)
                 y += 1
@@ -113,7 +113,7 @@ def _good_side(axes: Axes, bound: float, better: str) -> None:
     _line(axes, bound, f"bound {bound:g}", solid=True)
 
 
-def whisker(axes: Axes, point: tuple, y: float, colour: str, fill: str, marker: str = "o") -> None:
+def _whisker(axes: Axes, point: tuple, y: float, colour: str, fill: str, marker: str = "o") -> None:
     """A dot with its interval at the height y, from what `triple` gives."""
     mean, low, high = point[:3]
     axes.plot([low, high], [y, y], color=colour, lw=2, solid_capstyle="butt")
