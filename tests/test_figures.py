@@ -213,7 +213,7 @@ def test_intervals_have_a_whisker_a_number_and_a_colour_each():
 
 def test_variants_have_a_colour_and_a_marker_each_and_one_legend():
     rows = {edit: {"P_t only": interval(1), "P_t and D_t": interval(0)} for edit in ("smiling", "old")}
-    figure = plots.intervals(rows, "shift", logx=False)
+    figure = plots.intervals(rows, "shift")
     assert [text.get_text() for text in figure.legends[0].texts] == ["$P_{t}$ only", "$P_{t}$ and $D_{t}$"]
     looks = {
         (line.get_color(), line.get_marker()) for line in figure.axes[0].lines if line.get_marker() in "os"
