@@ -86,9 +86,8 @@ def _looks(run: Run, made: Tensor) -> pd.DataFrame:
 
 
 def _frechet(features, real) -> dict[str, float]:
-    found = frechet_summary(features, real)
-    parts = {"fd": found["value"], "fd low": found["low"], "fd high": found["high"]}
-    return {name: value for name, value in parts.items() if value is not None}
+    value, low, high = frechet_summary(features, real)
+    return {"fd": value, "fd low": low, "fd high": high}
 
 
 def fall(before: np.ndarray, after: np.ndarray, real: np.ndarray, resamples: int = 200) -> dict[str, float]:

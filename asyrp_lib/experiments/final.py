@@ -102,9 +102,8 @@ def _distances(real: dict, kind: str, features: Tensor, **where) -> pd.DataFrame
     found = {}
     for to in ("original", "recon"):
         summary = frechet_summary(features, real[kind, to][: len(features)], paired=True)
-        parts = {"": "value", " low": "low", " high": "high"}
-        found |= {f"{kind}_{to}{end}": summary[part] for end, part in parts.items()}
-    return numbers({name: value for name, value in found.items() if value is not None}, **where)
+        found |= {f"{kind}_{to}{end}": value for end, value in zip(("", " low", " high"), summary)}
+    return numbers(found, **where)
 
 
 def _scored(run: Run, name: str, images: Tensor) -> list[pd.DataFrame]:

@@ -50,9 +50,8 @@ def measure(
 
 
 def _frechet(features: np.ndarray, data: np.ndarray) -> dict[str, float]:
-    found = frechet_summary(features, data)
-    ends = {"fd": found["value"], "fd low": found["low"], "fd high": found["high"], "images": len(features)}
-    return {name: value for name, value in ends.items() if value is not None}  # few images have no interval
+    value, low, high = frechet_summary(features, data)
+    return {"fd": value, "fd low": low, "fd high": high, "images": len(features)}
 
 
 def _disagreement(oracle, variant: str, images: Tensor) -> pd.DataFrame:
