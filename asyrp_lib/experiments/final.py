@@ -15,7 +15,7 @@ from ..measure.frechet import frechet_summary, inception, inception_features, in
 from ..measure.judge import factor_shifts, sc, usual
 from ..measure.scores import clip_features, s_dir
 from ..measure.stats import Interval, over_seeds
-from .rows import joined, numbers, pick
+from .rows import ends, joined, numbers, pick
 from .trial import Run, Trial
 
 #: A metric that ranks these high, which edit nothing, measures something else.
@@ -102,7 +102,7 @@ def _distances(real: dict, kind: str, features: Tensor, **where) -> pd.DataFrame
     found = {}
     for to in ("original", "recon"):
         summary = frechet_summary(features, real[kind, to][: len(features)], paired=True)
-        found |= {f"{kind}_{to}{end}": value for end, value in zip(("", " low", " high"), summary)}
+        found |= ends(f"{kind}_{to}", summary)
     return numbers(found, **where)
 
 

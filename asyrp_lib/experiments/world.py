@@ -11,7 +11,7 @@ from torch import Tensor
 from ..measure.frechet import frechet_summary
 from ..measure.scores import clip_features
 from ..measure.stats import RESAMPLES, Interval, student
-from .rows import joined, numbers
+from .rows import ends, joined, numbers, pick, with_ends
 from .trial import Trial, begin
 
 #: Faces whose factors standardise a truth, and samples that are made at once, so that a stop costs few.
@@ -50,8 +50,7 @@ def measure(
 
 
 def _frechet(features: np.ndarray, data: np.ndarray) -> dict[str, float]:
-    value, low, high = frechet_summary(features, data)
-    return {"fd": value, "fd low": low, "fd high": high, "images": len(features)}
+    return ends("fd", frechet_summary(features, data)) | {"images": len(features)}
 
 
 def _disagreement(oracle, variant: str, images: Tensor) -> pd.DataFrame:
@@ -108,6 +107,5 @@ def disagreement(rows: pd.DataFrame) -> pd.DataFrame:
 
 def frechet(rows: pd.DataFrame, variant: str) -> Interval:
     """Fréchet distance to the data of "samples", or of "test" images: what perfect samples would have."""
-    found = rows[(rows["variant"] == variant).fillna(False)].set_index("score")["value"]
-    value, low, high, n = (float(found[score]) for score in ("fd", "fd low", "fd high", "images"))
-    return Interval(value, low, high, 1, int(n))
+    n = int(pick(rows, "images", variant=variant)["value"].iloc[0])
+    return Interval(*with_ends(rows, "fd", variant=variant), 1, n)
