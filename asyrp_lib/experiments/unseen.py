@@ -41,8 +41,7 @@ def measure(
     for name, target in targets.items():
         parts.append(trial.rows(trial.scores(name, target), edit=name, variant="target"))
     for run, edited in trial.sweep("unseen edits", names, strengths):
-        share = slice(run.trial.first - trial.first, run.trial.first - trial.first + run.trial.n)
-        there = {name: target[share] for name, target in targets.items()}
+        there = {name: run.trial.part(target) for name, target in targets.items()}
         parts += [run.rows(run.trial.scores(run.where["edit"], edited))]
         parts += [run.rows(apart(domain.distance, edited, there))] if there else []
     return joined(parts)

@@ -10,6 +10,7 @@ from ..experiments import (
     composition,
     consistency,
     homogeneity,
+    intervals,
     linearity,
     robustness,
     stored,
@@ -32,7 +33,7 @@ def known(domain) -> Claim:
         shares = {factor: over_seeds(pick(of, f"rms {factor}")) for factor in seen}
         factors = untied(domain, edit, seen)
         leaks[name] = max((shares[factor] for factor in factors), key=lambda share: share.mean)
-        room = over_seeds(room_taken(rows, name), _ratio) if len(room_taken(rows, name)) else None
+        room = over_seeds(room_taken(rows, name), intervals.kept) if len(room_taken(rows, name)) else None
         enough = max(above(shift, 1.0), above(room, 0.5) if room else -1)
         sides.append(all_of(enough, *(-above(shares[factor], 0.5) for factor in factors)))
         parts.append(shares[edit.factor].mean ** 2 / sum(s.mean**2 for s in shares.values()))
@@ -64,10 +65,6 @@ def room_taken(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     keys = ["seed", "image"]
     after, start = (pick(edited, score).set_index(keys)["value"] for score in ("position", "start"))
     return pd.DataFrame({"value": after - start, "base": 1 - start}).reset_index()
-
-
-def _ratio(part: pd.DataFrame) -> float:
-    return part["value"].mean() / part["base"].mean()
 
 
 def unseen(domain) -> Claim | None:
