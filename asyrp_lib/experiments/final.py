@@ -145,11 +145,11 @@ def moved(rows: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
     """What each edit at strength 1 moved of each factor, edit × factor, as `over_seeds`; from rows of
     `measure`, `kind`: "mean" or "rms" of a seed's faces.
     """
-    at, table = rows[rows["variant"].isna() & (rows["strength"] == 1)], {}
+    at, table = pick(rows, variant=None, strength=1.0), {}
     for (edit, score), part in at[at["score"].str.startswith(f"{kind} ")].groupby(
         ["edit", "score"], sort=False
     ):
-        faces = at.loc[at["edit"] == edit, "image"].nunique()
+        faces = pick(at, edit=edit)["image"].nunique()
         table.setdefault(edit, {})[str(score).removeprefix(f"{kind} ")] = over_seeds(part)._replace(
             faces=faces
         )
@@ -161,7 +161,7 @@ def halves(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, t
     factor, and on those above.
     """
     start = pick(rows, f"start {factor}")[["image", "value"]].rename(columns={"value": "start"})
-    edited = pick(rows[rows["variant"].isna()], score, strength=1.0).merge(start, on="image")
+    edited = pick(rows, score, variant=None, strength=1.0).merge(start, on="image")
     parts = {
         str(edit): (of[of["start"] < 0], of[of["start"] >= 0])
         for edit, of in edited.groupby("edit", sort=False)

@@ -24,12 +24,11 @@ def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return table.astype(types).assign(**{c: table[c].astype("string") for c in ("edit", "variant", "score")})
 
 
-def pick(rows: pd.DataFrame, score: str, **where) -> pd.DataFrame:
-    """The rows of one score and of given values of other columns."""
-    keep = rows["score"] == score
-    for column, value in where.items():
-        keep &= (rows[column] == value).fillna(False)
-    return rows[keep]
+def pick(rows: pd.DataFrame, score: str | None = None, **where) -> pd.DataFrame:
+    """The rows of one score, or of any, and of given values of other columns; None: those that are empty."""
+    for column, value in where.items() if score is None else [("score", score), *where.items()]:
+        rows = rows[rows[column].isna() if value is None else (rows[column] == value).fillna(False)]
+    return rows
 
 
 def ends(score: str, found: tuple[float, float, float]) -> dict[str, float]:

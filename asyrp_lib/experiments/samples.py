@@ -44,8 +44,8 @@ def gap(samples: pd.DataFrame, real: pd.DataFrame, edit: str, score: str = "aime
     has no interval.  `score`: aimed, leaked, distance or SC, which compare with the reconstruction in both.
     """
     means = [
-        part[part["variant"].isna()].groupby("seed")["value"].mean()
-        for part in (pick(rows, score, edit=edit, strength=1.0) for rows in (samples, real))
+        pick(rows, score, edit=edit, variant=None, strength=1.0).groupby("seed")["value"].mean()
+        for rows in (samples, real)
     ]
     both = (means[0] - means[1]).dropna()
     faces = int(pick(samples, score, edit=edit, strength=1.0)["image"].nunique())

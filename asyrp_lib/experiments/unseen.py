@@ -9,7 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from ..measure.judge import all_trained
-from .rows import joined
+from .rows import joined, pick
 from .trial import Trial, begin
 
 
@@ -70,9 +70,10 @@ def gains(rows: pd.DataFrame, kind: str = "error") -> pd.DataFrame:
     """
     starting = rows["score"].str.startswith(f"{kind} to ")
     table = rows[starting].assign(target=rows["score"].str.removeprefix(f"{kind} to "))
-    before = table[(table["variant"] == "before").fillna(False)]
-    after = table[table["variant"].isna()]
-    both = after.merge(before[["image", "target", "value"]], on=["image", "target"], suffixes=("", "_before"))
+    before = pick(table, variant="before")
+    both = pick(table, variant=None).merge(
+        before[["image", "target", "value"]], on=["image", "target"], suffixes=("", "_before")
+    )
     both["value"] = 1 - both["value"] / both["value_before"]
     return both[["edit", "seed", "image", "strength", "target", "value"]]
 

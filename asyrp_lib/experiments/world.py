@@ -67,7 +67,7 @@ def standardised(domain, factors: pd.DataFrame) -> pd.DataFrame:
 
 def readings(rows: pd.DataFrame, variant: str) -> pd.DataFrame:
     """What was read of each image, images × factors, of one variant."""
-    part = rows[(rows["variant"] == variant).fillna(False) & rows["image"].notna()]
+    part = pick(rows, variant=variant).dropna(subset="image")
     return part.pivot(index="image", columns="score", values="value")[list(part["score"].unique())]
 
 

@@ -24,7 +24,7 @@ def asymmetric(domain) -> Claim:
     """Does the shift do more in P_t alone, also against a symmetric process at matched gain or trained so?"""
     table = stored(domain, "asymmetry")
     rows = pick(table, "aimed")
-    of = {variant: by_edit(rows[rows["variant"] == variant]) for variant in (ALONE, BOTH, MATCHED, TRAINED)}
+    of = {variant: by_edit(pick(rows, variant=variant)) for variant in (ALONE, BOTH, MATCHED, TRAINED)}
     on_same_faces = lambda v: by_edit(
         rows[rows["variant"].isin([ALONE, v])], partial(_mean_difference, ALONE, v)
     )
@@ -84,7 +84,7 @@ def places(domain) -> Claim:
 
 def _with_rival(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of h, and as "rival" those of the place that aims best on the other half of the faces."""
-    half, parts = rows["image"] % 2, [rows[rows["variant"] == "h"]]
+    half, parts = rows["image"] % 2, [pick(rows, variant="h")]
     for one in (0, 1):
         at = aim(rows[(half == one) & (rows["variant"] != "h")])
         best = max(at, key=at.__getitem__)
@@ -218,7 +218,7 @@ def above_controls(rows: pd.DataFrame) -> dict[tuple[str, str], Interval]:
     """(edit, control) -> by how much a score of `final` is higher for the edit at strength 1 than for the
     control, on the same faces; from the rows of that score.
     """
-    edited = rows[rows["variant"].isna() & (rows["strength"] == 1)]
+    edited = pick(rows, variant=None, strength=1.0)
     controls = rows[rows["variant"].isin(CONTROLS)][["edit", "variant", "image", "value"]]
     both = edited.drop(columns="variant").merge(controls, on=["edit", "image"], suffixes=("", "_control"))
     both = both.assign(value=both["value"] - both["value_control"])
@@ -227,7 +227,7 @@ def above_controls(rows: pd.DataFrame) -> dict[tuple[str, str], Interval]:
 
 def truth_beside_scores(rows: pd.DataFrame) -> pd.DataFrame:
     """edit, seed, image, and a column of each score at strength 1, of the edits whose factor is known."""
-    edited = rows[rows["variant"].isna() & (rows["strength"] == 1) & rows["image"].notna()]
+    edited = pick(rows, variant=None, strength=1.0).dropna(subset="image")
     table = edited.pivot(index=["edit", "seed", "image"], columns="score", values="value").reset_index()
     return table.dropna(subset=["aimed"]) if "aimed" in table else table.iloc[:0]
 
@@ -275,8 +275,8 @@ def table_4(domain) -> Claim | None:
     """Are our S_dir those of the paper's table?"""
     printed = published_s_dir()
     paper = printed["paper"].xs(1.0).dropna()
-    rows = pick(stored(domain, "final"), "S_dir", strength=1.0)
-    ours = {name: i for name, i in by_edit(rows[rows["variant"].isna()]).items() if name in paper}
+    rows = pick(stored(domain, "final"), "S_dir", variant=None, strength=1.0)
+    ours = {name: i for name, i in by_edit(rows).items() if name in paper}
     if not ours:
         return None
     less = {

@@ -25,10 +25,10 @@ from .claim import Claim, above, all_of, by_edit, counted, decider, difference, 
 def known(domain) -> Claim:
     """Does the aimed factor move, and does everything that is not tied to it stay?"""
     rows = stored(domain, "final")
-    at = rows[rows["variant"].isna() & (rows["strength"] == 1)]
+    at = pick(rows, variant=None, strength=1.0)
     moved, leaks, sides, parts = by_edit(pick(at, "aimed")), {}, [], []
     for name, shift in moved.items():
-        of, edit = at[at["edit"] == name], domain.edit_named(name)
+        of, edit = pick(at, edit=name), domain.edit_named(name)
         seen = [s.removeprefix("rms ") for s in of["score"].unique() if s.startswith("rms ")]
         shares = {factor: over_seeds(pick(of, f"rms {factor}")) for factor in seen}
         factors = untied(domain, edit, seen)
@@ -38,8 +38,8 @@ def known(domain) -> Claim:
         sides.append(all_of(enough, *(-above(shares[factor], 0.5) for factor in factors)))
         parts.append(shares[edit.factor].mean ** 2 / sum(s.mean**2 for s in shares.values()))
     wrong = {name: float((pick(at, "aimed", edit=name)["value"] < 0).mean()) for name in moved}
-    chance = rows[(rows["variant"] == "random Δh").fillna(False) & rows["score"].str.startswith("rms ")]
-    floor = chance.groupby("score")["value"].mean().max()
+    chance = pick(rows, variant="random Δh")
+    floor = chance[chance["score"].str.startswith("rms ")].groupby("score")["value"].mean().max()
     away, need = max(wrong, key=wrong.__getitem__), math.ceil(0.6 * len(moved))
     name, effect = decider(moved, need)
     ours = (
@@ -61,7 +61,7 @@ def room_taken(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """seed, image, value, base: by how much of its factor's range an edit moved each face, and how much of it
     was left before.
     """
-    edited = rows[rows["variant"].isna() & (rows["edit"] == name) & (rows["strength"] == 1)]
+    edited = pick(rows, variant=None, edit=name, strength=1.0)
     keys = ["seed", "image"]
     after, start = (pick(edited, score).set_index(keys)["value"] for score in ("position", "start"))
     return pd.DataFrame({"value": after - start, "base": 1 - start}).reset_index()
@@ -171,14 +171,14 @@ def robust(domain) -> Claim:
     """Is a random shift of h harmless, and one of ε not, by every meaning of "as long"?"""
     rows, harm = stored(domain, "robustness"), []
     found, far = {m: {} for m in robustness.MEANINGS}, {m: [] for m in robustness.MEANINGS}
-    for name, of in rows[rows["strength"] == 1].groupby("edit"):
+    for name, of in pick(rows, strength=1.0).groupby("edit"):
         both = pd.concat([of, pick(rows, "apart")])
         for kind in robustness.KINDS:
             share = partial(robustness.of_apart, variant=f"h, {kind}")
-            harm.append(over_seeds(both[both["seed"].isna()], share))
+            harm.append(over_seeds(pick(both, seed=None), share))
         for kind, meaning in product(robustness.KINDS, robustness.MEANINGS):
             times = partial(robustness.ratio, kind=kind, meaning=meaning)
-            found[meaning][f"{name}, {kind}"] = over_seeds(_unseeded(of), times)
+            found[meaning][f"{name}, {kind}"] = over_seeds(pick(of, "distance", seed=None), times)
             far[meaning].append(robustness.of_apart(both, f"ε, {kind}, {meaning}"))
     harmless = [-above(i, 0.5) for i in harm]
     said = {m: verdict([*harmless, *(above(i, 1) for i in part.values())]) for m, part in found.items()}
@@ -202,12 +202,6 @@ def robust(domain) -> Claim:
     mind = "lengths of other edits optimised in h and in ε; a ratio at a ceiling of 100 % says little"
     text, what = "noise in h is harmless, noise in ε is not", f"times, optimised, {name}"
     return Claim("robust", "Fig. 9", text, ours, effect, what, whole, why, mind)
-
-
-def _unseeded(rows: pd.DataFrame) -> pd.DataFrame:
-    """Distances of random shifts, which belong to faces and to no f_t."""
-    rows = pick(rows, "distance")
-    return rows[rows["seed"].isna()]
 
 
 def consistent(domain) -> Claim:
@@ -238,7 +232,7 @@ def reach(domain) -> Claim | None:
     gained = pick(rows, "error gain")
     if gained.empty:
         return None
-    ways = {v: by_edit(gained[gained["variant"] == v]) for v in ("CLIP", "target", "Δh", "Δε")}
+    ways = {v: by_edit(pick(gained, variant=v)) for v in ("CLIP", "target", "Δh", "Δε")}
     sides, (name, effect) = [above(i, 0.5) for i in ways["Δh"].values()], decider(ways["Δh"])
     more = [above(difference(i, ways["CLIP"][edit]), 0) for edit, i in ways["Δh"].items()]
     listed = ", ".join(f"{told} {spread(ways[v].values(), '.0%')}" for v, told in _TEACHERS.items())
