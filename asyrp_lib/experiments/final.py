@@ -6,6 +6,7 @@ It alone reads a domain's sealed faces, once; settings are frozen before.
 from collections.abc import Callable, Sequence
 from itertools import chain
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from ..measure.judge import factor_shifts, sc, usual
 from ..measure.scores import clip_features, s_dir
 from ..measure.stats import Interval, over_seeds
 from .rows import ends, joined, numbers, pick
+from .teach import lengths
 from .trial import Run, Trial
 
 #: A metric that ranks these high, which edit nothing, measures something else.
@@ -130,12 +132,13 @@ def _controls(trial: Trial, names: Sequence[str]) -> dict[str, Tensor]:
     """Variant -> images that nothing edits: reconstructions, those boosted, and shifts of h at random."""
     domain = trial.domain
     known = [name for name in names if domain.edit_named(name).in_domain] or names
-    lengths = [shift_length(trial.like(n=min(4, trial.n)), domain.delta(name)) for name in known]
+    few = trial.like(n=min(4, trial.n))
+    length = float(np.mean([lengths(few, domain.delta(name))[1]["length"] for name in known]))
     about = {"t_edit": min(domain.delta(name).t_edit for name in known), "name": "random"}
     chance = []
     for seed, part in trial.shares(range(DRAWS)).items():
         noise = torch.randn(domain.unet.h_shape, generator=torch.Generator().manual_seed(seed))
-        shift = GlobalDelta(noise / noise.norm() * (sum(lengths) / len(lengths)), **about)
+        shift = GlobalDelta(noise / noise.norm() * length, **about)
         chance.append(part.edit({shift: 1.0}))
     made = trial.plain, trial.edit({}, t_boost=domain.t_boost), torch.cat(chance)
     return dict(zip(CONTROLS, made))
@@ -169,15 +172,3 @@ def halves(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, t
     return {
         e: (over_seeds(low), over_seeds(high)) for e, (low, high) in parts.items() if len(low) and len(high)
     }
-
-
-def shift_length(trial: Trial, delta) -> float:
-    """Mean |Δh_t| of an f_t over times and faces, along its own edit at strength 1."""
-    lengths = []
-
-    def note(step) -> None:
-        if step.dh is not None:
-            lengths.append(float(step.dh.flatten(1).norm(dim=1).mean()))
-
-    trial.edit({delta: 1.0}, callback=note)
-    return sum(lengths) / len(lengths)
