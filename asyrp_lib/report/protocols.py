@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..experiments import intervals, stored
 from ..experiments.asymmetry import ALONE, BOTH, MATCHED, TRAINED
@@ -234,23 +233,16 @@ def truth_beside_scores(rows: pd.DataFrame) -> pd.DataFrame:
 
 def agreement(score: str, table: pd.DataFrame, given: str | None = "start") -> float:
     """Mean over edits of the rank correlation of a score with `aimed` over faces; `given`: a column that is
-    held, the partial correlation of ranks.
+    held, the partial correlation of ranks.  Edits of which nothing varies, or nothing is left, do not count.
     """
     found = []
     for _, part in table.groupby("edit"):
-        ranks = {c: stats.rankdata(part[c]) for c in (score, "aimed", *([given] if given else []))}
-        x, y = (ranks[c] if given is None else _rest(ranks[c], ranks[given]) for c in (score, "aimed"))
-        if x.std() > 1e-9 and y.std() > 1e-9:
-            found.append(float(np.corrcoef(x, y)[0, 1]))
+        r = part[[score, "aimed", *([given] if given else [])]].corr("spearman").fillna(0.0)  # a constant: 0
+        x, y = (r.loc[c, given] if given else 0.0 for c in (score, "aimed"))
+        left = min(r.loc[score, score], 1 - x**2), min(r.loc["aimed", "aimed"], 1 - y**2)
+        if min(left) > 1e-9:
+            found.append((r.loc[score, "aimed"] - x * y) / (left[0] * left[1]) ** 0.5)
     return float(np.mean(found)) if found else 0.0
-
-
-def _rest(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """What a line through x leaves of y."""
-    if x.std() == 0:
-        return y - y.mean()
-    slope, intercept = np.polyfit(x, y, 1)
-    return y - slope * x - intercept
 
 
 def published_s_dir() -> pd.DataFrame:
