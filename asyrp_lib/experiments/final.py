@@ -159,12 +159,12 @@ def moved(rows: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
     return pd.DataFrame(table).T
 
 
-def halves(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, tuple[Interval, Interval]]:
-    """edit -> `over_seeds` of a score at strength 1 on the faces that began below the data's mean of a
-    factor, and on those above.
+def halves(rows: pd.DataFrame, factor: str) -> dict[str, tuple[Interval, Interval]]:
+    """edit -> `over_seeds` of the aimed shift at strength 1 on the faces that began below the data's mean of
+    a factor, and on those above.
     """
     start = pick(rows, f"start {factor}")[["image", "value"]].rename(columns={"value": "start"})
-    edited = pick(rows, score, variant=None, strength=1.0).merge(start, on="image")
+    edited = pick(rows, "aimed", variant=None, strength=1.0).merge(start, on="image")
     parts = {
         str(edit): (of[of["start"] < 0], of[of["start"] >= 0])
         for edit, of in edited.groupby("edit", sort=False)

@@ -114,10 +114,10 @@ def _scaled(trial: Trial, name: str, steps: int = 0, per_seed: int = 0, scaled: 
     return runs
 
 
-def beside(rows: pd.DataFrame, variant: str, base: str = BASE, score: str = "aimed") -> pd.DataFrame:
-    """A score of the same edits, seeds and faces in two variants: edit, seed, image, value, base."""
+def beside(rows: pd.DataFrame, variant: str, score: str = "aimed") -> pd.DataFrame:
+    """A score of equal edits, seeds and faces in a variant and in `BASE`: edit, seed, image, value, base."""
     keys = ["edit", "seed", "image"]
-    one, other = (pick(rows, score, variant=v)[[*keys, "value"]] for v in (variant, base))
+    one, other = (pick(rows, score, variant=v)[[*keys, "value"]] for v in (variant, BASE))
     return one.merge(other.rename(columns={"value": "base"}), on=keys)
 
 

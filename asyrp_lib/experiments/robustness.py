@@ -90,13 +90,13 @@ def as_long(
     return found | {m: shifted(cut, x_T, sizes[m], **how) for m in MEANINGS}
 
 
-def ratio(rows: pd.DataFrame, kind: str, meaning: str, score: str = "distance") -> float:
+def ratio(rows: pd.DataFrame, kind: str, meaning: str) -> float:
     """How much farther a random ε leads than a random h: ratio of the means over faces.
 
     Of rows of one edit and strength; for `stats.over_seeds` those without a seed.  Where `of_apart` of ε is
     near 1 the ratio stands under a ceiling and says less than it seems.
     """
-    mean = lambda variant: pick(rows, score, variant=variant)["value"].mean()
+    mean = lambda variant: pick(rows, "distance", variant=variant)["value"].mean()
     return mean(f"ε, {kind}, {meaning}") / mean(f"h, {kind}")
 
 

@@ -91,11 +91,12 @@ def beyond_others(gained: pd.DataFrame) -> pd.DataFrame:
     return gained.assign(value=gained["value"] - others)
 
 
-def confusion(gained: pd.DataFrame, strength: float = 1.0) -> pd.DataFrame:
+def confusion(gained: pd.DataFrame) -> pd.DataFrame:
     """edit × target: the share of faces that an edit brought nearer to this target than to any other, as
-    shares of the way, from `gains`.  Chance is 1 / number of targets; an edit that works is on the diagonal.
+    shares of the way, from `gains` at strength 1.  Chance is 1 / number of targets; an edit that works is on
+    the diagonal.
     """
-    here = gained[gained["strength"] == strength]
+    here = pick(gained, strength=1.0)
     most = here.loc[here.groupby(["edit", "image"])["value"].idxmax()]
     table = pd.crosstab(most["edit"], most["target"], normalize="index")
     return table.reindex(columns=sorted(here["target"].unique()), fill_value=0.0)
