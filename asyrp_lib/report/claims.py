@@ -3,7 +3,6 @@
 README and notebooks print from this; `python -m asyrp_lib.report.claims` writes README's table.
 """
 
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,45 +52,33 @@ def claims(domain, *ids: str) -> pd.DataFrame:
 
 def markdown(table: pd.DataFrame) -> str:
     """Claims as README shows them."""
-    head = [
-        "claim",
-        "measured",
-        "main number [95 %]",
-        "faces, seeds",
-        "verdict",
-        "what would change our mind",
-    ]
-    lines = [
-        (
-            f"{row.published} ({row.source})",
-            row.ours,
-            f"{row.effect} {row.of}",
-            f"{row.effect.faces}, {row.effect.seeds}",
-            f"**{row.verdict}**",
-            row.mind,
-        )
-        for row in _as_claims(table)
-    ]
-    return table_of(head, lines)
-
-
-def _as_claims(table: pd.DataFrame) -> list[Claim]:
-    return [Claim(*row) for row in table.reset_index().itertuples(index=False, name=None)]
+    return table_of(_told(table))
 
 
 def headline(table: pd.DataFrame) -> str:
     """README's first words on what holds: `HEADLINE`, those that are measured, in short."""
     chosen = table.reindex([name for name in HEADLINE if name in table.index])
-    lines = [
-        (row.published, f"{row.effect} {row.of}", f"**{row.verdict}**", row.mind)
-        for row in _as_claims(chosen)
-    ]
-    return table_of(["claim", "main number [95 %]", "verdict", "what would change our mind"], lines)
+    short = _told(chosen).assign(claim=chosen["published"])
+    return table_of(short.drop(columns=["measured", "faces, seeds"]))
 
 
-def table_of(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in [head, ["---"] * len(head), *lines])
+def _told(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of README's tables, texts all."""
+    columns = {
+        "claim": table["published"] + " (" + table["source"] + ")",
+        "measured": table["ours"],
+        "main number [95 %]": table["effect"].map(str) + " " + table["of"],
+        "faces, seeds": [f"{effect.faces}, {effect.seeds}" for effect in table["effect"]],
+        "verdict": "**" + table["verdict"] + "**",
+        "what would change our mind": table["mind"],
+    }
+    return pd.DataFrame(columns)
+
+
+def table_of(table: pd.DataFrame) -> str:
+    """A table in Markdown, without its index."""
+    lines = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False, name=None)]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)
 
 
 def between(text: str, markers: tuple[str, str] = MARKERS) -> tuple[str, str, str]:
