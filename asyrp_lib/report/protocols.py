@@ -51,8 +51,7 @@ def asymmetric(domain) -> Claim:
         "do at equal strength: a matter of strength if a matched one fails, else at equal strength"
     )
     mind = "a symmetric process, matched or trained, that moves the factor as far, or one that cannot"
-    text, what = "the shift belongs into P_t alone", f"sd more than {against}, {name}"
-    return Claim("asymmetric", "Theorem 1, Fig. 3", text, ours, effect, what, whole, why, mind)
+    return Claim(ours, effect, f"sd more than {against}, {name}", whole, why, mind)
 
 
 def _mean_difference(one: str, other: str, part: pd.DataFrame) -> float:
@@ -77,8 +76,7 @@ def places(domain) -> Claim:
         "faces and compared on the other half, both ways; holds if all do"
     )
     mind = "other places trained as long as the shipped f_t, and from more than one seed"
-    text, what = "it is h that is special", f"ratio more at h than at the other, {name}"
-    return Claim("places", "Sec. 3.2", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"ratio more at h than at the other, {name}", verdict(sides), why, mind)
 
 
 def _with_rival(rows: pd.DataFrame) -> pd.DataFrame:
@@ -121,11 +119,7 @@ def t_edit_rule(domain) -> Claim | None:
     ).replace(": -", ": −")
     why = f"another t_edit counts if its f_t is surely not {VISIBLE} sd better; holds if all do"
     mind = "f_t of more seeds, or t_edit nearer to the rule's, that are surely better"
-    text, what = (
-        "no t_edit is better than where LPIPS(x, P_t) = 0.33 cos",
-        f"sd more at the rule's than {label}",
-    )
-    return Claim("t_edit rule", "Sec. 4", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"sd more at the rule's than {label}", verdict(sides), why, mind)
 
 
 def steps(domain) -> Claim:
@@ -145,8 +139,7 @@ def steps(domain) -> Claim:
     )
     why = "a run counts if it has 75 to 125 % of the effect at 40 steps; holds if all do"
     mind = "a grid on which the same faces keep less or more, on more faces where they were few"
-    text, what = "Δh_t · S_train/S serves any number of steps", f"share, {label}"
-    return Claim("steps", "Fig. 17", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share, {label}", verdict(sides), why, mind)
 
 
 def boosting(domain) -> Claim | None:
@@ -174,8 +167,7 @@ def boosting(domain) -> Claim | None:
     )
     why = "reconstructions, or an edit, count if the distance falls and detail comes nearer; holds if all do"
     mind = "a t_boost that does both, chosen on validation faces"
-    text, what = "quality boosting makes images more real", f"fall, {name}"
-    return Claim("boosting", "Sec. 3.4, Fig. 11", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"fall, {name}", verdict(sides), why, mind)
 
 
 def _fall(part: pd.DataFrame) -> Interval:
@@ -209,8 +201,7 @@ def s_dir(domain) -> Claim | None:
     sides = [all_of(above(found["S_dir"], 0.3), *ranks)]
     why = "holds if the correlation of S_dir is above 0.3 and it ranks every edit above every control"
     mind = "another CLIP whose S_dir agrees with the oracle among faces that begin equally"
-    text, what = "a higher S_dir is a better edit", "correlation of S_dir, start held"
-    return Claim("S_dir", "Table 4", text, ours, found["S_dir"], what, verdict(sides), why, mind)
+    return Claim(ours, found["S_dir"], "correlation of S_dir, start held", verdict(sides), why, mind)
 
 
 def above_controls(rows: pd.DataFrame) -> dict[tuple[str, str], Interval]:
@@ -286,5 +277,4 @@ def table_4(domain) -> Claim | None:
     )
     why = "an edit counts if its S_dir is at most 0.1 below the paper's; holds if all do"
     mind = "the paper's own images, f_t and CLIP; or its authors' word on what the row prints"
-    text, what = "S_dir is 0.81 to 0.99", f"more than the paper's, {name}"
-    return Claim("Table 4", "Table 4", text, said, effect, what, verdict(sides), why, mind)
+    return Claim(said, effect, f"more than the paper's, {name}", verdict(sides), why, mind)

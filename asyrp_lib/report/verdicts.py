@@ -53,8 +53,7 @@ def known(domain) -> Claim:
         f"square); holds if {need} of {len(sides)} do"
     )
     mind = f"{max(need - sides.count(1), 1)} edits more, or fewer, within both bounds on sealed faces"
-    text, what = "h-space edits what the model knows", f"sd, {name}"
-    return Claim("known", "Fig. 4", text, ours, effect, what, verdict(sides, need), why, mind)
+    return Claim(ours, effect, f"sd, {name}", verdict(sides, need), why, mind)
 
 
 def room_taken(rows: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -91,8 +90,7 @@ def unseen(domain) -> Claim | None:
         "edits do; holds if all do"
     )
     mind = "a teacher that brings the others nearer: the claim `reach` says whether h-space could"
-    text, what = "it reaches what the model never saw", f"share of the way, {name}"
-    return Claim("unseen", "Fig. 5", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share of the way, {name}", verdict(sides), why, mind)
 
 
 def linear(domain) -> Claim | None:
@@ -113,8 +111,7 @@ def linear(domain) -> Claim | None:
     )
     why = f"an edit counts if the median of its faces lies above both nulls ({bound:.2f}); holds if all do"
     mind = "more faces in mid-range whose curves bend away from their line, or follow it"
-    what = f"share explained, {name}"
-    return Claim("linear", "Fig. 7", "linear", ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share explained, {name}", verdict(sides), why, mind)
 
 
 def _of_mean_curve(part: pd.DataFrame) -> float:
@@ -140,8 +137,7 @@ def composable(domain) -> Claim:
     )
     why = "an edit in a group counts if it loses less than 20 % to the others; holds if all do"
     mind = "groups that lose more than their strength and walls explain, or none, with more seeds"
-    what = f"gained or lost, {name}"
-    return Claim("composable", "Fig. 8", "composable", ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"gained or lost, {name}", verdict(sides), why, mind)
 
 
 def _less(share, expected, part: pd.DataFrame) -> float:
@@ -163,8 +159,7 @@ def homogeneous(domain) -> Claim:
         "an edit counts if others get more than half of its effect, and more than from Δε_t; holds if all do"
     )
     mind = "source faces whose Δh_t does not carry over, or a Δε_t that does, at equal loss on the source"
-    text, what = "homogeneous: one face's Δh_t edits others", f"share, {name}; seeds: source faces"
-    return Claim("homogeneous", "Fig. 6", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share, {name}; seeds: source faces", verdict(sides), why, mind)
 
 
 def robust(domain) -> Claim:
@@ -200,8 +195,7 @@ def robust(domain) -> Claim:
         "far as another face; the claim, if all do"
     )
     mind = "lengths of other edits optimised in h and in ε; a ratio at a ceiling of 100 % says little"
-    text, what = "noise in h is harmless, noise in ε is not", f"times, optimised, {name}"
-    return Claim("robust", "Fig. 9", text, ours, effect, what, whole, why, mind)
+    return Claim(ours, effect, f"times, optimised, {name}", whole, why, mind)
 
 
 def consistent(domain) -> Claim:
@@ -222,8 +216,7 @@ def consistent(domain) -> Claim:
     )
     why = "a mean counts if it keeps 75 to 125 % of an edit's effect; holds if all do"
     mind = "an edit whose Δh^global does less, or much more, than its f_t; the cosines alone would not"
-    text, what = "one Δh serves all times and faces", f"kept by Δh^global, {name}"
-    return Claim("consistent", "Fig. 10", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"kept by Δh^global, {name}", verdict(sides), why, mind)
 
 
 def reach(domain) -> Claim | None:
@@ -242,8 +235,7 @@ def reach(domain) -> Claim | None:
     )
     why = "a target counts if a free Δh_t goes half of the way to it; holds if all do"
     mind = "longer optimisation that gets there, or other targets and faces"
-    text, what = "h-space can draw what the model never saw", f"share of the way, {name}"
-    return Claim("reach", "control of Fig. 5", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share of the way, {name}", verdict(sides), why, mind)
 
 
 #: variants of the experiment `reach` in words
