@@ -9,7 +9,7 @@ from choices import faces, study_of
 from test_browser import BROWSER
 
 from asyrp_lib.measure.choices import read_choices
-from asyrp_lib.report.choice import write_choices
+from asyrp_lib.report.choice import TITLE, write_choices
 
 #: The tags of all that is off the page's right edge, or below the window.
 OUTSIDE = """() => [...document.querySelectorAll("main *")].filter(box => {
@@ -38,7 +38,7 @@ def chromium():
 @pytest.fixture
 def study(tmp_path):
     """A written page of N questions."""
-    write_choices(tmp_path / "study.html", faces(N), title="Faces")
+    write_choices(tmp_path / "study.html", faces(N))
     return tmp_path / "study.html"
 
 
@@ -49,7 +49,7 @@ def opened(chromium, study, judge: str = "", **options):
     page.on("console", lambda message: trouble.append(message.text))
     page.on("request", lambda request: trouble.append(request.url))
     page.goto(study.as_uri())
-    assert page.title() == page.locator("h1").first.inner_text() == "Faces"
+    assert page.title() == page.locator("h1").first.inner_text() == TITLE
     assert f"see {N} pairs" in page.locator("#start p").inner_text()
     page.get_by_label("Your name").fill(judge)
     page.screenshot(path=study.with_name("start.png"))

@@ -30,7 +30,7 @@ def test_every_verdict_of_the_first_edition_is_of_a_claim_that_is_judged_today()
 def test_a_table_is_put_between_its_markers_and_nothing_else_changes(tmp_path):
     file = tmp_path / "README.md"
     file.write_text(f"before\n{claims.MARKERS[0]}\n\nold\n\n{claims.MARKERS[1]}\nafter")
-    claims.rewrite(file, claims.MARKERS, claims.table_of(["a"], [[Interval(1, 0, 2, 3, 4)]]))
+    claims.rewrite(file, claims.MARKERS, claims.table_of(pd.DataFrame({"a": [Interval(1, 0, 2, 3, 4)]})))
     start, printed, end = claims.between(file.read_text())
     assert printed == "| a |\n| --- |\n| 1.00 [0.00, 2.00] |"
     assert start.startswith("before") and end.endswith("after")
@@ -59,7 +59,9 @@ def test_what_was_wanted_stands_beside_what_is_there(monkeypatch):
     )
     known = pd.DataFrame({"ours": ["moves; both bounds: 7 of 10 surely, 1 surely not"]}, index=["known"])
     monkeypatch.setattr(editions, "claims", lambda domain, name: known)
-    got = list(editions.wanted(None)["got"])
+    table = editions.wanted(None)
+    assert list(table) == ["measure", "32 px", "wanted", "got"] and table.notna().all(axis=None)
+    got = list(table["got"])
     assert got[0] == "0.0140 (1 correction)" and got[1].endswith("(smile)")
     assert got[2] == "≥ 0.85 in 1 of 2; least 0.50 [0.40, 0.60] (nose)" and got[3].startswith("2.5 ")
     assert got[4:] == ["2", "256", "both bounds: 7 of 10 surely, 1 surely not"]

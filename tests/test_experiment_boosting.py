@@ -32,10 +32,10 @@ def test_noise_has_three_quarters_of_its_energy_in_the_upper_half():
 def test_a_distance_falls_where_features_come_nearer_and_a_pair_of_equal_ones_is_sure():
     rng = np.random.default_rng(1)
     real, far = rng.normal(size=(200, 4)), rng.normal(size=(40, 4)) + 2
-    nearer = boosting.fall(far, far - 1, real)
-    assert 0 < nearer["fd_fall low"] < nearer["fd_fall"] < nearer["fd_fall high"]
-    assert boosting.fall(far, far + 1, real)["fd_fall high"] < 0
-    assert set(boosting.fall(far, far, real).values()) == {0.0}
+    value, low, high = boosting.fall(far, far - 1, real)
+    assert 0 < low < value < high
+    assert boosting.fall(far, far + 1, real)[2] < 0
+    assert set(boosting.fall(far, far, real)) == {0.0}
 
 
 def test_every_image_is_made_with_and_without_boosting(toy):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from toy_domain import ones_for_h
+from toy_domain import ones_for_h, toy_cut
 
 from asyrp_lib import api, cli, experiments
 from asyrp_lib.errors import AsyrpError, DomainError, OfflineError, UnknownNameError, WeightsError
@@ -39,8 +39,9 @@ def run(toy, name: str, **settings) -> pd.DataFrame:
 
 @pytest.fixture
 def toy(toy, monkeypatch):
-    """With an h that is not 0, as lengths are compared with it."""
+    """With an h that is not 0, as lengths are compared with it, and an ε that can be shifted."""
     ones_for_h(toy.unet, monkeypatch)
+    monkeypatch.setattr("asyrp_lib.experiments.robustness.Cut", toy_cut)
     return toy
 
 

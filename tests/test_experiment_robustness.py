@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from toy_domain import ones_for_h
+from toy_domain import ones_for_h, toy_cut
 from toys import randn
 
 from asyrp_lib.api import edit
@@ -11,7 +11,8 @@ from asyrp_lib.experiments import robustness
 from asyrp_lib.experiments.rows import COLUMNS, joined, numbers, pick
 from asyrp_lib.measure.stats import over_seeds
 from asyrp_lib.method import random_shift
-from asyrp_lib.method.random_shift import EpsSpace, directions, length, shifted
+from asyrp_lib.method.cut import Cut
+from asyrp_lib.method.random_shift import directions, length, shifted
 
 LENGTHS = {"Δh": 0.03, "Δε": 0.06}
 
@@ -25,6 +26,7 @@ def x_T():
 def with_h(toy, monkeypatch):
     """The toy domain with an h that is not 0."""
     ones_for_h(toy.unet, monkeypatch)
+    monkeypatch.setattr(robustness, "Cut", toy_cut)
     return toy
 
 
@@ -44,12 +46,16 @@ def test_with_the_trained_direction_it_is_the_edit(toy, x_T, monkeypatch):
     assert torch.allclose(made, edit(toy, x_T, {"green": 1.0}, progress=False), atol=1e-5)
 
 
-@pytest.mark.parametrize("space", [lambda unet: unet, EpsSpace])
-def test_no_length_is_no_shift_and_none_is_made_below_t_edit(toy, x_T, space):
-    plain = edit(toy, x_T, {}, progress=False)
-    made, seen = shifted(space(toy.unet), x_T, 0.0, 500, "fresh")
+@pytest.mark.parametrize("place", ["h", "ε"])
+def test_no_length_is_no_shift_and_none_is_made_below_t_edit(tiny, place):
+    unet, x_T = Cut(tiny.unet, place), randn(3, 3, 8, 8, seed=4)
+    plain = edit(tiny, x_T, {}, progress=False)
+    made, seen = shifted(unet, x_T, 0.0, 500, "fresh")
     assert torch.allclose(made, plain, atol=1e-6) and min(seen["ε"]) >= 500
-    assert not torch.allclose(shifted(space(toy.unet), x_T, 0.5, 500, "fresh")[0], plain, atol=1e-3)
+    made, seen = shifted(unet, x_T, 0.5, 500, "fresh")
+    assert not torch.allclose(made, plain, atol=1e-3)
+    arrived = torch.stack(list(seen["arriving"].values()))
+    assert torch.allclose(arrived, torch.full_like(arrived, 0.5), rtol=1e-3) == (place == "ε")
 
 
 def test_what_arrives_in_ε_is_the_shift_itself_where_h_is_ε(with_h, x_T):
@@ -57,7 +63,7 @@ def test_what_arrives_in_ε_is_the_shift_itself_where_h_is_ε(with_h, x_T):
     for t in seen["ε"]:
         assert torch.allclose(seen["arriving"][t], torch.full((3, 1, 1, 1), 2.0), rtol=1e-3)
         assert torch.allclose(seen["relative"][t], torch.full((3, 1, 1, 1), 2.0 / 48**0.5), rtol=1e-3)
-    in_eps, again = shifted(EpsSpace(with_h.unet), x_T, seen["arriving"], 200, "held")
+    in_eps, again = shifted(toy_cut(with_h.unet, "ε"), x_T, seen["arriving"], 200, "held")
     assert torch.allclose(in_eps, in_h, atol=1e-4)
     assert torch.allclose(again["relative"][999] * again["ε"][999], seen["arriving"][999], rtol=1e-3)
 
@@ -65,7 +71,7 @@ def test_what_arrives_in_ε_is_the_shift_itself_where_h_is_ε(with_h, x_T):
 @pytest.mark.parametrize("kind", random_shift.KINDS)
 def test_shifts_and_their_lengths_do_not_depend_on_the_batches(toy, x_T, monkeypatch, kind):
     def run():
-        made, seen = shifted(EpsSpace(toy.unet), x_T, 0.5, 200, kind)
+        made, seen = shifted(toy_cut(toy.unet, "ε"), x_T, 0.5, 200, kind)
         by_image = {t: size * torch.arange(3.0)[:, None, None, None] for t, size in seen["ε"].items()}
         return torch.cat([made, shifted(toy.unet, x_T, by_image, 200, kind)[0]]), seen["arriving"]
 

@@ -213,7 +213,7 @@ def test_intervals_have_a_whisker_a_number_and_a_colour_each():
 
 def test_variants_have_a_colour_and_a_marker_each_and_one_legend():
     rows = {edit: {"P_t only": interval(1), "P_t and D_t": interval(0)} for edit in ("smiling", "old")}
-    figure = plots.intervals(rows, "shift", logx=False)
+    figure = plots.intervals(rows, "shift")
     assert [text.get_text() for text in figure.legends[0].texts] == ["$P_{t}$ only", "$P_{t}$ and $D_{t}$"]
     looks = {
         (line.get_color(), line.get_marker()) for line in figure.axes[0].lines if line.get_marker() in "os"
@@ -301,13 +301,3 @@ def test_tables_side_by_side_have_one_scale_and_one_shape():
     assert {axes.images[0].get_clim() for axes in figure.axes[:2]} == {(-3, 3)}
     with pytest.raises(SettingsError, match="expected one for all"):
         overview.heat_tables({"one": a, "two": a.T})
-
-
-def test_verdicts_say_claim_effect_and_what_would_change_our_mind():
-    row = {"claim": "Δh_t edits", "interval": interval(1.3), "bound": 1.0, "better": "above", "unit": "sd"}
-    table = pd.DataFrame(
-        [row | {"mind": "a null that moves"}, row | {"interval": interval(0.2), "mind": "more"}]
-    )
-    said = texts(overview.verdicts(table))
-    assert {"holds\n1.30 [1.20, 1.40]", "fails\n0.20 [0.10, 0.30]", "a null that moves"} <= set(said)
-    assert r"$\Delta h_{t}$ edits" in said

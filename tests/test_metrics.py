@@ -7,6 +7,7 @@ from toys import ToyClip
 
 from asyrp_lib.errors import ImageError, OfflineError
 from asyrp_lib.measure.frechet import inception, inception_features
+from asyrp_lib.measure.judge import aimed_shifts, position, scores
 from asyrp_lib.measure.perceptual import PerceptualDistance
 from asyrp_lib.measure.scores import clip_features, frechet_distance, segmentation_consistency
 
@@ -61,3 +62,26 @@ def test_bytes_are_no_images_for_a_frechet_distance():
         clip_features(ToyClip(4), torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
     with pytest.raises(ImageError, match="divide bytes"):
         inception_features(torch.nn.Linear(1, 1), torch.full((2, 3, 4, 4), 255.0))
+
+
+def test_several_oracles_are_read_once_for_each_image_and_say_how_much_they_differ(toy):
+    one, x_0, asked = toy.oracle, toy.images("test", 3), []
+    edit, edited = toy.edits["green"], x_0 + 0.5
+    alone = scores(toy, edit, x_0, x_0, edited)
+    assert "disagreement" not in alone and alone["aimed"].to_numpy() == pytest.approx([0.5] * 3)
+
+    class Several(type(one)):
+        def readings(self, images):
+            asked.append(images)
+            return [one.read(images), 3 * one.read(images)]
+
+        def read(self, images):
+            return sum(self.readings(images)) / 2
+
+    toy.oracle = Several()
+    table = scores(toy, edit, x_0, x_0, edited)
+    assert len(asked) == 2, "before and after"
+    assert table["disagreement"].to_numpy() == pytest.approx([0.5 * 2**0.5] * 3), "shifts of 0.5 and 1.5"
+    assert table["aimed"].to_numpy() == pytest.approx(aimed_shifts(toy, edit, x_0, edited))
+    for column, images in {"position": edited, "start": x_0}.items():
+        assert table[column].to_numpy() == pytest.approx(position(toy, edit, images))

@@ -19,6 +19,7 @@ def plain_python(monkeypatch, tmp_path):
     real = module.subprocess.run
     run = lambda command, **how: real([sys.executable, *command[3:]], **how)
     monkeypatch.setattr(module.subprocess, "run", run)
+    monkeypatch.setattr(module, "runs_dir", lambda: tmp_path)
     return tmp_path
 
 
@@ -31,9 +32,9 @@ def test_stages_run_one_after_another_and_a_stage_side_by_side(plain_python):
         task("slow", 1, wait + write.format("slow")),
         task("quick", 1, write.format("quick")),
     ]
-    said = dict(reproduce(todo, lanes=2, log=plain_python, progress=False))
+    said = dict(reproduce(todo, lanes=2, progress=False))
     assert note.read_text().split() == ["quick", "slow", "late"]
-    assert set(said.values()) == {"done"}
+    assert set(said.values()) == {"done"} and (plain_python / "reproduce" / "slow.log").exists()
 
 
 def test_a_failing_task_is_named_and_what_waits_is_left(plain_python):
@@ -42,7 +43,7 @@ def test_a_failing_task_is_named_and_what_waits_is_left(plain_python):
         task("good", 0, "pass"),
         task("later", 1, "pass"),
     ]
-    said = {one.name: words for one, words in reproduce(todo, log=plain_python, progress=False)}
+    said = {one.name: words for one, words in reproduce(todo, progress=False)}
     assert said["good"] == "done" and "no luck" in said["bad"] and "later" not in said
 
 

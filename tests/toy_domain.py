@@ -1,5 +1,6 @@
 """4-px Gaussian images with a known ε whose edits add a colour: experiments' arithmetic in milliseconds."""
 
+from copy import copy
 from pathlib import Path
 
 import pandas as pd
@@ -57,6 +58,14 @@ def ones_for_h(unet: IdealGaussian, monkeypatch) -> None:
     encode, decode = unet.encode, unet.decode
     monkeypatch.setattr(unet, "encode", lambda x, t: encode(x, t)._replace(h=torch.ones_like(x)))
     monkeypatch.setattr(unet, "decode", lambda z, h=None: decode(z, None if h is None else h - 1))
+
+
+def toy_cut(unet: IdealGaussian, place: str) -> IdealGaussian:
+    """The toy's `Cut` at "ε": it has no blocks to cut between, but knows its ε."""
+    cut = copy(unet)
+    cut.encode = lambda x, t: unet.encode(x, t)._replace(h=unet(x, t))
+    cut.decode = lambda z, h=None: z.h if h is None else h
+    return cut
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..measure.frechet import frechet_summary
 from ..measure.judge import usual
 from ..measure.scores import clip_features, frechet_distance
-from .rows import joined, numbers
+from .rows import ends, joined, numbers
 from .trial import Run, Trial, begin
 
 #: variant -> its share of the domain's t_boost
@@ -44,7 +44,10 @@ def measure(
     names, trial = usual(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
     judge = domain.second_clip or domain.clip
     real = clip_features(judge, domain.images("train", reference)).numpy()
-    runs, parts = [], [numbers(_frechet(clip_features(judge, trial.x_0), real), variant="real")]
+    runs, parts = (
+        [],
+        [numbers(ends("fd", frechet_summary(clip_features(judge, trial.x_0), real)), variant="real")],
+    )
     for variant, share in STARTS.items():
         t_boost = int(share * domain.t_boost)
         parts.append(numbers({"t_boost": t_boost}, variant=variant))
@@ -64,9 +67,9 @@ def measure(
         seen.setdefault(key, []).append(clip_features(judge, made))
     features = {key: torch.cat(found).numpy() for key, found in seen.items()}
     for (edit, variant), found in features.items():
-        row = _frechet(found, real)
+        row = ends("fd", frechet_summary(found, real))
         if variant != "none" and len(found) == len(features[edit, "none"]):
-            row |= fall(features[edit, "none"], found, real)
+            row |= ends("fd_fall", fall(features[edit, "none"], found, real))
         parts.append(numbers(row, edit=edit, variant=variant))
     return joined(parts)
 
@@ -85,15 +88,11 @@ def _looks(run: Run, made: Tensor) -> pd.DataFrame:
     return table
 
 
-def _frechet(features, real) -> dict[str, float]:
-    found = frechet_summary(features, real)
-    parts = {"fd": found["value"], "fd low": found["low"], "fd high": found["high"]}
-    return {name: value for name, value in parts.items() if value is not None}
-
-
-def fall(before: np.ndarray, after: np.ndarray, real: np.ndarray, resamples: int = 200) -> dict[str, float]:
+def fall(
+    before: np.ndarray, after: np.ndarray, real: np.ndarray, resamples: int = 200
+) -> tuple[float, float, float]:
     """By how much the Fréchet distance to `real` falls from features `before` to `after`, (N, D) of the same
-    N images: fd_fall, with low and high, ± 1.96 standard deviations of resampled faces (seed 0).
+    N images: (value, low, high), ± 1.96 standard deviations of resampled faces (seed 0).
 
     The faces that are drawn are the same on both sides, so that it is the boosting that differs.
     """
@@ -102,7 +101,7 @@ def fall(before: np.ndarray, after: np.ndarray, real: np.ndarray, resamples: int
     for _ in range(resamples):
         drawn.append(way(rng.integers(len(before), size=len(before))))
     value, half = way(np.arange(len(before))), 1.96 * float(np.std(drawn, ddof=1))
-    return {"fd_fall": value, "fd_fall low": value - half, "fd_fall high": value + half}
+    return value, value - half, value + half
 
 
 def fine_energy(images: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ It alone reads a domain's sealed faces, once; settings are frozen before.
 from collections.abc import Callable, Sequence
 from itertools import chain
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from ..measure.frechet import frechet_summary, inception, inception_features, in
 from ..measure.judge import factor_shifts, sc, usual
 from ..measure.scores import clip_features, s_dir
 from ..measure.stats import Interval, over_seeds
-from .rows import joined, numbers, pick
+from .rows import ends, joined, numbers, pick
+from .teach import lengths
 from .trial import Run, Trial
 
 #: A metric that ranks these high, which edit nothing, measures something else.
@@ -102,9 +104,8 @@ def _distances(real: dict, kind: str, features: Tensor, **where) -> pd.DataFrame
     found = {}
     for to in ("original", "recon"):
         summary = frechet_summary(features, real[kind, to][: len(features)], paired=True)
-        parts = {"": "value", " low": "low", " high": "high"}
-        found |= {f"{kind}_{to}{end}": summary[part] for end, part in parts.items()}
-    return numbers({name: value for name, value in found.items() if value is not None}, **where)
+        found |= ends(f"{kind}_{to}", summary)
+    return numbers(found, **where)
 
 
 def _scored(run: Run, name: str, images: Tensor) -> list[pd.DataFrame]:
@@ -131,12 +132,13 @@ def _controls(trial: Trial, names: Sequence[str]) -> dict[str, Tensor]:
     """Variant -> images that nothing edits: reconstructions, those boosted, and shifts of h at random."""
     domain = trial.domain
     known = [name for name in names if domain.edit_named(name).in_domain] or names
-    lengths = [shift_length(trial.like(n=min(4, trial.n)), domain.delta(name)) for name in known]
+    few = trial.like(n=min(4, trial.n))
+    length = float(np.mean([lengths(few, domain.delta(name))[1]["length"] for name in known]))
     about = {"t_edit": min(domain.delta(name).t_edit for name in known), "name": "random"}
     chance = []
     for seed, part in trial.shares(range(DRAWS)).items():
         noise = torch.randn(domain.unet.h_shape, generator=torch.Generator().manual_seed(seed))
-        shift = GlobalDelta(noise / noise.norm() * (sum(lengths) / len(lengths)), **about)
+        shift = GlobalDelta(noise / noise.norm() * length, **about)
         chance.append(part.edit({shift: 1.0}))
     made = trial.plain, trial.edit({}, t_boost=domain.t_boost), torch.cat(chance)
     return dict(zip(CONTROLS, made))
@@ -146,23 +148,23 @@ def moved(rows: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
     """What each edit at strength 1 moved of each factor, edit × factor, as `over_seeds`; from rows of
     `measure`, `kind`: "mean" or "rms" of a seed's faces.
     """
-    at, table = rows[rows["variant"].isna() & (rows["strength"] == 1)], {}
+    at, table = pick(rows, variant=None, strength=1.0), {}
     for (edit, score), part in at[at["score"].str.startswith(f"{kind} ")].groupby(
         ["edit", "score"], sort=False
     ):
-        faces = at.loc[at["edit"] == edit, "image"].nunique()
+        faces = pick(at, edit=edit)["image"].nunique()
         table.setdefault(edit, {})[str(score).removeprefix(f"{kind} ")] = over_seeds(part)._replace(
             faces=faces
         )
     return pd.DataFrame(table).T
 
 
-def halves(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, tuple[Interval, Interval]]:
-    """edit -> `over_seeds` of a score at strength 1 on the faces that began below the data's mean of a
-    factor, and on those above.
+def halves(rows: pd.DataFrame, factor: str) -> dict[str, tuple[Interval, Interval]]:
+    """edit -> `over_seeds` of the aimed shift at strength 1 on the faces that began below the data's mean of
+    a factor, and on those above.
     """
     start = pick(rows, f"start {factor}")[["image", "value"]].rename(columns={"value": "start"})
-    edited = pick(rows[rows["variant"].isna()], score, strength=1.0).merge(start, on="image")
+    edited = pick(rows, "aimed", variant=None, strength=1.0).merge(start, on="image")
     parts = {
         str(edit): (of[of["start"] < 0], of[of["start"] >= 0])
         for edit, of in edited.groupby("edit", sort=False)
@@ -170,15 +172,3 @@ def halves(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, t
     return {
         e: (over_seeds(low), over_seeds(high)) for e, (low, high) in parts.items() if len(low) and len(high)
     }
-
-
-def shift_length(trial: Trial, delta) -> float:
-    """Mean |Δh_t| of an f_t over times and faces, along its own edit at strength 1."""
-    lengths = []
-
-    def note(step) -> None:
-        if step.dh is not None:
-            lengths.append(float(step.dh.flatten(1).norm(dim=1).mean()))
-
-    trial.edit({delta: 1.0}, callback=note)
-    return sum(lengths) / len(lengths)

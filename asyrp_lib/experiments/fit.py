@@ -5,6 +5,7 @@ ranges, and what is left over, the residual, says how far an image is from any f
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from ..errors import DomainError
 from ..measure.judge import all_trained
 from .rows import joined, pick
 from .trial import Trial, begin
-from .world import TRUTHS, explained, readings
+from .world import explained, readings, standardised
 
 
 def measure(
@@ -38,9 +39,9 @@ def measure(
     if domain.fit is None:
         raise DomainError(f"The domain {domain.name!r} cannot be fitted: it draws no images; use synthfaces.")
     names = all_trained(domain, names, in_domain=True)
-    trial, data = begin(domain, trial, n, progress), domain.factors("train", TRUTHS)
+    trial = begin(domain, trial, n, progress)
     fitted = lambda images: domain.fit(images, progress=progress)
-    scaled = lambda factors: (factors - data.mean()) / data.std()
+    scaled = partial(standardised, domain)
     own, plain = fitted(trial.x_0), fitted(trial.plain)
     parts = [
         trial.rows(scaled(domain.factors("test", n)), variant="truth"),
@@ -50,7 +51,7 @@ def measure(
     before = scaled(plain.factors)
     for run, edited in trial.sweep("fit", names):
         edit, found = domain.edit_named(run.where["edit"]), fitted(edited)
-        of = before[run.trial.first :][: run.trial.n][edit.factor].to_numpy()
+        of = run.trial.part(before)[edit.factor].to_numpy()
         table = run.trial.scores(edit.name, edited)
         table["fitted"] = edit.sign * (scaled(found.factors)[edit.factor] - of)
         table["residual"] = found.residual.cpu()

@@ -68,11 +68,11 @@ def measure(
     return joined(parts)
 
 
-def kept(rows: pd.DataFrame, space: str, score: str = "aimed") -> float:
+def kept(rows: pd.DataFrame, space: str) -> float:
     """What share of its effect on the own face the shift of a space ("Δh", "Δε") has on others.
 
-    Of rows of one edit: the mean of a score over others by that over the own faces.  1: as much; 0: none.
+    Of rows of one edit: the mean aimed shift of others by that of the own faces.  1: as much; 0: none.
     It says little where the own faces hardly moved.
     """
-    own, others = (pick(rows, score, variant=f"{space}, {whose}")["value"] for whose in ("own", "others"))
+    own, others = (pick(rows, "aimed", variant=f"{space}, {whose}")["value"] for whose in ("own", "others"))
     return float(others.mean() / own.mean())

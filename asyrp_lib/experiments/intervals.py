@@ -114,10 +114,10 @@ def _scaled(trial: Trial, name: str, steps: int = 0, per_seed: int = 0, scaled: 
     return runs
 
 
-def beside(rows: pd.DataFrame, variant: str, base: str = BASE, score: str = "aimed") -> pd.DataFrame:
-    """A score of the same edits, seeds and faces in two variants: edit, seed, image, value, base."""
+def beside(rows: pd.DataFrame, variant: str, score: str = "aimed") -> pd.DataFrame:
+    """A score of equal edits, seeds and faces in a variant and in `BASE`: edit, seed, image, value, base."""
     keys = ["edit", "seed", "image"]
-    one, other = (pick(rows, score, variant=v)[[*keys, "value"]] for v in (variant, base))
+    one, other = (pick(rows, score, variant=v)[[*keys, "value"]] for v in (variant, BASE))
     return one.merge(other.rename(columns={"value": "base"}), on=keys)
 
 
@@ -130,8 +130,7 @@ def by_t_edit(rows: pd.DataFrame, kind: str) -> dict[str, dict[int, Interval]]:
     """score -> t_edit -> interval, of one edit's runs of a kind, "shorter" or "trained": "aimed", "leaked"
     and "aimed − leaked", what each t_edit brings less what it breaks; "S_dir" where the truth is not known.
     """
-    of = rows[rows["variant"].str.startswith(f"{kind} ").fillna(False)]
-    of = of.assign(t_edit=of["variant"].str.removeprefix(f"{kind} ").astype(int))
+    of = _of_kind(rows, kind)
     known = bool(len(pick(of, "aimed")))
     tables = {score: pick(of, score) for score in (("aimed", "leaked") if known else ("S_dir",))}
     if known:
@@ -146,8 +145,12 @@ def net(rows: pd.DataFrame, kind: str = "trained") -> pd.DataFrame:
 
     Columns: edit, seed, image, t_edit, value.  A rule for t_edit is good where no other one is higher.
     """
-    rows = rows[rows["variant"].str.startswith(f"{kind} ").fillna(False)]
-    keys = ["edit", "seed", "image", "variant"]
-    table = rows[rows["score"].isin(["aimed", "leaked"])].pivot(index=keys, columns="score", values="value")
-    table = (table["aimed"] - table["leaked"]).rename("value").reset_index()
-    return table.assign(t_edit=table["variant"].str.removeprefix(f"{kind} ").astype(int))
+    of, keys = _of_kind(rows, kind), ["edit", "seed", "image", "t_edit"]
+    table = of[of["score"].isin(["aimed", "leaked"])].pivot(index=keys, columns="score", values="value")
+    return (table["aimed"] - table["leaked"]).rename("value").reset_index()
+
+
+def _of_kind(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The rows of a kind of runs, "shorter" or "trained", with their t_edit in a column of its own."""
+    of = rows[rows["variant"].str.startswith(f"{kind} ").fillna(False)]
+    return of.assign(t_edit=of["variant"].str.removeprefix(f"{kind} ").astype(int))

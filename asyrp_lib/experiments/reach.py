@@ -58,9 +58,8 @@ def measure(
 
         def add(run: Run, edited: Tensor, aims: Tensor = aims) -> None:
             on = run.trial
-            here = slice(on.first, on.first + on.n)
             scores = on.scores(run.where["edit"], edited).drop(columns="distance")
-            parts.append(run.rows(scores.assign(**approach(domain, on.plain, edited, aims[here]))))
+            parts.append(run.rows(scores.assign(**approach(domain, on.plain, edited, on.part(aims)))))
 
         for run, edited in trial.sweep("reach", [name]):
             add(run._replace(where={**run.where, "variant": "CLIP"}), edited)

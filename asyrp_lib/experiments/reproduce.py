@@ -1,12 +1,12 @@
 """Everything behind `data/results` of a domain, from a declared list: what is there, stale, and to do."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from typing import NamedTuple
 
 from .. import check
@@ -54,19 +54,14 @@ def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
     return found
 
 
-def reproduce(
-    todo: Iterable[Task], *, lanes: int = 2, log: Path | None = None, progress: bool = True
-) -> Iterator[tuple[Task, str]]:
+def reproduce(todo: Iterable[Task], *, lanes: int = 2, progress: bool = True) -> Iterator[tuple[Task, str]]:
     """Run tasks in processes of their own, `lanes` at a time, and yield each with "done" or its last words.
 
     Which are done already is asked when their stage begins.  A task that is stopped goes on when it is run
-    again.  After a stage in which one failed the rest is left.
-
-    Args:
-        lanes: processes side by side; each gets its share of the cores.
-        log: folder of their outputs; None: `runs/reproduce`.
+    again.  After a stage in which one failed the rest is left.  Each process gets its share of the cores, and
+    its output goes to `runs/reproduce`.
     """
-    todo, log = list(todo), log or runs_dir() / "reproduce"
+    todo, log = list(todo), runs_dir() / "reproduce"
     log.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, (os.cpu_count() or 1) // lanes))
     around = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -162,8 +157,8 @@ def _experiment(domain: Domain, name: str) -> str:
         made_by = provenance(domain, name)
     except WeightsError as error:
         return "missing" if not result_file(f"{domain.name}_{name}").exists() else f"stale: {error}"
-    wanted = {"domain": domain.name, **defaults(name)}
-    changed = [key for key in wanted if _plain(made_by["settings"].get(key)) != _plain(wanted[key])]
+    wanted = json.loads(json.dumps({"domain": domain.name, **defaults(name)}))  # tuples are lists there
+    changed = [key for key in wanted if made_by["settings"].get(key) != wanted[key]]
     seeds = made_by["settings"].get("seeds", {})
     changed += [
         f"seeds of {edit}"
@@ -184,8 +179,3 @@ def _digest_of(domain: Domain, edit: str, seed: int) -> str:
         return module_digest(domain.delta(edit, seed))
     except AsyrpError:
         return "missing"
-
-
-def _plain(value):
-    """As JSON gives it back."""
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -14,7 +14,8 @@ from torch import Tensor
 from .. import check
 from ..errors import WeightsError
 from ..measure.judge import usual
-from ..method.random_shift import KINDS, EpsSpace, shifted
+from ..method.cut import Cut
+from ..method.random_shift import KINDS, shifted
 from ..method.schedule import interval_pairs
 from ..progress import tqdm
 from . import stored
@@ -85,16 +86,17 @@ def as_long(
         "relative": {t: share * seen["ε"][t] for t, share in seen["relative"].items()},
         "arriving": seen["arriving"],
     }
-    return found | {m: shifted(EpsSpace(unet), x_T, sizes[m], **how) for m in MEANINGS}
+    cut = Cut(unet, "ε")
+    return found | {m: shifted(cut, x_T, sizes[m], **how) for m in MEANINGS}
 
 
-def ratio(rows: pd.DataFrame, kind: str, meaning: str, score: str = "distance") -> float:
+def ratio(rows: pd.DataFrame, kind: str, meaning: str) -> float:
     """How much farther a random ε leads than a random h: ratio of the means over faces.
 
     Of rows of one edit and strength; for `stats.over_seeds` those without a seed.  Where `of_apart` of ε is
     near 1 the ratio stands under a ceiling and says less than it seems.
     """
-    mean = lambda variant: pick(rows, score, variant=variant)["value"].mean()
+    mean = lambda variant: pick(rows, "distance", variant=variant)["value"].mean()
     return mean(f"ε, {kind}, {meaning}") / mean(f"h, {kind}")
 
 

@@ -7,6 +7,8 @@ import pandas as pd
 #: `image` is the face's number, `seed` that of the f_t's training; both are empty where a number belongs to
 #: none: the seed where f_t are not trained, the image where a number is of all faces together.
 COLUMNS = ("edit", "variant", "seed", "image", "strength", "score", "value")
+#: Of a score's name where it has an interval: the value, and the interval's ends.
+ENDS = ("", " low", " high")
 
 
 def numbers(scores: Mapping[str, float], **where) -> pd.DataFrame:
@@ -22,18 +24,22 @@ def joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return table.astype(types).assign(**{c: table[c].astype("string") for c in ("edit", "variant", "score")})
 
 
-def pick(rows: pd.DataFrame, score: str, **where) -> pd.DataFrame:
-    """The rows of one score and of given values of other columns."""
-    keep = rows["score"] == score
-    for column, value in where.items():
-        keep &= (rows[column] == value).fillna(False)
-    return rows[keep]
+def pick(rows: pd.DataFrame, score: str | None = None, **where) -> pd.DataFrame:
+    """The rows of one score, or of any, and of given values of other columns; None: those that are empty."""
+    for column, value in where.items() if score is None else [("score", score), *where.items()]:
+        rows = rows[rows[column].isna() if value is None else (rows[column] == value).fillna(False)]
+    return rows
+
+
+def ends(score: str, found: tuple[float, float, float]) -> dict[str, float]:
+    """(value, low, high) of a number as the scores under which it is stored with its interval."""
+    return {f"{score}{end}": value for end, value in zip(ENDS, found)}
 
 
 def with_ends(rows: pd.DataFrame, score: str, **where) -> tuple[float, float, float]:
-    """(value, low, high) of a number that is stored with its interval, such as a Fréchet distance; NaN for
-    what is not there.
+    """(value, low, high) of a number that is stored as `ends`, such as a Fréchet distance; NaN for what is
+    not there.
     """
-    found = (pick(rows, f"{score}{end}", **where)["value"] for end in ("", " low", " high"))
+    found = (pick(rows, f"{score}{end}", **where)["value"] for end in ENDS)
     value, low, high = (float(part.iloc[0]) if len(part) else float("nan") for part in found)
     return value, low, high

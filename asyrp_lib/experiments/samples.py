@@ -37,16 +37,16 @@ def measure(
     return joined([run.rows(run.trial.scores(run.where["edit"], edited)) for run, edited in found])
 
 
-def gap(samples: pd.DataFrame, real: pd.DataFrame, edit: str, score: str = "aimed") -> Interval:
-    """Mean score on samples minus that on real images (rows of `final`, say), both at strength 1.
+def gap(samples: pd.DataFrame, real: pd.DataFrame, edit: str) -> Interval:
+    """Mean aimed shift on samples minus that on real images (rows of `final`, say), both at strength 1.
 
     The same f_t stand on both sides, so differences are taken seed by seed: Student's t over them; one seed
-    has no interval.  `score`: aimed, leaked, distance or SC, which compare with the reconstruction in both.
+    has no interval.
     """
     means = [
-        part[part["variant"].isna()].groupby("seed")["value"].mean()
-        for part in (pick(rows, score, edit=edit, strength=1.0) for rows in (samples, real))
+        pick(rows, "aimed", edit=edit, variant=None, strength=1.0).groupby("seed")["value"].mean()
+        for rows in (samples, real)
     ]
     both = (means[0] - means[1]).dropna()
-    faces = int(pick(samples, score, edit=edit, strength=1.0)["image"].nunique())
+    faces = int(pick(samples, "aimed", edit=edit, strength=1.0)["image"].nunique())
     return student(both, len(both), faces)

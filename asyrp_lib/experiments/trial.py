@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from .rows import COLUMNS
 MARGIN = 0.25
 #: Faces among which those are looked for.
 POOL = 2000
+
+
+Whole = TypeVar("Whole", Tensor, pd.DataFrame)
 
 
 @dataclass(eq=False)
@@ -48,15 +51,15 @@ class Trial:
         of = range(self.first + self.n) if self.order is None else self.order
         return of[self.first : self.first + self.n]
 
-    def _part(self, of: "Trial", name: str) -> Tensor:
-        """Of what a larger trial has already."""
-        return getattr(of, name)[self.first - of.first :][: self.n]
+    def part(self, whole: Whole, first: int = 0) -> Whole:
+        """What is this trial's of something that has one row for each of the images `first` and following."""
+        return whole[self.first - first :][: self.n]
 
     @cached_property
     def x_0(self) -> Tensor:
         """The images (n, 3, R, R)."""
         if self.larger:
-            return self._part(self.larger, "x_0")
+            return self.part(self.larger.x_0, self.larger.first)
         if self.split == "noise":
             return self.plain
         if self.order is not None:
@@ -67,7 +70,7 @@ class Trial:
     def x_T(self) -> Tensor:
         """Their inversions, as the U-Net sees them."""
         if self.larger:
-            return self._part(self.larger, "x_T")
+            return self.part(self.larger.x_T, self.larger.first)
         if self.split == "noise":
             return self.domain.seeded_noise(self.n, first=self.first)
         return api.invert(self.domain, self.x_0, steps=self.steps, progress=self.progress)
@@ -75,7 +78,9 @@ class Trial:
     @cached_property
     def plain(self) -> Tensor:
         """Their reconstructions (n, 3, R, R): what an edit is compared with."""
-        return self._part(self.larger, "plain") if self.larger else self.edit({})
+        if self.larger:
+            return self.part(self.larger.plain, self.larger.first)
+        return self.edit({})
 
     def edit(self, edits: Mapping[str | Delta, float | Tensor], *, progress: Any = None, **how) -> Tensor:
         """The images edited (n, 3, R, R), see `api.edit`; from the cache where they were made before, so that

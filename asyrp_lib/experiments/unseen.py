@@ -9,7 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from ..measure.judge import all_trained
-from .rows import joined
+from .rows import joined, pick
 from .trial import Trial, begin
 
 
@@ -41,8 +41,7 @@ def measure(
     for name, target in targets.items():
         parts.append(trial.rows(trial.scores(name, target), edit=name, variant="target"))
     for run, edited in trial.sweep("unseen edits", names, strengths):
-        share = slice(run.trial.first - trial.first, run.trial.first - trial.first + run.trial.n)
-        there = {name: target[share] for name, target in targets.items()}
+        there = {name: run.trial.part(target) for name, target in targets.items()}
         parts += [run.rows(run.trial.scores(run.where["edit"], edited))]
         parts += [run.rows(apart(domain.distance, edited, there))] if there else []
     return joined(parts)
@@ -71,9 +70,10 @@ def gains(rows: pd.DataFrame, kind: str = "error") -> pd.DataFrame:
     """
     starting = rows["score"].str.startswith(f"{kind} to ")
     table = rows[starting].assign(target=rows["score"].str.removeprefix(f"{kind} to "))
-    before = table[(table["variant"] == "before").fillna(False)]
-    after = table[table["variant"].isna()]
-    both = after.merge(before[["image", "target", "value"]], on=["image", "target"], suffixes=("", "_before"))
+    before = pick(table, variant="before")
+    both = pick(table, variant=None).merge(
+        before[["image", "target", "value"]], on=["image", "target"], suffixes=("", "_before")
+    )
     both["value"] = 1 - both["value"] / both["value_before"]
     return both[["edit", "seed", "image", "strength", "target", "value"]]
 
@@ -91,11 +91,12 @@ def beyond_others(gained: pd.DataFrame) -> pd.DataFrame:
     return gained.assign(value=gained["value"] - others)
 
 
-def confusion(gained: pd.DataFrame, strength: float = 1.0) -> pd.DataFrame:
+def confusion(gained: pd.DataFrame) -> pd.DataFrame:
     """edit × target: the share of faces that an edit brought nearer to this target than to any other, as
-    shares of the way, from `gains`.  Chance is 1 / number of targets; an edit that works is on the diagonal.
+    shares of the way, from `gains` at strength 1.  Chance is 1 / number of targets; an edit that works is on
+    the diagonal.
     """
-    here = gained[gained["strength"] == strength]
+    here = pick(gained, strength=1.0)
     most = here.loc[here.groupby(["edit", "image"])["value"].idxmax()]
     table = pd.crosstab(most["edit"], most["target"], normalize="index")
     return table.reindex(columns=sorted(here["target"].unique()), fill_value=0.0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..measure.frechet import frechet_summary
 from ..measure.scores import clip_features
 from ..measure.stats import RESAMPLES, Interval, student
-from .rows import joined, numbers
+from .rows import ends, joined, numbers, pick, with_ends
 from .trial import Trial, begin
 
 #: Faces whose factors standardise a truth, and samples that are made at once, so that a stop costs few.
@@ -50,9 +50,7 @@ def measure(
 
 
 def _frechet(features: np.ndarray, data: np.ndarray) -> dict[str, float]:
-    found = frechet_summary(features, data)
-    ends = {"fd": found["value"], "fd low": found["low"], "fd high": found["high"], "images": len(features)}
-    return {name: value for name, value in ends.items() if value is not None}  # few images have no interval
+    return ends("fd", frechet_summary(features, data)) | {"images": len(features)}
 
 
 def _disagreement(oracle, variant: str, images: Tensor) -> pd.DataFrame:
@@ -69,7 +67,7 @@ def standardised(domain, factors: pd.DataFrame) -> pd.DataFrame:
 
 def readings(rows: pd.DataFrame, variant: str) -> pd.DataFrame:
     """What was read of each image, images × factors, of one variant."""
-    part = rows[(rows["variant"] == variant).fillna(False) & rows["image"].notna()]
+    part = pick(rows, variant=variant).dropna(subset="image")
     return part.pivot(index="image", columns="score", values="value")[list(part["score"].unique())]
 
 
@@ -109,6 +107,5 @@ def disagreement(rows: pd.DataFrame) -> pd.DataFrame:
 
 def frechet(rows: pd.DataFrame, variant: str) -> Interval:
     """Fréchet distance to the data of "samples", or of "test" images: what perfect samples would have."""
-    found = rows[(rows["variant"] == variant).fillna(False)].set_index("score")["value"]
-    value, low, high, n = (float(found[score]) for score in ("fd", "fd low", "fd high", "images"))
-    return Interval(value, low, high, 1, int(n))
+    n = int(pick(rows, "images", variant=variant)["value"].iloc[0])
+    return Interval(*with_ends(rows, "fd", variant=variant), 1, n)

@@ -48,14 +48,20 @@ def scores(domain, edit: Edit, x_0: Tensor, plain: Tensor, edited: Tensor) -> pd
     if domain.segmenter is not None:
         table["SC"] = sc(domain, plain, edited)
     if domain.oracle is not None:
-        table = table.join(shift_scores(domain, edit, factor_shifts(domain, plain, edited)))
+        (before, plains), (after, edits) = (_read(domain.oracle, x) for x in (plain, edited))
+        table = table.join(shift_scores(domain, edit, after - before))
         if edit.factor:
-            table["position"], table["start"] = (position(domain, edit, x) for x in (edited, plain))
-            if hasattr(domain.oracle, "readings"):
-                both = (domain.oracle.readings(x) for x in (edited, plain))
-                shifts = [after[edit.factor] - before[edit.factor] for after, before in zip(*both)]
+            table["position"], table["start"] = (_place(domain, edit, x) for x in (after, before))
+            if len(plains) > 1:
+                shifts = [one[edit.factor] - other[edit.factor] for one, other in zip(edits, plains)]
                 table["disagreement"] = np.std(shifts, axis=0, ddof=1)
     return table
+
+
+def _read(oracle, images: Tensor) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """An oracle's reading, and those of its members, of which it is the mean; of one alone its own."""
+    first, *others = oracle.readings(images) if hasattr(oracle, "readings") else [oracle.read(images)]
+    return sum(others, first) / (1 + len(others)), [first, *others]
 
 
 def shift_scores(domain, edit: Edit, shifts: pd.DataFrame) -> pd.DataFrame:
@@ -86,8 +92,12 @@ def position(domain, edit: Edit, images: Tensor) -> np.ndarray:
     """Where the aimed factor stands between its walls (N,), 0 at the one that the edit leaves.
     An oracle's reading may lie a little outside.
     """
+    return _place(domain, edit, domain.oracle.read(images))
+
+
+def _place(domain, edit: Edit, reading: pd.DataFrame) -> np.ndarray:
     low, high = domain.oracle.walls()[edit.factor]
-    share = (domain.oracle.read(images)[edit.factor].to_numpy() - low) / (high - low)
+    share = (reading[edit.factor].to_numpy() - low) / (high - low)
     return share if edit.sign > 0 else 1 - share
 
 

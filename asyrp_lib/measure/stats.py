@@ -1,8 +1,8 @@
 """Numbers with their uncertainty."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -69,13 +69,3 @@ def student(values, seeds: int = 1, faces: int | None = None) -> Interval:
     n, mean = len(values), float(values.mean())
     half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else math.nan
     return Interval(mean, mean - half, mean + half, seeds, n if faces is None else faces)
-
-
-def decimals(values) -> Any:
-    """A number or nested lists of them, anything that numpy reads, to 4 decimals."""
-    return np.round(np.asarray(values, dtype=np.float64), 4).tolist()
-
-
-def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
-    """To 4 decimals; None for what is not finite, such as the spread of one value."""
-    return {name: decimals(v) if math.isfinite(v) else None for name, v in values.items()}

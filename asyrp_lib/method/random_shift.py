@@ -15,29 +15,6 @@ from .schedule import generation_pairs, time_grid
 KINDS = ("held", "fresh")
 
 
-class EpsSpace:
-    """A U-Net whose h is ε itself: a walk then shifts ε as it shifts h, in P_t only."""
-
-    def __init__(self, unet):
-        self.unet = unet
-
-    def __getattr__(self, name: str):
-        return getattr(self.unet, name)
-
-    def encode(self, x: Tensor, t: int) -> Encoded:
-        """ε(x_t) in the place of h."""
-        z = self.unet.encode(x, t)
-        return z._replace(h=self.unet.decode(z))
-
-    def decode(self, z: Encoded) -> Tensor:
-        """ε."""
-        return z.h
-
-    def decode_pair(self, z: Encoded, h_edit: Tensor) -> tuple[Tensor, Tensor]:
-        """ε and the shifted one."""
-        return z.h, h_edit
-
-
 def shifted(
     unet,
     x_T: Tensor,
@@ -48,7 +25,7 @@ def shifted(
     steps: int = 40,
     progress: Any = False,
 ) -> tuple[Tensor, dict[str, dict[int, Tensor]]]:
-    """Generate from x_T (N, C, R, R) with h shifted at random while t >= t_edit.
+    """Generate from x_T (N, C, R, R) with h shifted at random while t >= t_edit; ε: through its `Cut`.
 
     Args:
         size: the shift's length, one, or t -> of each image (N, 1, 1, 1).

@@ -1,5 +1,7 @@
 """The numbers of the model cards, from the files themselves; python -m asyrp_lib.report.cards writes them."""
 
+import pandas as pd
+
 from ..domains.synthfaces import NETWORKS, weights_file
 from ..store.paths import data_dir
 from ..store.weights import read_weights
@@ -25,17 +27,21 @@ def table() -> str:
             _score(card),
         ]
         lines.append(cells)
-    return table_of(["file", "numbers", "MB", "images seen", "hours", "score"], lines)
+    head = ["file", "numbers", "MB", "images seen", "hours", "score"]
+    return table_of(pd.DataFrame(lines, columns=head))
 
 
 def factors() -> str:
     """R² of each factor by each oracle, on audit faces, clean / disturbed."""
     cards = {name: read_weights(weights_file(name))[1]["card"] for name in NETWORKS if "oracle" in name}
-    lines = [
-        [factor, *(f"{c['r2_clean'][factor]:.2f} / {c['r2_disturbed'][factor]:.2f}" for c in cards.values())]
-        for factor in next(iter(cards.values()))["r2_clean"]
-    ]
-    return table_of(["factor", *cards], lines)
+    columns = {
+        name: {
+            factor: f"{r2:.2f} / {card['r2_disturbed'][factor]:.2f}"
+            for factor, r2 in card["r2_clean"].items()
+        }
+        for name, card in cards.items()
+    }
+    return table_of(pd.DataFrame(columns).rename_axis("factor").reset_index())
 
 
 def _score(card: dict) -> str:

@@ -25,6 +25,8 @@ from .panel import to_png
 
 #: Pixels of a side, at least: smaller images are enlarged here, so that every browser shows the same.
 SIDE = 320
+#: Of the page.
+TITLE = "Which of the two?"
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,7 @@ class Question:
     about: Mapping[str, str | int | float | None] = field(default_factory=dict)
 
 
-def write_choices(
-    path: str | os.PathLike, questions: Sequence[Question], *, seed: int = 0, title: str = "Which of the two?"
-) -> Path:
+def write_choices(path: str | os.PathLike, questions: Sequence[Question], *, seed: int = 0) -> Path:
     """Write `path`, <name>.html, a page that asks the questions, and <name>.key.json; returns the key's path.
 
     The page is to be given away, the key to be kept.  `seed` shuffles order and sides; of each kind and edit
@@ -72,7 +72,7 @@ def write_choices(
         truths[name] = {"target": sides[0], "kind": question.kind, "about": dict(question.about)}
         if taken := {*question.about} & {*BEFORE, *AFTER}:
             raise AsyrpError(f"about has {min(taken)!r}; expected no column of the answers; rename it.")
-    content = {"title": check.text("title", title), "questions": shown}
+    content = {"title": TITLE, "questions": shown}
     page = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     try:
         key = Key.model_validate({"page": page, "questions": truths}).model_dump_json(indent=1)

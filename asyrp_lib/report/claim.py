@@ -14,11 +14,8 @@ from ..measure.stats import Interval, over_seeds
 
 
 class Claim(NamedTuple):
-    """A claim of the paper and what is left of it here."""
+    """What is left here of a claim of the paper."""
 
-    id: str
-    source: str  # where the paper makes it
-    published: str
     ours: str  # what was measured
     effect: Interval  # of the number that decides: of the weakest that is needed; over seeds and faces
     of: str  # its unit, and whose it is

@@ -1,6 +1,5 @@
-"""Many edits, methods or claims at a glance: aimed against leaked, matrices of factors, verdicts."""
+"""Many edits or methods at a glance: aimed against leaked, matrices of factors."""
 
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -11,36 +10,30 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..errors import SettingsError
-from .figures import BLACK, BLUE, COLOURS, GREEN, GREY, STYLE, basis, ink, signed, spread, typeset
-from .plots import MARKERS, PAGE, VERDICTS, Point, triple, verdict, whisker
+from .figures import BLACK, BLUE, COLOURS, GREEN, GREY, STYLE, basis, ink, signed, typeset
+from .plots import MARKERS, Point, triple, verdict
 
 #: Label -> (aimed, leaked), or several such pairs at rising strengths.
 Pairs = Mapping[str, tuple[Point, Point] | Sequence[tuple[Point, Point]]]
+#: A good edit: aimed at least, leaked at most.
+GOOD = (1.0, 0.5)
 
 
-def scatter(
-    points: Pairs,
-    xlabel: str,
-    ylabel: str,
-    *,
-    good: tuple[float, float] | None = None,
-    levels: Mapping[str, float] | None = None,
-    size: tuple[float, float] = (6.4, 4.4),
-) -> Figure:
-    """Points in the plane with intervals along both axes, each named beside it.
+def aimed_against_leaked(points: Pairs, *, floor: float | None = None) -> Figure:
+    """What edits, or methods, move of their factor against what they move besides, in standard deviations:
+    points in the plane with intervals along both axes, each named beside it.
 
-    `points`: label -> (x, y), or a list of such pairs that are joined, the last one large.  `good`: (x, y),
-    the corner right of and below it is shaded, and the last points wholly inside are counted; `levels`:
-    label -> y of a line.
+    `points`: label -> (aimed, leaked), or a list of such pairs that are joined, the last one large; those
+    wholly inside the shaded corner, see `GOOD`, are counted.  `floor`: what random Δh as long leak.
     """
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=size)
+        figure, axes = plt.subplots(figsize=(6.4, 4.4))
         ends, every = {}, []
         for k, (label, given) in enumerate(points.items()):
             path = [(triple(x), triple(y)) for x, y in (given if isinstance(given, list) else [given])]
             colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
             if len(points) > len(COLOURS):
-                colour, marker = GREEN if good and _inside(path[-1], good) else BLUE, "o"
+                colour, marker = GREEN if _inside(path[-1]) else BLUE, "o"
             axes.plot([x[0] for x, _ in path], [y[0] for _, y in path], color=colour, lw=1, alpha=0.6)
             for x, y in path:
                 last = (x, y) == path[-1]
@@ -50,43 +43,31 @@ def scatter(
                 every += [x, y]
             ends[label] = (*path[-1], colour)
         axes.margins(0.08)
-        if good:
-            _corner(axes, good, [(x, y) for x, y, _ in ends.values()])
-        for label, y in (levels or {}).items():
-            axes.axhline(y, ls=(0, (4, 3)), lw=1, color=GREY, zorder=1)
+        _corner(axes, [(x, y) for x, y, _ in ends.values()])
+        if floor is not None:
+            axes.axhline(floor, ls=(0, (4, 3)), lw=1, color=GREY, zorder=1)
             at = {"xycoords": ("axes fraction", "data"), "xytext": (-2, 2), "textcoords": "offset points"}
-            axes.annotate(typeset(label), (1, y), **at, ha="right", fontsize=8, color=GREY)
-        axes.set_ylabel(typeset(ylabel))
-        axes.set_xlabel("\n".join(filter(None, (typeset(xlabel), basis(every)))))
+            axes.annotate(typeset("random Δh"), (1, floor), **at, ha="right", fontsize=8, color=GREY)
+        axes.set_ylabel("leaked: root mean square of the untied factors, sd")
+        axes.set_xlabel("\n".join(filter(None, ("aimed: shift of the factor aimed at, sd", basis(every)))))
         _names(figure, axes, ends)
     return figure
 
 
-def aimed_against_leaked(
-    points: Pairs, *, good: tuple[float, float] = (1.0, 0.5), floor: float | None = None
-) -> Figure:
-    """What edits, or methods, move of their factor against what they move besides, in standard deviations.
-
-    `points`: see `scatter`; `good`: aimed at least, leaked at most; `floor`: what random Δh as long leak.
-    """
-    labels = "aimed: shift of the factor aimed at, sd", "leaked: root mean square of the untied factors, sd"
-    return scatter(points, *labels, good=good, levels={} if floor is None else {"random Δh": floor})
-
-
-def _corner(axes: Axes, good: tuple[float, float], ends: list) -> None:
+def _corner(axes: Axes, ends: list) -> None:
     """Shade the good corner and count the intervals wholly inside."""
     (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-    low, bottom, high, top = min(low, 0), min(bottom, 0), max(high, good[0] * 1.1), max(top, good[1] * 1.1)
+    low, bottom, high, top = min(low, 0), min(bottom, 0), max(high, GOOD[0] * 1.1), max(top, GOOD[1] * 1.1)
     axes.set(xlim=(low, high), ylim=(bottom, top))
-    size = high - good[0], good[1] - bottom
-    axes.add_patch(Rectangle((good[0], bottom), *size, color=GREEN, alpha=0.1, lw=0, zorder=0))
-    inside = sum(_inside(pair, good) for pair in ends)
-    text = f"shaded: x ≥ {good[0]:g}, y ≤ {good[1]:g}; {inside} of {len(ends)} with their whole intervals"
+    size = high - GOOD[0], GOOD[1] - bottom
+    axes.add_patch(Rectangle((GOOD[0], bottom), *size, color=GREEN, alpha=0.1, lw=0, zorder=0))
+    inside = sum(_inside(pair) for pair in ends)
+    text = f"shaded: x ≥ {GOOD[0]:g}, y ≤ {GOOD[1]:g}; {inside} of {len(ends)} with their whole intervals"
     axes.set_title(text, loc="right", fontsize=8, weight="normal", color=ink(GREEN))
 
 
-def _inside(pair: tuple[Point, Point], good: tuple[float, float]) -> bool:
-    return verdict(pair[0], good[0]) == verdict(pair[1], good[1], "below") == "holds"
+def _inside(pair: tuple[Point, Point]) -> bool:
+    return verdict(pair[0], GOOD[0]) == verdict(pair[1], GOOD[1], "below") == "holds"
 
 
 def _names(figure: Figure, axes: Axes, ends: Mapping[str, tuple]) -> None:
@@ -200,45 +181,3 @@ def leakage(
     said += [f"grey: the interval holds 0 ({basis(points)})"] if basis(points) else []
     how = {"unit": "shift, standard deviations", "note": "; ".join(said), **how}
     return heat_tables({"": table}, "edit", "factor", framed=framed, dotted=dotted, **how)
-
-
-def verdicts(table: pd.DataFrame) -> Figure:
-    """Claims with their effect and interval, each on a scale of its own, and what would change our mind.
-
-    Columns: claim, interval, bound, better ("above" or "below" the bound), unit, mind.
-    """
-    # text columns, in widths of the axes: right of the claim, left of the verdict, left of the mind
-    claim, word, mind = -0.03, 1.03, 1.56
-    grey = {"va": "bottom", "fontsize": 8.5, "color": GREY}
-    size = _, height = 1.3 * PAGE, 0.86 * len(table) + 0.35
-    place = {"left": 0.255, "right": 0.54, "top": 1 - 0.32 / height, "bottom": 0.42 / height, "hspace": 1.5}
-    wrapped = lambda text, wide: "\n".join(typeset(line) for line in textwrap.wrap(text, wide))
-    with plt.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
-        figure, grid = plt.subplots(len(table), 1, figsize=size, squeeze=False, gridspec_kw=place)
-        for axes, row in zip(grid[:, 0], table.itertuples()):
-            point, said = triple(row.interval), verdict(row.interval, row.bound, row.better)
-            whisker(axes, point, 0, *VERDICTS[said])
-            ends = [value for value in (*point[:3], row.bound) if np.isfinite(float(value))]
-            pad = 0.25 * (max(ends) - min(ends)) or 1.0
-            low, high = min(ends) - pad, max(ends) + pad
-            axes.set(xlim=(low, high), ylim=(-1, 1), yticks=[])
-            axes.axvline(row.bound, color=BLACK, lw=1)
-            left, right = (row.bound, high) if row.better == "above" else (low, row.bound)
-            axes.axvspan(left, right, color=GREEN, alpha=0.1, lw=0)
-            axes.spines["left"].set_visible(False)
-            axes.set_xlabel(typeset(row.unit), fontsize=8, labelpad=1)
-            middle = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": 9.5}
-            axes.text(claim, 0, wrapped(row.claim, 31), ha="right", **middle)
-            bold = {"weight": "bold", "color": ink(VERDICTS[said][0])}
-            axes.text(word, 0, f"{said}\n{spread(point)}", **middle, **bold)
-            axes.text(mind, 0, wrapped(row.mind, 34), **middle)
-        top = grid[0, 0]
-        heads = {
-            0: "effect; shaded: where the claim holds",
-            word: "verdict",
-            mind: "what would change our mind",
-        }
-        for x, text in heads.items():
-            top.text(x, 1.2, text, transform=top.transAxes, **grey)
-        top.text(claim, 1.2, "claim", ha="right", transform=top.transAxes, **grey)
-    return figure

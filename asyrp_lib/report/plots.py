@@ -51,16 +51,14 @@ def intervals(
     xlabel: str,
     *,
     bound: float | None = None,
-    better: str = "above",
     marks: Mapping[str, float] | None = None,
-    logx: bool = False,
     digits: int = 2,
 ) -> Figure:
     """Dots with whiskers, one line for each label; the numbers stand at the right.
 
     `rows`: label -> interval, or label -> variant -> interval, one colour and marker for each variant.
-    `bound`: a line that decides, its good side (`better`) shaded; without variants, colours tell the
-    `verdict`.  `marks`: further lines, label -> x, such as nulls.
+    `bound`: a line that decides, the good side above it shaded; without variants, colours tell the `verdict`.
+    `marks`: further lines, label -> x, such as nulls.
     """
     _some("rows", rows)
     several = any(isinstance(value, Mapping) for value in rows.values())
@@ -78,8 +76,8 @@ def intervals(
                 colour, marker = looks[name]
                 fill, said = colour, spread(triple(point), digits)
                 if bound is not None and not several:
-                    colour, fill = VERDICTS[verdict(point, bound, better)]
-                whisker(axes, triple(point), y, colour, fill, marker)
+                    colour, fill = VERDICTS[verdict(point, bound)]
+                _whisker(axes, triple(point), y, colour, fill, marker)
                 at = {"xycoords": ("axes fraction", "data"), "fontsize": 8, "va": "center"}
                 axes.annotate(said, (1.02, y), **at, color=ink(colour) if several else BLACK)
                 y += 1
@@ -87,10 +85,8 @@ def intervals(
         axes.set_yticks(ticks, [typeset(label) for label in table])
         axes.set(ylim=(y - 1.1, -0.6))
         axes.tick_params(axis="y", length=0)
-        if logx:
-            _log(axes, "x")
         if bound is not None:
-            _good_side(axes, bound, better)
+            _good_side(axes, bound)
         for label, x in (marks or {}).items():
             _line(axes, x, label)
         if several:
@@ -102,18 +98,16 @@ def intervals(
     return figure
 
 
-def _good_side(axes: Axes, bound: float, better: str) -> None:
+def _good_side(axes: Axes, bound: float) -> None:
     """A bound with its good side shaded."""
     low, high = axes.get_xlim()
     low, high = min(low, bound), max(high, bound)
-    axes.axvspan(
-        *((bound, high) if better == "above" else (low, bound)), color=GREEN, alpha=0.08, lw=0, zorder=0
-    )
+    axes.axvspan(bound, high, color=GREEN, alpha=0.08, lw=0, zorder=0)
     axes.set_xlim(low, high)
     _line(axes, bound, f"bound {bound:g}", solid=True)
 
 
-def whisker(axes: Axes, point: tuple, y: float, colour: str, fill: str, marker: str = "o") -> None:
+def _whisker(axes: Axes, point: tuple, y: float, colour: str, fill: str, marker: str = "o") -> None:
     """A dot with its interval at the height y, from what `triple` gives."""
     mean, low, high = point[:3]
     axes.plot([low, high], [y, y], color=colour, lw=2, solid_capstyle="butt")
@@ -130,14 +124,6 @@ def _line(axes: Axes, x: float, label: str, solid: bool = False) -> None:
 def _name(axes: Axes, xlabel: str, points) -> None:
     """The label of x, and below it what the intervals rest on."""
     axes.set_xlabel("\n".join(filter(None, (typeset(xlabel), basis(points)))))
-
-
-def _log(axes: Axes, which: str) -> None:
-    getattr(axes, f"set_{which}scale")("log")
-    axis, (low, high) = getattr(axes, f"{which}axis"), getattr(axes, f"get_{which}lim")()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
 
 
 def curves(
@@ -175,9 +161,7 @@ def panels(
     ylabel: str,
     *,
     dashed: Collection[str] = (),
-    marks: Mapping[str, float] | None = None,
     logx: bool = False,
-    logy: bool = False,
     columns: int = 4,
     cell: tuple[float, float] = (1.95, 1.65),
 ) -> Figure:
@@ -196,9 +180,7 @@ def panels(
             _draw(axes, lines, dashed, labels)
             axes.axhline(0, lw=0.7, color="0.6", zorder=1)
             axes.set_title(typeset(title))
-            for x in (marks or {}).values():
-                axes.axvline(x, ls=(0, (4, 3)), lw=1, color=GREY, zorder=1)
-            _scales(axes, lines, logx, logy)
+            _scales(axes, lines, logx)
         for k, axes in enumerate(grid.flat):
             axes.set_visible(k < len(plots))
             axes.tick_params(labelbottom=k + columns >= len(plots))
@@ -229,7 +211,7 @@ def _draw(axes: Axes, lines: Lines, dashed: Collection[str], labels: Sequence[st
     return ends
 
 
-def _scales(axes: Axes, lines: Lines, logx: bool, logy: bool) -> None:
+def _scales(axes: Axes, lines: Lines, logx: bool, logy: bool = False) -> None:
     xs = sorted({x for line in lines.values() for x in line})
     if logx:
         axes.set_xscale("log")
@@ -238,7 +220,11 @@ def _scales(axes: Axes, lines: Lines, logx: bool, logy: bool) -> None:
     elif len(xs) < 12 and all(b - a == 1 for a, b in zip(xs, xs[1:])):  # a count, such as epochs
         axes.set_xticks(xs, [f"{x:g}" for x in xs])
     if logy:
-        _log(axes, "y")
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _at_ends(figure: Figure, axes: Axes, ends: list) -> None:

@@ -10,6 +10,7 @@ from ..experiments import (
     composition,
     consistency,
     homogeneity,
+    intervals,
     linearity,
     robustness,
     stored,
@@ -24,21 +25,21 @@ from .claim import Claim, above, all_of, by_edit, counted, decider, difference, 
 def known(domain) -> Claim:
     """Does the aimed factor move, and does everything that is not tied to it stay?"""
     rows = stored(domain, "final")
-    at = rows[rows["variant"].isna() & (rows["strength"] == 1)]
+    at = pick(rows, variant=None, strength=1.0)
     moved, leaks, sides, parts = by_edit(pick(at, "aimed")), {}, [], []
     for name, shift in moved.items():
-        of, edit = at[at["edit"] == name], domain.edit_named(name)
+        of, edit = pick(at, edit=name), domain.edit_named(name)
         seen = [s.removeprefix("rms ") for s in of["score"].unique() if s.startswith("rms ")]
         shares = {factor: over_seeds(pick(of, f"rms {factor}")) for factor in seen}
         factors = untied(domain, edit, seen)
         leaks[name] = max((shares[factor] for factor in factors), key=lambda share: share.mean)
-        room = over_seeds(room_taken(rows, name), _ratio) if len(room_taken(rows, name)) else None
+        room = over_seeds(room_taken(rows, name), intervals.kept) if len(room_taken(rows, name)) else None
         enough = max(above(shift, 1.0), above(room, 0.5) if room else -1)
         sides.append(all_of(enough, *(-above(shares[factor], 0.5) for factor in factors)))
         parts.append(shares[edit.factor].mean ** 2 / sum(s.mean**2 for s in shares.values()))
     wrong = {name: float((pick(at, "aimed", edit=name)["value"] < 0).mean()) for name in moved}
-    chance = rows[(rows["variant"] == "random Δh").fillna(False) & rows["score"].str.startswith("rms ")]
-    floor = chance.groupby("score")["value"].mean().max()
+    chance = pick(rows, variant="random Δh")
+    floor = chance[chance["score"].str.startswith("rms ")].groupby("score")["value"].mean().max()
     away, need = max(wrong, key=wrong.__getitem__), math.ceil(0.6 * len(moved))
     name, effect = decider(moved, need)
     ours = (
@@ -52,22 +53,17 @@ def known(domain) -> Claim:
         f"square); holds if {need} of {len(sides)} do"
     )
     mind = f"{max(need - sides.count(1), 1)} edits more, or fewer, within both bounds on sealed faces"
-    text, what = "h-space edits what the model knows", f"sd, {name}"
-    return Claim("known", "Fig. 4", text, ours, effect, what, verdict(sides, need), why, mind)
+    return Claim(ours, effect, f"sd, {name}", verdict(sides, need), why, mind)
 
 
 def room_taken(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     """seed, image, value, base: by how much of its factor's range an edit moved each face, and how much of it
     was left before.
     """
-    edited = rows[rows["variant"].isna() & (rows["edit"] == name) & (rows["strength"] == 1)]
+    edited = pick(rows, variant=None, edit=name, strength=1.0)
     keys = ["seed", "image"]
     after, start = (pick(edited, score).set_index(keys)["value"] for score in ("position", "start"))
     return pd.DataFrame({"value": after - start, "base": 1 - start}).reset_index()
-
-
-def _ratio(part: pd.DataFrame) -> float:
-    return part["value"].mean() / part["base"].mean()
 
 
 def unseen(domain) -> Claim | None:
@@ -94,8 +90,7 @@ def unseen(domain) -> Claim | None:
         "edits do; holds if all do"
     )
     mind = "a teacher that brings the others nearer: the claim `reach` says whether h-space could"
-    text, what = "it reaches what the model never saw", f"share of the way, {name}"
-    return Claim("unseen", "Fig. 5", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share of the way, {name}", verdict(sides), why, mind)
 
 
 def linear(domain) -> Claim | None:
@@ -116,8 +111,7 @@ def linear(domain) -> Claim | None:
     )
     why = f"an edit counts if the median of its faces lies above both nulls ({bound:.2f}); holds if all do"
     mind = "more faces in mid-range whose curves bend away from their line, or follow it"
-    what = f"share explained, {name}"
-    return Claim("linear", "Fig. 7", "linear", ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share explained, {name}", verdict(sides), why, mind)
 
 
 def _of_mean_curve(part: pd.DataFrame) -> float:
@@ -143,8 +137,7 @@ def composable(domain) -> Claim:
     )
     why = "an edit in a group counts if it loses less than 20 % to the others; holds if all do"
     mind = "groups that lose more than their strength and walls explain, or none, with more seeds"
-    what = f"gained or lost, {name}"
-    return Claim("composable", "Fig. 8", "composable", ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"gained or lost, {name}", verdict(sides), why, mind)
 
 
 def _less(share, expected, part: pd.DataFrame) -> float:
@@ -166,22 +159,21 @@ def homogeneous(domain) -> Claim:
         "an edit counts if others get more than half of its effect, and more than from Δε_t; holds if all do"
     )
     mind = "source faces whose Δh_t does not carry over, or a Δε_t that does, at equal loss on the source"
-    text, what = "homogeneous: one face's Δh_t edits others", f"share, {name}; seeds: source faces"
-    return Claim("homogeneous", "Fig. 6", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share, {name}; seeds: source faces", verdict(sides), why, mind)
 
 
 def robust(domain) -> Claim:
     """Is a random shift of h harmless, and one of ε not, by every meaning of "as long"?"""
     rows, harm = stored(domain, "robustness"), []
     found, far = {m: {} for m in robustness.MEANINGS}, {m: [] for m in robustness.MEANINGS}
-    for name, of in rows[rows["strength"] == 1].groupby("edit"):
+    for name, of in pick(rows, strength=1.0).groupby("edit"):
         both = pd.concat([of, pick(rows, "apart")])
         for kind in robustness.KINDS:
             share = partial(robustness.of_apart, variant=f"h, {kind}")
-            harm.append(over_seeds(both[both["seed"].isna()], share))
+            harm.append(over_seeds(pick(both, seed=None), share))
         for kind, meaning in product(robustness.KINDS, robustness.MEANINGS):
             times = partial(robustness.ratio, kind=kind, meaning=meaning)
-            found[meaning][f"{name}, {kind}"] = over_seeds(_unseeded(of), times)
+            found[meaning][f"{name}, {kind}"] = over_seeds(pick(of, "distance", seed=None), times)
             far[meaning].append(robustness.of_apart(both, f"ε, {kind}, {meaning}"))
     harmless = [-above(i, 0.5) for i in harm]
     said = {m: verdict([*harmless, *(above(i, 1) for i in part.values())]) for m, part in found.items()}
@@ -203,14 +195,7 @@ def robust(domain) -> Claim:
         "far as another face; the claim, if all do"
     )
     mind = "lengths of other edits optimised in h and in ε; a ratio at a ceiling of 100 % says little"
-    text, what = "noise in h is harmless, noise in ε is not", f"times, optimised, {name}"
-    return Claim("robust", "Fig. 9", text, ours, effect, what, whole, why, mind)
-
-
-def _unseeded(rows: pd.DataFrame) -> pd.DataFrame:
-    """Distances of random shifts, which belong to faces and to no f_t."""
-    rows = pick(rows, "distance")
-    return rows[rows["seed"].isna()]
+    return Claim(ours, effect, f"times, optimised, {name}", whole, why, mind)
 
 
 def consistent(domain) -> Claim:
@@ -231,8 +216,7 @@ def consistent(domain) -> Claim:
     )
     why = "a mean counts if it keeps 75 to 125 % of an edit's effect; holds if all do"
     mind = "an edit whose Δh^global does less, or much more, than its f_t; the cosines alone would not"
-    text, what = "one Δh serves all times and faces", f"kept by Δh^global, {name}"
-    return Claim("consistent", "Fig. 10", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"kept by Δh^global, {name}", verdict(sides), why, mind)
 
 
 def reach(domain) -> Claim | None:
@@ -241,7 +225,7 @@ def reach(domain) -> Claim | None:
     gained = pick(rows, "error gain")
     if gained.empty:
         return None
-    ways = {v: by_edit(gained[gained["variant"] == v]) for v in ("CLIP", "target", "Δh", "Δε")}
+    ways = {v: by_edit(pick(gained, variant=v)) for v in ("CLIP", "target", "Δh", "Δε")}
     sides, (name, effect) = [above(i, 0.5) for i in ways["Δh"].values()], decider(ways["Δh"])
     more = [above(difference(i, ways["CLIP"][edit]), 0) for edit, i in ways["Δh"].items()]
     listed = ", ".join(f"{told} {spread(ways[v].values(), '.0%')}" for v, told in _TEACHERS.items())
@@ -251,8 +235,7 @@ def reach(domain) -> Claim | None:
     )
     why = "a target counts if a free Δh_t goes half of the way to it; holds if all do"
     mind = "longer optimisation that gets there, or other targets and faces"
-    text, what = "h-space can draw what the model never saw", f"share of the way, {name}"
-    return Claim("reach", "control of Fig. 5", text, ours, effect, what, verdict(sides), why, mind)
+    return Claim(ours, effect, f"share of the way, {name}", verdict(sides), why, mind)
 
 
 #: variants of the experiment `reach` in words

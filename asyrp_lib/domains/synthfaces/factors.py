@@ -51,7 +51,7 @@ TIES: dict[str, tuple[str, ...]] = {
 #: The splits and their seeds.  Every judge has its own, and `audit` is for their scores alone: nothing is
 #: trained on it.  Settings are chosen on `validation`; `sealed` is read once, by the final evaluation.
 SPLITS: dict[str, int] = {"train": 1, "test": 2, "oracle": 3, "audit": 4, "validation": 5, "sealed": 6}
-SPLITS |= {"oracle_2": 7, "oracle_3": 8, "second_clip": 9, "fit": 10}
+SPLITS |= {"oracle_2": 7, "oracle_3": 8, "second_clip": 9}
 
 
 def sample_factors(n: int, seed: int) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from ... import check
 from ...errors import ImageError, UnknownNameError
 from ...progress import tqdm
 from ...store.images import as_images
-from .factors import FACTORS, SPLITS, sample_factors
+from .factors import FACTORS
 from .render import draw
 
 #: Factors that come back after one turn.  The oracle reads none of them.
@@ -32,8 +32,6 @@ _WIDTH = _HIGH - _LOW
 _BOUNDED = torch.tensor([name not in CYCLIC for name in FACTORS])
 #: Damping that is tried at each step, as shares of the curvature.
 _DAMPING = (1e-5, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-#: Faces that are compared with an image to find a start, and how many are begun from.
-_KNOWN, _STARTS = 1024, 3
 
 
 class Fit(NamedTuple):
@@ -47,14 +45,12 @@ class Fit(NamedTuple):
 
 
 @torch.no_grad()
-def fit_factors(
-    images: Tensor, start: pd.DataFrame | None = None, *, steps: int = 3, progress: bool = True
-) -> Fit:
+def fit_factors(images: Tensor, start: pd.DataFrame, *, steps: int = 3, progress: bool = True) -> Fit:
     """The factors whose render is nearest to each image, by the squares of the differences.
     Args:
         images: (n, 3, 64, 64) in [-1, 1], on the device where they are to be fitted.
         start: n rows to begin from, in the data's units, cut to the ranges: a factor table, or an oracle's
-            reading times its `std` plus its `mean`.  `CYCLIC` may be missing.  None: the most similar faces.
+            reading times its `std` plus its `mean`.  `CYCLIC` may be missing.
         steps: at most so many in each of the four descents, from coarse to fine.
     `glasses` is how much of them is seen, anywhere in 0 … 1.  What an image does not show stays about where
     it began.
@@ -63,42 +59,16 @@ def fit_factors(
     """
     images = as_images(images, 64)
     check.whole("steps", steps, 0, 1000, error=ImageError)
-    known = sample_factors(_KNOWN, SPLITS["fit"]) if start is None else start
-    points = _points(known, _KNOWN if start is None else len(images)).to(images.device)
-    if start is None:
-        drawn = torch.cat([_draw(part, 32) for part in points.split(32)])
-    found = []
-    for i, image in enumerate(tqdm(images, desc="fitting", unit="face", disable=not progress)):
+    begin, found = _points(start, len(images)).to(images.device), []
+    for image, point in zip(tqdm(images, desc="fitting", unit="face", disable=not progress), begin):
         small = F.avg_pool2d(image, 2)
-        if start is None:
-            begin = points[(drawn - small).square().sum((1, 2, 3)).topk(_STARTS, largest=False).indices]
-        else:
-            begin = points[i : i + 1]
-        tried = [_descend(_search(point, small, CYCLIC), small, steps) for point in begin]
-        point = min(tried, key=lambda point: float(_errors(point[None], small).square().sum()))
+        point = _descend(_search(point, small, CYCLIC), small, steps)
         point = _descend(_search(point, small, _NAMES[::-1]), small, steps)  # out of a local minimum
         found.append(_descend(_descend(point, image, steps), image, steps, supersample=2))
     points = torch.stack(found)
     fitted = torch.cat([_draw(part, 64, 2) for part in points.split(8)])
     table = (_LOW + _WIDTH * points.cpu()).numpy()
     return Fit(pd.DataFrame(table, columns=_NAMES), fitted, (fitted - images).abs().mean((1, 2, 3)))
-
-
-def recovery(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """How well known factors were found: per column of `found`, over the `faces` where it shows, R² and the
-    mean absolute `error` in standard deviations of the truth.  Cyclic ones differ by half a turn at most.
-    """
-    hair = truth["bald"] < 0.5
-    shown = dict.fromkeys(("hair_colour", "hair_length", "curl", "texture"), hair)
-    rows = {}
-    for name in found:
-        seen = (shown[name] if name in shown else hair | True).to_numpy()
-        true, off = truth[name].to_numpy()[seen], (found[name].to_numpy() - truth[name].to_numpy())[seen]
-        off = (off + 0.5) % 1 - 0.5 if name in CYCLIC else off
-        with np.errstate(divide="ignore", invalid="ignore"):  # one that does not vary has no R²
-            share, error = (off**2).mean() / true.var(), np.abs(off).mean() / true.std()
-        rows[name] = {"faces": len(true), "R²": 1 - share, "error": error}
-    return pd.DataFrame(rows).T
 
 
 def _points(start: pd.DataFrame, n: int) -> Tensor:
