@@ -5,6 +5,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+import asyrp_lib as al
+from asyrp_lib import experiments
+from asyrp_lib.domains.synthfaces.edits import CHOSEN
 from asyrp_lib.experiments import settings
 from asyrp_lib.experiments.rows import joined, numbers, pick
 from asyrp_lib.runs import run as runs
@@ -53,3 +56,11 @@ def test_half_of_the_way_is_tried_where_the_rule_leaves_less(tiny, monkeypatch, 
     edit = replace(tiny.edits["dark"], t_edit=40, lambda_recon=7.0)
     assert settings.tried(tiny, settings.unchosen(edit)) == tried, "whatever was chosen before"
     assert settings.unchosen(edit).lambda_recon == 3
+
+
+def test_the_frozen_settings_are_those_that_the_stored_rows_choose():
+    domain = al.load_domain("synthfaces")
+    assert settings.chosen(experiments.stored(domain, "settings")) == CHOSEN
+    for name, edit in domain.edits.items():
+        assert (edit.lambda_recon, edit.t_edit) == CHOSEN.get(name, (3.0, None)), name
+    assert {name for name, edit in domain.edits.items() if not edit.tuned} == domain.edits.keys() - CHOSEN

@@ -101,7 +101,8 @@ def store(
     made_by = {"started": started, "device": domain.unet.device, "digests": dict(rows.attrs)}
     if name not in PEOPLE:
         made_by["digests"] = digests(domain, rows)
-        edits = [edit for edit in rows["edit"].dropna().unique() if edit in domain.edits]
+        of = rows.dropna(subset=["seed"])["edit"]  # settings trains f_t of its own
+        edits = [edit for edit in of.dropna().unique() if edit in domain.edits]
         asked["seeds"] = {edit: len(domain.seeds(edit)) for edit in edits}
     if name in READS:
         made_by["digests"] |= read_by(domain, name)
