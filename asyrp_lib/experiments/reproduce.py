@@ -64,7 +64,7 @@ def reproduce(todo: Iterable[Task], *, lanes: int = 2, progress: bool = True) ->
     todo, log = list(todo), runs_dir() / "reproduce"
     log.mkdir(parents=True, exist_ok=True)
     threads = str(max(1, (os.cpu_count() or 1) // lanes))
-    around = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    around = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ}  # what is set stays
 
     def run(task: Task) -> tuple[Task, str]:
         file = log / f"{task.name.replace(' ', '_').replace(',', '')}.log"
