@@ -37,6 +37,19 @@ def test_stages_run_one_after_another_and_a_stage_side_by_side(plain_python):
     assert set(said.values()) == {"done"} and (plain_python / "reproduce" / "slow.log").exists()
 
 
+@pytest.mark.parametrize(("lanes", "is_set", "given"), [(2, None, "3"), (1, None, "6"), (2, "1", "1")])
+def test_lanes_share_the_cores_but_a_number_of_threads_that_is_set_stays(
+    plain_python, monkeypatch, lanes, is_set, given
+):
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 6)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False) if is_set is None else monkeypatch.setenv(name, is_set)
+    note = plain_python / "threads"
+    code = f"import os; open({str(note)!r}, 'w').write(os.environ['OMP_NUM_THREADS'])"
+    assert dict(reproduce([task("one", 0, code)], lanes=lanes, progress=False)).popitem()[1] == "done"
+    assert note.read_text() == given
+
+
 def test_a_failing_task_is_named_and_what_waits_is_left(plain_python):
     todo = [
         task("bad", 0, "raise SystemExit('error: no luck')"),

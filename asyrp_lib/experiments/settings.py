@@ -102,4 +102,5 @@ def chosen(rows: pd.DataFrame) -> dict[str, tuple[float, int]]:
     """edit -> (λ_recon, t_edit) that the rule chooses."""
     table = brought(rows)
     best = table.loc[table.groupby("edit")["brought"].idxmax()]
-    return {str(row.edit): (row.lambda_recon, row.t_edit) for row in best.itertuples()}
+    found = zip(best["edit"], best["lambda_recon"], best["t_edit"])
+    return {str(edit): (float(weight), int(t_edit)) for edit, weight, t_edit in found}

@@ -53,7 +53,7 @@ STEP = 5
 #: Grey levels that rounding may move a part of 4 x 4 pixels by; a digit that changes moves some by far more.
 ROUNDING = 6
 #: A symbol with an index or a mark above (Δh_t, P_t^edit, S_dir, x_0), or one of the paper's alone.
-_SYMBOL = re.compile(r"(?<![\w'’])(Δ?[A-Za-zε])(?:_([A-Za-z0-9]+))?(?:\^([A-Za-z0-9]+))?(?!\w)")
+_SYMBOL = re.compile(r"(?<![\w'’])(Δ?[A-Za-zελ])(?:_([A-Za-z0-9]+))?(?:\^([A-Za-z0-9]+))?(?!\w)")
 _MINUS = re.compile(r"(?<![\w.)])-(?=\.?\d)")
 
 

@@ -99,11 +99,11 @@ class Oracles(nn.Module):
 
     def guess(self, images: Tensor) -> pd.DataFrame:
         """The factors of images as `FACTORS` counts them, not standardised: where a fit may begin."""
-        first, *others = [
+        counted: list[pd.DataFrame] = [
             oracle.read(images) * oracle.std.cpu().numpy() + oracle.mean.cpu().numpy()
             for oracle in self.members
         ]
-        return sum(others, first) / len(self.members)
+        return sum(counted[1:], counted[0]) / len(counted)
 
     def walls(self) -> dict[str, tuple[float, float]]:
         """factor -> lowest and highest value it can have, as `read` would say it."""
