@@ -1,19 +1,24 @@
 """Shifts that an experiment trains for itself, on images of a trial: by CLIP, or on true targets."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import replace
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import api
 from ..deltas import Delta, build_delta
+from ..method import clip, train as train_module
 from ..method.cut import Cut
 from ..method.schedule import interval_pairs
 from ..method.train import TrainSettings, train, train_delta
-from ..store.cache import digest
+from ..store.cache import digest, entry
+from ..store.files import lock
+from ..store.paths import runs_dir
 from .trial import Trial
 
 #: What a free shift shifts -> where the U-Net is cut for it.
@@ -45,9 +50,11 @@ def through(trial: Trial, unet) -> Trial:
 def told(trial: Trial, name: str, config: Mapping, settings: TrainSettings) -> tuple[Delta, pd.DataFrame]:
     """A Δh of some kind trained by CLIP on a trial's images, as `api.train_delta` does; and its history."""
     domain, edit, delta = trial.domain, trial.domain.edit_named(name), _built(trial, name, config, settings)
-    aim = trial.x_0, trial.x_T, edit.source, edit.target, api.settled(domain, edit, settings)
-    how = {"decode": domain.codec.decode, "progress": trial.progress}
-    return delta, train_delta(domain.unet, domain.clip, delta, *aim, **how)
+    settings = api.settled(domain, edit, settings)
+    aim, how = (trial.x_0, trial.x_T, edit.source, edit.target, settings), {"decode": domain.codec.decode}
+    run = lambda **kept: train_delta(domain.unet, domain.clip, delta, *aim, **how, **kept)
+    asked = [edit.source, edit.target, digest(trial.x_0), asdict(settings)]
+    return delta, _kept(trial, delta, domain.clip, asked, run)
 
 
 def shown(
@@ -56,7 +63,21 @@ def shown(
     """As `told`, but trained on |P_t^edit − target|₁; targets: (n, 3, R, R) in [-1, 1]."""
     domain, delta = trial.domain, _built(trial, name, config, settings)
     objective = TargetObjective(domain.codec.encode(targets))
-    return delta, train(domain.unet, delta, trial.x_T, objective, settings, progress=trial.progress)
+    run = lambda **kept: train(domain.unet, delta, trial.x_T, objective, settings, **kept)
+    return delta, _kept(trial, delta, nn.Identity(), [objective.identity(), asdict(settings)], run)
+
+
+def _kept(trial: Trial, delta: Delta, judge: nn.Module, asked: list, run: Callable) -> pd.DataFrame:
+    """The history of `run`, which trains `delta`; runs/ keeps both, so that a second call, or one after a
+    kill, does not begin again.  Not where the cache is off, or has no name for one of the modules.
+    """
+    unet, code = trial.domain.unet, [inspect.getsource(part) for part in (clip, train_module)]
+    settings = {"asked": asked, "code": code, "unet": unet.digest(), "codec": str(trial.domain.codec)}
+    settings["delta"] = [type(delta).__name__, delta.config]
+    key = entry("taught", trial.x_T, nn.ModuleList([unet, judge, delta]), settings)
+    folder = None if key is None else runs_dir() / trial.domain.name / "taught" / key.stem[-12:]
+    with nullcontext() if folder is None else lock(folder):
+        return run(folder=folder, progress=trial.progress)
 
 
 def _built(trial: Trial, name: str, config: Mapping, settings: TrainSettings) -> Delta:
