@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "Run everything behind the results of a domain that is missing or stale, or list it."
     add = command("reproduce", _reproduce, text)
     add("task", nargs="*", help="only tasks whose name has one of these words, e.g. 'smiling' or linearity")
-    add("--list", action="store_true", help="say what is done, missing and stale, and stop")
+    add("--list", action="store_true", help="say what is done, missing, stale, or waits for f_t, and stop")
     add("--seeds", type=int, default=5, help="f_t of each edit")
     add("--lanes", type=int, default=2, help="processes side by side")
 

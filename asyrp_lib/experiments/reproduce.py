@@ -31,7 +31,7 @@ class Task(NamedTuple):
     name: str
     stage: int  # tasks of one stage run side by side, when the stages before are done
     command: tuple[str, ...]  # after `python -m asyrp_lib`
-    state: Callable[[], str]  # "done", "missing", or "stale: " and why
+    state: Callable[[], str]  # "done", "missing", or "stale: " or "waits: " and why
 
 
 def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
@@ -159,19 +159,19 @@ def _experiment(domain: Domain, name: str) -> str:
         return "missing" if not result_file(f"{domain.name}_{name}").exists() else f"stale: {error}"
     wanted = json.loads(json.dumps({"domain": domain.name, **defaults(name)}))  # tuples are lists there
     changed = [key for key in wanted if made_by["settings"].get(key) != wanted[key]]
-    seeds = made_by["settings"].get("seeds", {})
-    changed += [
-        f"seeds of {edit}"
-        for edit, n in seeds.items()
-        if edit in domain.edits and len(domain.seeds(edit)) != n
-    ]
+    for edit, n in made_by["settings"].get("seeds", {}).items():
+        if edit in domain.edits and len(domain.seeds(edit)) > n:
+            changed.append(f"seeds of {edit}")
     now, then = judges(domain) | (read_by(domain, name) if name in READS else {}), made_by["digests"]
     for key in then:
         if key.startswith("f_t "):
             edit, _, seed = key[4:].rpartition(" ")
             now[key] = _digest_of(domain, edit, int(seed))
-    changed += [key for key in now if now[key] != then.get(key)]
-    return f"stale: other {', '.join(changed)}" if changed else "done"
+    absent = [key for key in now if now[key] == "missing"]
+    changed += [key for key in now if key not in absent and now[key] != then.get(key)]
+    if changed:
+        return f"stale: other {', '.join(changed)}"
+    return f"waits: {len(absent)} f_t that it was made with are not here" if absent else "done"
 
 
 def _digest_of(domain: Domain, edit: str, seed: int) -> str:
