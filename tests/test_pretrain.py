@@ -1,12 +1,14 @@
 """Pretraining: what a shipped network may be trained on from."""
 
+import numpy as np
 import pytest
 import torch
 from diffusers import UNet2DModel
 
 from asyrp_lib.domains import synthfaces
-from asyrp_lib.domains.synthfaces.faces import EDITION, world_digest
+from asyrp_lib.domains.synthfaces.faces import EDITION, split_factors, world_digest
 from asyrp_lib.domains.synthfaces.pretrain import ddpm
+from asyrp_lib.domains.synthfaces.pretrain.clip import FAMILY, families
 from asyrp_lib.domains.synthfaces.pretrain.loop import Budget, Job
 from asyrp_lib.method.hspace import HSpaceUNet
 
@@ -29,3 +31,12 @@ def test_the_ddpm_goes_on_from_shipped_weights_of_the_same_world_only(tmp_path, 
     job = Job(budget, tmp_path / "run", tmp_path / "out.safetensors", 4, torch.device("cpu"))
     info = ddpm.pretrain_ddpm(job)
     assert (info["steps"], info["images"]) == ((6, 102) if images else (1, 2))
+
+
+def test_the_faces_of_a_family_differ_in_few_factors_and_families_in_most():
+    factors = split_factors("second_clip", 400)
+    table = families(factors, np.random.default_rng(0)).to_numpy().reshape(-1, FAMILY, factors.shape[1])
+    apart = lambda a, b: float((a != b).mean())
+    assert 0.05 < apart(table[:, :1], table[:, 1:]) < 0.25
+    assert apart(table[:-1, 0], table[1:, 0]) > 0.6
+    assert (table[:, 0] == factors.to_numpy()[::FAMILY]).all(), "the first of each is a face of the split"
