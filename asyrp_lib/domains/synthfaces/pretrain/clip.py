@@ -29,8 +29,8 @@ from .augment import disturb
 from .loop import Job, factor_table, train_network
 
 _TEXT = {"context_length": 40, "vocab_size": 49408, "heads": 4, "layers": 2}
-#: open_clip configurations on 64 pixels: a ResNet, and a small ConvNeXt.  (A transformer on patches of 8 pixels
-#: did not see a smile after 460 thousand images: a linear reading of its features had an R² of 0.23.)
+#: open_clip configurations on 64 pixels: a ResNet, and a small ConvNeXt.  (A transformer on patches of 8 did
+#: not see a smile after 460 thousand images: a linear reading of its features had an R² of 0.23.)
 CONFIG = {
     "embed_dim": 128,
     "vision_cfg": {"layers": [1, 1, 2, 1], "width": 32, "image_size": 64, "head_width": 64},
