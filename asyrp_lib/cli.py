@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from . import __version__
@@ -110,6 +110,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--list", action="store_true", help="say what is done, missing, stale, or waits for f_t, and stop")
     add("--seeds", type=int, default=5, help="f_t of each edit")
     add("--lanes", type=int, default=2, help="processes side by side")
+
+    text = "Train and measure f_t over a declared grid of settings; what was stopped goes on."
+    add = command("grid", _grid, text, domain=False, result=True)
+    add("file", type=Path, help="YAML that declares it, e.g. ablations/heads.yaml")
+    add("--domain", help="another domain than the file's")
+    add("--list", action="store_true", help="print the cells and what of them is there, and stop")
+    add("--lanes", type=int, default=2, help="cells side by side")
+    add("--cell", help="run this one cell alone, as a cluster's job does")
 
     add = command("bench", _bench, "Measure speed and memory and write the table.", result=True)
     add("--repeats", type=int, default=3, help="runs per figure; the median is reported")
@@ -270,6 +278,32 @@ def _reproduce(options) -> None:
 
     how = {"seeds": options.seeds, "lanes": options.lanes, "dry": options.list}
     run_missing(_load(options), options.task, **how)
+
+
+def _grid(options) -> None:
+    from .experiments.grid import measure_cell, read_grid, run_grid, summary, tasks
+    from .store.results import load_rows
+
+    grid = read_grid(options.file)
+    if options.domain:
+        grid = replace(grid, domain=options.domain)
+    options.domain = grid.domain
+    domain = _load(options)
+    if options.cell:
+        measure_cell(domain, grid, options.cell)
+        return
+    listed = tasks(options.file, grid, domain)
+    for task in listed if options.list else ():
+        print(f"{task.name:<60} {task.state()}")
+    print(f"{sum(task.state() != 'done' for task in listed)} of {len(listed)} cells to do", flush=True)
+    if not options.list:
+        file = run_grid(options.file, domain, grid, lanes=options.lanes, replace=options.replace)
+        print(
+            summary(load_rows(grid.result, "grid")[0], "aimed", "leaked", "S_dir", "loss")
+            .map(str)
+            .to_string()
+        )
+        print(f"wrote {file}")
 
 
 def _bench(options) -> None:

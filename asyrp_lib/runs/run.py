@@ -100,8 +100,7 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
     domain = domain or load_domain(config.domain)
     config = replace(config, training=settled(domain, config.edit, config.training))
     unet, started = domain.unet, time.monotonic()
-    name = config.name.replace(" ", "_")
-    folder = Path(root or runs_dir()) / domain.name / name / config.digest(domain)
+    folder = folder_of(config, domain, root)
     file = folder / "delta.safetensors"
     x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
     how |= {"images": config.images, "x_T": x_T, "delta": config.delta, "folder": folder}
@@ -125,6 +124,12 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
         }
         save_delta(file, delta, card)
     return Run(delta, history, config, folder, file)
+
+
+def folder_of(config: RunConfig, domain: Domain, root: Path | None = None) -> Path:
+    """Where a run of this configuration lies, see `train_run`."""
+    config = replace(config, training=settled(domain, config.edit, config.training))
+    return Path(root or runs_dir()) / domain.name / config.name.replace(" ", "_") / config.digest(domain)
 
 
 def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, replace=False) -> Path | None:
