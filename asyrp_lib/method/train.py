@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -31,6 +32,8 @@ from .state import State
 #: Cosine of two texts above which CLIP does not know their difference: the shipped edits have at most 0.973,
 #: words that the embedded CLIP never read ("winking", "pirate") 0.997 and more.
 UNKNOWN = 0.99
+#: Without weight decay, as the study has it.
+adamw = partial(torch.optim.AdamW, weight_decay=0.0)
 #: Columns of the loss history of `ClipObjective`, one row per optimiser step.
 HISTORY = ("epoch", "batch", "t", "clip", "recon", "loss")
 
@@ -43,7 +46,9 @@ class TrainSettings:
     t_edit: Annotated[Whole, Field(ge=0, le=999)] | None = None  # the editing interval is t >= t_edit
     lambda_clip: Annotated[Real64, Field(ge=0, le=1e6)] | None = None  # λ_CLIP, of the directional loss
     lambda_recon: Annotated[Real64, Field(ge=0, le=1e6)] | None = None  # λ_recon, see `ClipObjective`
-    optimiser: Literal["adam", "sgd"] = "adam"  # the paper takes "sgd" for the conv block, with lr 0.5
+    optimiser: Literal["adam", "adamw", "sgd"] = (
+        "adam"  # the paper takes "sgd" with lr 0.5, the study "adamw"
+    )
     lr: Annotated[Real64, Field(gt=0, le=1e3)] = 2e-3
     lr_decay: Annotated[Real64, Field(gt=0, le=1)] = 1.0  # factor on lr after every epoch
     epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 3  # passes over the images
@@ -145,7 +150,7 @@ def train(
         )
     delta.to(unet.device).train().requires_grad_(True)
     delta.t_edit, delta.train_steps, delta.unet_digest = settings.t_edit, settings.steps, unet.digest()
-    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    kinds = {"adam": torch.optim.Adam, "adamw": adamw, "sgd": torch.optim.SGD}
     optimiser = kinds[settings.optimiser](delta.parameters(), settings.lr)
     identity = _identity(unet, delta, x_T, objective, settings) if folder else {}
     state, batches = State(folder, identity, delta, optimiser), -(-len(x_T) // settings.batch_size)
