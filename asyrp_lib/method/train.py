@@ -4,6 +4,7 @@ Source: Asyrp Sec. 3.2-3.3 and Algorithm in the appendix.
 """
 
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from ..deltas import Delta
 from ..errors import GridError, TrainingError
 from ..progress import tqdm
 from ..store.weights import digest, module_digest
+from . import mates
 from .clip import Clip, clip_loss, directional_distance
 from .hspace import HSpaceUNet
 from .process import interval_pairs, walk
@@ -162,7 +164,8 @@ def train(
         )
     shift = lambda z, t: delta(z.h, z.emb, t)
     saved = time.monotonic()
-    shown = {"desc": f"f_t {delta.name}", "unit": "step", "disable": not progress}
+    mates.wait()  # all have read the state before one writes it
+    shown = {"desc": f"f_t {delta.name}", "unit": "step", "disable": not (progress and mates.first())}
     with tqdm(total=total * K, initial=state.done * K, **shown) as bar:
         for number in range(state.done, total):
             epoch, batch = divmod(number, batches)
@@ -171,22 +174,24 @@ def train(
             # the order depends on seed and epoch alone, so a resumed run draws the same batches
             seed = 1_000_003 * settings.seed + epoch
             order = torch.randperm(len(x_T), generator=torch.Generator().manual_seed(seed))
-            index = order[batch * settings.batch_size : (batch + 1) * settings.batch_size]
+            index = mates.share(order[batch * settings.batch_size : (batch + 1) * settings.batch_size])
             for k, now in enumerate(walk(unet, x_T[index].to(unet.device), pairs, shift)):
                 parts = objective(now.P.float(), index, k)
-                if not torch.isfinite(parts["loss"]):
+                means = {name: mates.mean(part).item() for name, part in parts.items()}
+                if not math.isfinite(means["loss"]):
                     raise TrainingError(
-                        f"The loss of f_t became {parts['loss'].item()} at epoch {epoch}, t = {now.t}; "
+                        f"The loss of f_t became {means['loss']} at epoch {epoch}, t = {now.t}; "
                         f"expected a finite number; lower lr = {settings.lr} and train again."
                     )
                 optimiser.zero_grad(set_to_none=True)
                 parts["loss"].backward()
+                mates.average_gradients(delta)
                 optimiser.step()
-                state.add(epoch, batch, now.t, {name: part.item() for name, part in parts.items()})
+                state.add(epoch, batch, now.t, means)
                 bar.update()
             bar.set_postfix({name: f"{value:.3f}" for name, value in state.last.items()})
             state.done, last_of_epoch = number + 1, batch == batches - 1
-            if last_of_epoch or time.monotonic() - saved > save_every:
+            if (last_of_epoch or time.monotonic() - saved > save_every) and mates.first():
                 saved = time.monotonic()
                 state.save()
             if last_of_epoch and on_epoch:
@@ -213,7 +218,8 @@ def train_delta(
     `how`: folder, save_every, progress, on_epoch; see `train`.
     """
     pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
-    reference = reference_trajectory(unet, x_T, pairs, progress=how.get("progress", True))
+    with mates.first_of_all():
+        reference = reference_trajectory(unet, x_T, pairs, progress=how.get("progress", True))
     clip_weight = 1.0 if settings.lambda_clip is None else settings.lambda_clip
     recon_weight = 3.0 if settings.lambda_recon is None else settings.lambda_recon
     objective = ClipObjective(clip, x_0, reference, source, target, clip_weight, recon_weight, decode)

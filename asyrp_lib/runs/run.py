@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -18,6 +19,7 @@ from ..deltas import Delta, save_delta
 from ..domains import Domain, load_domain
 from ..domains.edits import Edit
 from ..errors import FileError, TrainingError
+from ..method import mates
 from ..method.train import TrainSettings
 from ..store.files import atomic_write, check_writable, lock
 from ..store.paths import runs_dir
@@ -105,10 +107,13 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
     x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
     how |= {"images": config.images, "x_T": x_T, "delta": config.delta, "folder": folder}
     check_writable(folder / "run.json")
-    with lock(folder):
-        with atomic_write(folder / "run.json") as temporary:
-            temporary.write_text(json.dumps(asdict(config), indent=1))
+    with lock(folder) if mates.first() else nullcontext():
+        if mates.first():
+            with atomic_write(folder / "run.json") as temporary:
+                temporary.write_text(json.dumps(asdict(config), indent=1))
         delta, history = train_delta(domain, config.edit, config.training, **how)
+        if not mates.first():
+            return Run(delta, history, config, folder, file)
         with atomic_write(folder / "history.csv") as temporary:
             history.to_csv(temporary, index=False)
         digests, seconds = (
