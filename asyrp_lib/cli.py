@@ -117,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--domain", help="another domain than the file's")
     add("--list", action="store_true", help="print the cells and what of them is there, and stop")
     add("--lanes", type=int, default=2, help="cells side by side")
+    add("--cluster", type=Path, help="YAML of a cluster, e.g. ablations/slurm.yaml, that runs the cells")
     add("--cell", help="run this one cell alone, as a cluster's job does")
 
     add = command("bench", _bench, "Measure speed and memory and write the table.", result=True)
@@ -297,7 +298,9 @@ def _grid(options) -> None:
         print(f"{task.name:<60} {task.state()}")
     print(f"{sum(task.state() != 'done' for task in listed)} of {len(listed)} cells to do", flush=True)
     if not options.list:
-        file = run_grid(options.file, domain, grid, lanes=options.lanes, replace=options.replace)
+        file = run_grid(
+            options.file, domain, grid, lanes=options.lanes, cluster=options.cluster, replace=options.replace
+        )
         print(
             summary(load_rows(grid.result, "grid")[0], "aimed", "leaked", "S_dir", "loss")
             .map(str)

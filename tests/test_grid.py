@@ -66,7 +66,7 @@ def test_a_file_is_read_or_refused_with_what_was_wrong(tmp_path):
     assert read_grid(file).vary == {"delta.heads": [1, 2]} and read_grid(file).epochs == [2]
     for text, words in {
         "name: x": "lacks vary",
-        "- 1": "a list",
+        "- 1": "holds a list",
         "name: x\nvary: {}\nheds: 3": "heds",
         "name: [": "can't be read",
         "name: x\nvary: {a: [1]}\nn: none": "n = 'none'",

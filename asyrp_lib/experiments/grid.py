@@ -6,8 +6,9 @@ keeps the rows of every epoch that is measured, so that nothing that was done is
 
 import hashlib
 import json
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -24,9 +25,11 @@ from ..domains import Domain
 from ..errors import SettingsError, TrainingError
 from ..measure.stats import over_seeds
 from ..method.train import TrainSettings
+from ..progress import tqdm
 from ..runs.run import RunConfig, config_for, folder_of, train_run
 from ..store import results
 from ..store.files import atomic_write, lock
+from ..store.paths import runs_dir
 from ..store.weights import read_weights
 from . import judges
 from .reproduce import Task, reproduce
@@ -75,16 +78,9 @@ class Grid:
 
 def read_grid(file: str | Path) -> Grid:
     """The grid that a file declares; SettingsError: it says nothing that makes one."""
-    file = check.path(file, error=SettingsError)
-    try:
-        table = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise SettingsError(f"{file} can't be read as YAML ({why}); expected a grid; check it.") from error
-    if not isinstance(table, dict) or unknown_fields(table):
-        known = ", ".join(Grid.__dataclass_fields__)
-        said = ", ".join(unknown_fields(table)) if isinstance(table, dict) else f"a {type(table).__name__}"
-        raise SettingsError(f"{file} says {said}; expected a table of {known}; mend it.")
+    table, known = _yaml(file, "a grid"), Grid.__dataclass_fields__
+    if unknown := [str(key) for key in table if key not in known]:
+        raise SettingsError(f"{file} says {', '.join(unknown)}; expected {', '.join(known)}; mend it.")
     if missing := [name for name in ("name", "vary") if name not in table]:
         raise SettingsError(
             f"{file} lacks {' and '.join(missing)}; expected at least name and vary; add them."
@@ -92,9 +88,16 @@ def read_grid(file: str | Path) -> Grid:
     return Grid(**table)
 
 
-def unknown_fields(table: Mapping) -> list[str]:
-    """What a grid has no place for."""
-    return [str(key) for key in table if key not in Grid.__dataclass_fields__]
+def _yaml(file: str | Path, what: str) -> dict:
+    file = check.path(file, error=SettingsError)
+    try:
+        table = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise SettingsError(f"{file} can't be read as YAML ({why}); expected {what}; check it.") from error
+    if not isinstance(table, dict):
+        raise SettingsError(f"{file} holds a {type(table).__name__}; expected {what} as a table; mend it.")
+    return table
 
 
 def cells(grid: Grid, domain: Domain) -> dict[str, RunConfig]:
@@ -204,14 +207,45 @@ def tasks(file: Path, grid: Grid, domain: Domain) -> list[Task]:
     return found
 
 
-def run_grid(file: str | Path, domain: Domain, grid: Grid, *, lanes: int = 2, replace: bool = False) -> Path:
-    """Run what is missing of a grid, `lanes` cells at a time, and store all rows; the command `grid`.
+def on_cluster(todo: list[Task], file: Path) -> Iterator[tuple[Task, str]]:
+    """As `reproduce`, by jobs of submitit: `file` says which cluster and what its executor is told.
+
+    SettingsError: the file or submitit is missing, or it does not know what the file says.
+    """
+    table = _yaml(file, "the settings of a cluster")
+    try:
+        import submitit
+
+        executor = submitit.AutoExecutor(runs_dir() / "cluster", cluster=table.pop("cluster", None))
+        executor.update_parameters(**table)
+    except (ImportError, TypeError, ValueError, NameError, RuntimeError) as error:
+        raise SettingsError(
+            f"{file} starts no cluster ({error}); install submitit, or mend the file."
+        ) from error
+    todo = [task for task in todo if task.state() != "done"]
+    with executor.batch():
+        run = lambda task: submitit.helpers.CommandFunction(
+            [sys.executable, "-m", "asyrp_lib", *task.command]
+        )
+        jobs = [executor.submit(run(task)) for task in todo]
+    for task, job in zip(todo, tqdm(jobs, unit="cell", desc="cluster")):
+        error = job.exception()
+        yield (
+            task,
+            "done" if error is None else f"{str(error).strip().splitlines()[-1]} (see {job.paths.stderr})",
+        )
+
+
+def run_grid(
+    file: str | Path, domain: Domain, grid: Grid, *, lanes=2, cluster: Path | None = None, replace=False
+) -> Path:
+    """Run what is missing of a grid, `lanes` cells at a time, or on a cluster, and store all rows.
 
     TrainingError: some cells failed; the others are kept, and the next call goes on with those.
     """
     check.whole("lanes", lanes, 1, 64, error=SettingsError)
-    started, failed = time.monotonic(), {}
-    for task, said in reproduce(tasks(Path(file), grid, domain), lanes=lanes):
+    started, failed, todo = time.monotonic(), {}, tasks(Path(file), grid, domain)
+    for task, said in on_cluster(todo, cluster) if cluster else reproduce(todo, lanes=lanes):
         print(f"{task.name}: {said}", flush=True)
         failed |= {task.name: said} if said != "done" else {}
     if failed:
