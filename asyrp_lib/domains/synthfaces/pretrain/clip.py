@@ -148,7 +148,10 @@ def pretrain_clip(job: Job, *, second: bool = False, audit: int = 1_000) -> dict
 
     name = "second_clip" if second else "clip"
     seen = {"images": digest(images)[:12], "captions": digest(tokens)[:12]}
-    identity = job.identity(name, edition=EDITION, split=split, **seen, **config)
+    learns = (
+        {"words": WORDS, "blurs": SHARP, "family": FAMILY} if second else {"factors": NAMING, "blurs": BLURS}
+    )
+    identity = job.identity(name, edition=EDITION, split=split, **seen, **learns, **config)
     model = _Towers(clip, config["embed_dim"], len(used) if second else table.shape[1]).to(job.device)
     towers, info = train_network(model, loss_of, job.faces, job.budget, job.folder, identity=identity)
     read = torch.zeros(_TEXT["vocab_size"], 1, device=job.device)
