@@ -23,7 +23,7 @@ def test_the_matched_strength_is_where_the_distances_meet_or_the_largest_tried(w
 @pytest.fixture
 def rows(toy):
     toy.delta_config, toy.train_images = {"kind": "ConvDelta", "groups": 3}, 2
-    return asymmetry.measure(toy, n=6, names=["green"], search=3, seeds=2, progress=False)
+    return asymmetry.measure(toy, n=6, names=["green"], search=3, trainings=2, progress=False)
 
 
 def test_the_symmetric_process_hardly_moves_and_matched_moves_as_far(rows):

@@ -20,7 +20,7 @@ def test_aim_is_what_moved_as_aimed_over_what_leaked():
 
 def test_every_place_has_its_f_t_its_loss_and_its_scores(tiny):
     where = ["h", "skip 1", "up 0", "ε"]
-    how = {"images": 2, "epochs": 1, "seeds": 2}
+    how = {"images": 2, "epochs": 1, "trainings": 2}
     rows = places.measure(tiny, n=2, names=["warm"], places=where, **how, progress=False)
     assert set(rows["variant"]) == set(where) < set(cut.places(tiny.unet)) and set(rows["seed"]) == {0, 1}
     for place in where:

@@ -73,6 +73,12 @@ def test_a_domain_lists_curve_f_t_of_every_seed_and_experiments_the_sealed_after
     assert "experiment choice" not in stage, "people make it, and no machine"
 
 
+def test_no_setting_of_an_experiment_has_the_name_that_store_gives_to_f_t():
+    from asyrp_lib.experiments import EXPERIMENTS, defaults
+
+    assert not [name for name in EXPERIMENTS if "seeds" in defaults(name)], "it would be stale for ever"
+
+
 def test_an_unknown_task_is_refused_with_the_known_ones(toy):
     with pytest.raises(SettingsError, match="--list shows them"):
         run_missing(toy, ["nonsense"])

@@ -32,7 +32,7 @@ def measure(
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = (1, 2, 4, 6, 9, 13),
     search: int = 8,
-    seeds: int = 5,
+    trainings: int = 5,
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def measure(
         names: of the edits; None: smiling and old, or what there is.
         strengths: tried in the symmetric process, with the same f_t and with its own; `matched` chooses.
         search: images on which they are tried: of the validation split, or train where there is none.
-        seeds: how many f_t are trained symmetrically, on what the domain's were: images, settings, seeds 0 ….
+        trainings: f_t that are trained symmetrically, on what the domain's were: images, settings, seeds 0 ….
     Returns:
         rows of `judge.scores` by variant: `ALONE`: the asymmetric process; `BOTH`: the symmetric one, both at
         strength 1; `MATCHED`: symmetric at the chosen strength; `TRAINED`: symmetric with its own f_t, at 1,
@@ -50,7 +50,7 @@ def measure(
         `ALONE`, `BOTH` and `TRAINED`: the images tried on, any split's numbers.
     Source: Asyrp Sec. 3.1, Fig. 3.
     """
-    check.whole("seeds", seeds, 1, 100, error=SettingsError)
+    check.whole("trainings", trainings, 1, 100, error=SettingsError)
     names = usual(domain, names, ("smiling", "old"))
     trial, parts = begin(domain, trial, n, progress), []
     tried = trial.like(split=_split(domain), n=search)
@@ -69,7 +69,7 @@ def measure(
         found += add(through(tried, both), name, f"search, {BOTH}", strengths)
         add(through(trial, both), name, MATCHED, [matched(pd.concat(found))])
         own = {}
-        for seed in range(seeds):
+        for seed in range(trainings):
             settings = replace(domain.training, t_edit=domain.delta(name).t_edit, seed=seed)
             own[seed], history = told(through(train, both), name, domain.delta_config, settings)
             parts.append(numbers(losses(history), edit=name, variant=TRAINED, seed=seed))

@@ -28,7 +28,7 @@ def measure(
     places: Sequence[str] | None = None,
     images: int = 12,
     epochs: int = 2,
-    seeds: int = 3,
+    trainings: int = 3,
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def measure(
         names: of the edits; None: smiling and old, or what there is.
         places: of `cut.places`; None: all.
         images: of the train split; epochs: passes over them.  The f_t that are shipped had more.
-        seeds: f_t at each place, 2 or more, each with a share of the test images: the best of many places
+        trainings: f_t at each place, from seeds 0 …, 2 or more, each with a share of the test images: the best of many places
             may owe it to a lucky seed.
     Returns:
         rows with the place as variant: of each image `judge.scores`, `length` and `relative length` (see
@@ -46,7 +46,7 @@ def measure(
     Source: Asyrp Sec. 3.2 (the choice of h).
     """
     names = usual(domain, names, ("smiling", "old"))
-    check.whole("seeds", seeds, 2, n, error=SettingsError)
+    check.whole("trainings", trainings, 2, n, error=SettingsError)
     trial, parts = begin(domain, trial, n, progress), []
     train = trial.like(split="train", n=images)
     for name in names:
@@ -55,7 +55,7 @@ def measure(
             unet = cut.Cut(domain.unet, place)
             groups = gcd(domain.delta_config.get("groups", 32), unet.h_channels)
             config = {**domain.delta_config, "groups": groups}
-            for seed, here in through(trial, unet).shares(range(seeds)).items():
+            for seed, here in through(trial, unet).shares(range(trainings)).items():
                 delta, history = told(through(train, unet), name, config, replace(settings, seed=seed))
                 where = {"edit": name, "variant": place, "seed": seed}
                 edited, sizes, _ = lengths(here, delta)
