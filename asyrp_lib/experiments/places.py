@@ -38,8 +38,8 @@ def measure(
         names: of the edits; None: smiling and old, or what there is.
         places: of `cut.places`; None: all.
         images: of the train split; epochs: passes over them.  The f_t that are shipped had more.
-        trainings: f_t at each place, from seeds 0 …, 2 or more, each with a share of the test images: the best of many places
-            may owe it to a lucky seed.
+        trainings: f_t at each place, from seeds 0 …, 2 or more, each with a share of the test images: the
+            best of many places may owe it to a lucky seed.
     Returns:
         rows with the place as variant: of each image `judge.scores`, `length` and `relative length` (see
         `teach.lengths`); of each training `teach.losses`, and `parameters` of f_t.
