@@ -121,6 +121,11 @@ def curve(shape: Callable[[float], float]) -> list:
     return [rows("position", place(s), strength=s) for s in strengths]
 
 
+def test_an_error_bar_of_the_oracle_is_a_bound_of_known(monkeypatch):
+    apart = lambda sd: judged(monkeypatch, verdicts.known, final=[*final(1.5, 0.3), rows("disagreement", sd)])
+    assert apart(0.3).verdict == "holds" and apart(1.0).verdict == "fails"
+
+
 def test_linear_wants_more_than_a_step_or_a_rising_curve_would_have(monkeypatch):
     assert judged(monkeypatch, verdicts.linear, linearity=curve(lambda s: s)).verdict == "holds"
     found = judged(monkeypatch, verdicts.linear, linearity=curve(np.sign))
@@ -140,14 +145,22 @@ def test_composable_holds_the_paper_s_factor_against_no_edit(monkeypatch, togeth
 
 
 @pytest.mark.parametrize(
-    ("h", "eps", "said"), [(0.8, 0.1, "holds"), (0.3, 0.1, "fails"), (0.8, 0.9, "fails")]
+    ("h", "eps", "own", "said"),
+    [
+        (0.8, 0.1, (1.0, 1.0), "holds"),
+        (0.3, 0.1, (1.0, 1.0), "fails"),
+        (0.8, 0.9, (1.0, 1.0), "fails"),
+        (0.8, 0.9, (1.0, 0.1), "holds"),  # a Δε_t that is not seen has nothing to carry over
+        (0.8, 0.1, (0.1, 1.0), "undecided"),
+    ],
 )
-def test_homogeneous_wants_others_to_get_it_and_more_than_from_an_error(monkeypatch, h, eps, said):
+def test_homogeneous_wants_others_to_get_it_and_more_than_from_an_error(monkeypatch, h, eps, own, said):
     parts = [
-        rows("aimed", share, variant=f"{space}, {whose}")
-        for space, others in (("Δh", h), ("Δε", eps))
+        rows("aimed", effect * share, variant=f"{space}, {whose}")
+        for space, others, effect in zip(("Δh", "Δε"), (h, eps), own)
         for whose, share in (("own", 1.0), ("others", others))
     ]
+    parts += [rows("loss", loss, variant=space) for space, loss in {"Δh": 0.3, "Δε": 0.2}.items()]
     assert judged(monkeypatch, verdicts.homogeneous, homogeneity=parts).verdict == said
 
 
@@ -174,9 +187,11 @@ def test_consistent_wants_neither_less_nor_more(monkeypatch, mean, glob, said):
     assert judged(monkeypatch, verdicts.consistent, consistency=parts).verdict == said
 
 
-@pytest.mark.parametrize(("free", "said"), [(0.7, "holds"), (0.2, "fails")])
-def test_reach_asks_what_a_free_shift_can_do(monkeypatch, free, said):
-    gone = {"CLIP": 0.1, "target": 0.3, "Δε": 0.9}
+@pytest.mark.parametrize(
+    ("free", "error", "said"), [(0.7, 0.9, "holds"), (0.2, 0.9, "fails"), (0.2, 0.4, "undecided")]
+)
+def test_reach_asks_what_a_free_shift_can_do(monkeypatch, free, error, said):
+    gone = {"CLIP": 0.1, "target": 0.3, "Δε": error}
     parts = [rows("error gain", value, "elf", variant) for variant, value in gone.items()]
     found = judged(
         monkeypatch, verdicts.reach, reach=[*parts, rows("error gain", free, "elf", "Δh", seed=None)]
@@ -187,44 +202,52 @@ def test_reach_asks_what_a_free_shift_can_do(monkeypatch, free, said):
 @pytest.mark.parametrize(
     ("matched", "trained", "reached", "said"),
     [
-        (0.3, 0.4, 1.0, "holds"),
-        (1.1, 0.4, 1.0, "a matter of strength"),
-        (0.3, 1.1, 1.0, "at equal strength"),
-        (0.3, 0.8, 1.0, "at equal strength"),
-        (0.3, 0.4, 0.5, "at equal strength"),
+        (0.3, 0.4, (1.0, 1.0), "holds"),
+        (1.1, 0.4, (1.0, 1.0), "a matter of strength"),
+        (0.3, 1.1, (1.0, 1.0), "at equal strength"),
+        (0.3, 0.8, (1.0, 1.0), "at equal strength"),
+        (0.3, 0.4, (0.5, 1.0), "at equal strength"),
+        (0.3, 0.4, (1.0, 0.5), "at equal strength"),
     ],
 )
 def test_asymmetric_is_asked_at_matched_gain_too(monkeypatch, matched, trained, reached, said):
     done = {"P_t": 1.0, "P_t and D_t": 0.1, "P_t and D_t, matched": matched}
     parts = [rows("aimed", value, variant=variant) for variant, value in done.items()]
-    parts += [rows("aimed", trained, variant="P_t and D_t, trained", wobble=0.1 if trained == 0.8 else 0.01)]
-    far = {**dict.fromkeys(done, 0.2), "P_t and D_t, matched": 0.2 * reached}
+    own = "P_t and D_t, trained"
+    parts += [rows("aimed", 0.1, variant=own)]
+    wobble = 0.1 if trained == 0.8 else 0.01
+    parts += [rows("aimed", trained, variant=f"{own}, matched", wobble=wobble)]
+    changed = zip(("P_t and D_t, matched", f"{own}, matched"), reached)
+    far = dict.fromkeys([*done, own], 0.2) | {rival: 0.2 * share for rival, share in changed}
     parts += [rows("distance", value, variant=variant, wobble=0) for variant, value in far.items()]
     assert judged(monkeypatch, protocols.asymmetric, asymmetry=parts).verdict == said
 
 
 @pytest.mark.parametrize(("other", "said"), [(0.5, "holds"), (2.0, "fails")])
 def test_places_compares_h_with_the_best_other(monkeypatch, other, said):
-    parts = [rows("leaked", 1, variant=place, seed=0) for place in ("h", "up 0", "skip 1")]
-    parts += [rows("aimed", v, variant=p, seed=0) for p, v in {"h": 1, "up 0": other, "skip 1": 0.1}.items()]
+    parts = [rows("leaked", 1, variant=place) for place in ("h", "up 0", "skip 1")]
+    parts += [rows("aimed", v, variant=p) for p, v in {"h": 1, "up 0": other, "skip 1": 0.1}.items()]
     found = judged(monkeypatch, protocols.places, places=parts)
     assert found.verdict == said and f"at up 0 {other:.1f}" in found.ours
 
 
-def test_the_best_other_place_is_not_chosen_on_the_faces_that_compare_it(monkeypatch):
-    lucky = lambda even: lambda face: 3.0 if (face % 2 == 0) == even else 0.1
-    aimed = {"h": 1.0, "up 0": lucky(True), "up 1": lucky(False)}
-    parts = [rows("aimed", value, variant=place, seed=0) for place, value in aimed.items()]
-    parts += [rows("leaked", 1, variant=place, seed=0) for place in aimed]
+def test_the_best_other_place_is_not_chosen_by_the_f_t_that_compare_it(monkeypatch):
+    lucky = lambda seed: lambda face: 3.0 if face // FACES == seed else 0.1
+    aimed = {"h": 1.0} | {f"up {seed}": lucky(seed) for seed in range(SEEDS)}
+    parts = [rows("aimed", value, variant=place) for place, value in aimed.items()]
+    parts += [rows("leaked", 1, variant=place) for place in aimed]
     assert judged(monkeypatch, protocols.places, places=parts).verdict == "holds"
 
 
-@pytest.mark.parametrize(("other", "said"), [(0.9, "holds"), (1.2, "holds"), (2.0, "fails")])
-def test_the_rule_for_t_edit_stands_while_no_other_start_is_surely_better(monkeypatch, other, said):
+@pytest.mark.parametrize(
+    ("other", "how", "said"),
+    [(0.9, {}, "holds"), (1.2, {}, "holds"), (2.0, {}, "fails"), (2.0, {"seed": 0}, "undecided")],
+)
+def test_the_rule_for_t_edit_stands_while_no_other_start_is_surely_better(monkeypatch, other, how, said):
     parts = [numbers({"t_edit_rule": 500.0, "t_edit": 400.0}, edit="smiling")]
     for t, value in {500: 1.0, 300: other}.items():
-        parts += [rows("aimed", value + 0.5, variant=f"trained {t}", seed=0)]
-        parts += [rows("leaked", 0.5, variant=f"trained {t}", seed=0)]
+        parts += [rows("aimed", value + 0.5, variant=f"trained {t}", **how)]
+        parts += [rows("leaked", 0.5, variant=f"trained {t}", **how)]
     found = judged(monkeypatch, protocols.t_edit_rule, intervals=parts)
     assert found.verdict == said and "smiling (rule 500) 300:" in found.ours
 
@@ -233,8 +256,10 @@ def test_the_rule_for_t_edit_stands_while_no_other_start_is_surely_better(monkey
 def test_steps_wants_the_effect_within_bounds_on_every_grid(monkeypatch, left, said):
     runs = {"S 40 scaled": 1, "S 20 scaled": 1, "S 100 scaled": left, "S 100 unscaled": 2.5}
     parts = [rows("aimed", value, variant=variant) for variant, value in runs.items()]
+    parts += [rows("aimed", 3.0, variant="S 1000 scaled", faces=8, wobble=0)]
     found = judged(monkeypatch, protocols.steps, intervals=parts)
     assert found.verdict == said and "without the rule 250%" in found.ours
+    assert "(smiling, 1000 steps on 8 faces: 3" in found.ours, "few faces do not decide"
 
 
 @pytest.mark.parametrize(
@@ -282,9 +307,11 @@ def test_the_study_s_cosines_stand_beside_what_it_printed():
 
 
 def test_what_is_not_measured_has_no_claim_and_the_rest_is_a_table(monkeypatch):
+    damaged = set()
+
     def stored(domain, name):
         if name != "final":
-            raise WeightsError("not measured")
+            raise WeightsError("not there") from (None if name in damaged else FileNotFoundError())
         return joined(final(1.5, 0.3))
 
     for module in (verdicts, protocols):
@@ -296,6 +323,9 @@ def test_what_is_not_measured_has_no_claim_and_the_rest_is_a_table(monkeypatch):
     assert line.count("|") == 7
     assert claims.claims(SimpleNamespace(oracle=None)).empty
     assert claims.claims(DOMAIN, "unseen").empty and list(claims.claims(DOMAIN, "known").index) == ["known"]
+    damaged.add("unseen")
+    with pytest.raises(WeightsError):
+        claims.claims(DOMAIN, "unseen")
 
 
 def test_a_readme_that_parts_ways_with_the_rows_is_seen(monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from asyrp_lib.experiments import asymmetry
-from asyrp_lib.experiments.asymmetry import ALONE, BOTH, MATCHED, TRAINED
+from asyrp_lib.experiments.asymmetry import ALONE, BOTH, MATCHED, TRAINED, TRAINED_MATCHED
 from asyrp_lib.experiments.rows import joined, numbers, pick
 
 
@@ -36,10 +36,14 @@ def test_the_symmetric_process_hardly_moves_and_matched_moves_as_far(rows):
 
 
 def test_every_seed_has_its_faces_and_trainings_have_their_loss(rows):
-    for variant, seeds in {ALONE: 3, BOTH: 3, MATCHED: 3, TRAINED: 2}.items():
+    for variant, seeds in {ALONE: 3, BOTH: 3, MATCHED: 3, TRAINED: 2, TRAINED_MATCHED: 2}.items():
         found = pick(rows, "aimed", variant=variant)
         assert sorted(found["image"]) == list(range(6)) and found["seed"].nunique() == seeds
     assert list(pick(rows, "clip", variant=TRAINED)["seed"]) == [0, 1]
+    searched = pick(rows, "distance", variant=f"search, {TRAINED}")
+    assert len(searched) == 3 * 6 and searched["seed"].nunique() == 2
+    chosen = pick(rows, "distance", variant=TRAINED_MATCHED)["strength"].unique()
+    assert chosen == [asymmetry.matched(rows, TRAINED)] != [asymmetry.matched(rows)]
 
 
 def test_without_a_validation_split_it_searches_among_training_images(toy):

@@ -29,6 +29,25 @@ def test_only_the_final_evaluation_opens_them():
     assert not shown
 
 
+def test_sealed_faces_are_read_by_the_command_alone_and_once(toy, tmp_path, monkeypatch):
+    from asyrp_lib import experiments
+    from asyrp_lib.store import results
+
+    toy.final_split = "sealed"
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    read = []
+    monkeypatch.setattr(final, "measure", lambda domain, *, n=1, **_: read.append(n))
+    with pytest.raises(al.AsyrpError, match="expected `store`"):
+        experiments.measure(toy, "final")
+    with pytest.raises(al.AsyrpError, match="settings that stand"):
+        experiments.store(toy, "final", n=3)
+    results.result_file("toy_final").parent.mkdir(exist_ok=True)
+    results.result_file("toy_final").write_text("{}")
+    with pytest.raises(al.AsyrpError, match="have been read"):
+        experiments.store(toy, "final", replace=True)
+    assert not read, "nobody looked"
+
+
 def test_an_edit_beats_the_controls_and_every_face_is_judged_once(toy):
     rows = final.measure(toy, n=6, names=("green",), half=("green", "blue"), progress=False)
     aimed = pick(rows, "aimed", edit="green")

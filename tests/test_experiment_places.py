@@ -20,13 +20,15 @@ def test_aim_is_what_moved_as_aimed_over_what_leaked():
 
 def test_every_place_has_its_f_t_its_loss_and_its_scores(tiny):
     where = ["h", "skip 1", "up 0", "ε"]
-    rows = places.measure(tiny, n=2, names=["warm"], places=where, images=2, epochs=1, progress=False)
-    assert set(rows["variant"]) == set(where) < set(cut.places(tiny.unet)) and set(rows["seed"]) == {0}
+    how = {"images": 2, "epochs": 1, "seeds": 2}
+    rows = places.measure(tiny, n=2, names=["warm"], places=where, **how, progress=False)
+    assert set(rows["variant"]) == set(where) < set(cut.places(tiny.unet)) and set(rows["seed"]) == {0, 1}
     for place in where:
         assert list(pick(rows, "distance", variant=place)["image"]) == [0, 1]
         assert (pick(rows, "length", variant=place)["value"] > 0).all()
-        assert len(pick(rows, "clip", variant=place)) == len(pick(rows, "loss", variant=place)) == 1
-    sizes = pick(rows, "parameters").set_index("variant")["value"]
+        assert len(pick(rows, "clip", variant=place)) == len(pick(rows, "loss", variant=place)) == 2
+        assert pick(rows, "loss", variant=place)["value"].nunique() == 2, "of other seeds"
+    sizes = pick(rows, "parameters", seed=0).set_index("variant")["value"]
     channels = {place: cut.Cut(tiny.unet, place).h_channels for place in where}
     E = tiny.unet.temb_dim
     assert sizes.to_dict() == {place: 2 * C * C + C * E + 5 * C for place, C in channels.items()}

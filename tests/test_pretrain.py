@@ -7,7 +7,7 @@ from diffusers import UNet2DModel
 
 from asyrp_lib.domains import synthfaces
 from asyrp_lib.domains.synthfaces.faces import EDITION, split_factors, world_digest
-from asyrp_lib.domains.synthfaces.pretrain import ddpm
+from asyrp_lib.domains.synthfaces.pretrain import clip, ddpm
 from asyrp_lib.domains.synthfaces.pretrain.clip import FAMILY, families
 from asyrp_lib.domains.synthfaces.pretrain.loop import Budget, Job
 from asyrp_lib.method.hspace import HSpaceUNet
@@ -40,3 +40,39 @@ def test_the_faces_of_a_family_differ_in_few_factors_and_families_in_most():
     assert 0.05 < apart(table[:, :1], table[:, 1:]) < 0.25
     assert apart(table[:-1, 0], table[1:, 0]) > 0.6
     assert (table[:, 0] == factors.to_numpy()[::FAMILY]).all(), "the first of each is a face of the split"
+
+
+class Begun(Exception):
+    """The training was about to begin."""
+
+
+@pytest.mark.parametrize(
+    ("second", "constant", "other"),
+    [
+        (False, "NAMING", 1.0),
+        (False, "BLURS", (0.5,)),
+        (True, "WORDS", 2.0),
+        (True, "SHARP", (0.5,)),
+        (True, "OWN", 0.4),
+        (True, "FAMILY", 4),
+    ],
+)
+def test_a_clip_does_not_go_on_under_another_recipe(tmp_path, monkeypatch, second, constant, other):
+    identities = []
+
+    def begin(*_, identity, **__):
+        identities.append(identity)
+        raise Begun
+
+    monkeypatch.setattr(clip, "train_network", begin)
+    job = Job(
+        Budget(images=8, batch=8, seed=21), tmp_path, tmp_path / "out.safetensors", 8, torch.device("cpu")
+    )
+    for _ in range(2):
+        with pytest.raises(Begun):
+            clip.pretrain_clip(job, second=second)
+    monkeypatch.setattr(clip, constant, other)
+    with pytest.raises(Begun):
+        clip.pretrain_clip(job, second=second)
+    first, again, changed = identities
+    assert first == again != changed

@@ -97,8 +97,9 @@ def test_a_result_of_other_networks_or_settings_is_stale(toy, tmp_path, monkeypa
     toy.seed_count, made = 3, toy.delta
     monkeypatch.setattr(toy, "delta", lambda name, seed=0: made(name, seed) if seed < 2 else made("grey"))
     assert state() == "waits: 1 f_t that it was made with are not here"
-    monkeypatch.setattr(toy, "delta", made)
     toy.unet.mean = 0.4
+    assert state() == "stale: other unet", "although an f_t is not here"
+    monkeypatch.setattr(toy, "delta", made)
     assert state() == "stale: other unet"
     toy.unet.mean, toy.seed_count = 0.3, 3
     file = next(tmp_path.rglob("*.csv"))

@@ -56,7 +56,17 @@ def measure(domain, name: str, /, **settings) -> pd.DataFrame:
         UnknownNameError: no such experiment, or it has no such setting, or an edit is not known.
         WeightsError: an edit that was named has no f_t, or a damaged one.
         DomainError: the domain has no f_t of the kind, or people have not answered yet.
+        AsyrpError: sealed faces, which `store` alone reads, once.
     """
+    if _seals(domain, name):
+        raise AsyrpError(
+            "The final evaluation reads sealed faces once and keeps the rows; expected `store`, or python -m "
+            "asyrp_lib experiment final; to try something, use another experiment."
+        )
+    return _rows(domain, name, **settings)
+
+
+def _rows(domain, name: str, **settings) -> pd.DataFrame:
     known = defaults(name)
     if unknown := settings.keys() - known.keys() - {"progress", "trial"}:
         raise UnknownNameError(
@@ -64,12 +74,6 @@ def measure(domain, name: str, /, **settings) -> pd.DataFrame:
             f"{', '.join(known)}."
         )
     check.kind("names", settings.get("names"), (type(None), list, tuple), '["smiling"]')
-    file = results.result_file(f"{domain.name}_{name}")
-    if file.exists() and name == "final" and domain.final_split == "sealed":
-        raise AsyrpError(
-            f"The sealed faces have been read, see {file}; expected to read them once; whoever must do it "
-            "again deletes the result by hand, and says so."
-        )
     return _module(name).measure(domain, **settings)
 
 
@@ -83,7 +87,12 @@ def store(
     or is the final evaluation, which is made once.
     """
     asked = {"domain": domain.name, **defaults(name), **settings}
-    if name == "final" and domain.final_split == "sealed" and settings:
+    if _seals(domain, name) and (file := results.result_file(f"{domain.name}_{name}")).exists():
+        raise AsyrpError(
+            f"The sealed faces have been read, see {file}; expected to read them once; whoever must do it "
+            "again deletes the result by hand, and says so."
+        )
+    if _seals(domain, name) and settings:
         raise AsyrpError(
             f"The sealed faces are read once, with the settings that stand; got {', '.join(settings)}; leave "
             "them out; to try something, use another experiment."
@@ -97,7 +106,7 @@ def store(
             f"replace them; give n >= {before}, or leave replace out."
         )
     started = time.monotonic()
-    rows = measure(domain, name, trial=trial, progress=progress, **settings)
+    rows = _rows(domain, name, trial=trial, progress=progress, **settings)
     made_by = {"started": started, "device": domain.unet.device, "digests": dict(rows.attrs)}
     if name not in PEOPLE:
         made_by["digests"] = digests(domain, rows)
@@ -107,6 +116,11 @@ def store(
     if name in READS:
         made_by["digests"] |= read_by(domain, name)
     return results.save_rows(f"{domain.name}_{name}", rows, asked, **made_by, replace=replace)
+
+
+def _seals(domain, name: str) -> bool:
+    """Whether an experiment reads sealed faces."""
+    return name == "final" and domain.final_split == "sealed"
 
 
 def judges(domain) -> dict[str, str]:

@@ -32,7 +32,7 @@ def measure(
     later, its run is left out, and its rows say "left out": its t_edit.
 
     Args:
-        names: of the edits; None: smiling and old, or what there is.
+        names: of the edits; None: glasses and bald, whose t_edit lie above t_boost, or what there is.
         reference: other real images, of the training split, that the Fréchet distance compares with.
     Returns:
         rows, `variant` as in `STARTS`, without an edit for reconstructions: distance_original (perceptual,
@@ -41,7 +41,7 @@ def measure(
         high, and t_boost.  Variant "real": the fd of the test images themselves.
     Source: Asyrp Sec. 3.4, Eq. 12; Sec. 4 (LPIPS(x, x_t) = 1.2).
     """
-    names, trial = usual(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
+    names, trial = usual(domain, names, ("glasses", "bald")), begin(domain, trial, n, progress)
     judge = domain.second_clip or domain.clip
     real = clip_features(judge, domain.images("train", reference)).numpy()
     runs, parts = (

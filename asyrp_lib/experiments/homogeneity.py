@@ -4,7 +4,7 @@ The first of the properties that the paper claims for h-space.  Both shifts are 
 optimised on one face alone by the loss that f_t is trained with, equally long; then they are put on others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -14,7 +14,7 @@ from ..errors import ImageError, SettingsError
 from ..measure.judge import usual
 from ..method.cut import Cut
 from .rows import joined, numbers, pick
-from .teach import SPACES, free, freely, lengths, losses, through, told
+from .teach import SPACES, STEPS, free, freely, lengths, losses, through, told
 from .trial import Trial, begin
 
 
@@ -25,7 +25,7 @@ def measure(
     names: Sequence[str] | None = None,
     sources: int = 6,
     epochs: int = 20,
-    lr: float = 0.05,
+    lr: Mapping[str, float] = STEPS,
     trial: Trial | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def measure(
         names: of the edits; None: smiling and old, or what there is.
         sources: on how many images they are optimised, one by one, n / 2 at most; the part of seeds.
         epochs: Adam's steps at each time, the same for both.
-        lr: its step, in the units of `teach.free`; it falls by 5 % in every epoch.
+        lr: its step in either space, in the units of `teach.free`; it falls by 5 % in every epoch.
     Returns:
         rows of `judge.scores` with the variants "Δh, own", "Δh, others", "Δε, own", "Δε, others", seed: the
         number of the source; variants "Δh" and "Δε" have, of the source, all of `teach.lengths`, and of its
@@ -49,10 +49,11 @@ def measure(
     names = usual(domain, names, ("smiling", "old"))
     trial, parts = begin(domain, trial, n, progress), []
     for name in names:
-        settings = replace(freely(domain.training, epochs, lr), t_edit=domain.delta(name).t_edit)
         middle = trial.in_mid_range(name)
         for source, share in middle.shares(range(min(sources, n // 2))).items():
             for space, place in SPACES.items():
+                settings = freely(domain.training, epochs, lr, space)
+                settings = replace(settings, t_edit=domain.delta(name).t_edit)
                 here = through(share, Cut(domain.unet, place))
                 own, others = here.like(n=1), here.like(first=here.first + 1, n=here.n - 1)
                 delta, history = told(own, name, free(own, settings.t_edit), settings)

@@ -99,13 +99,14 @@ def proportions(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def nulls(strengths: Sequence[float], draws: int = 1000) -> dict[str, float]:
-    """`proportion` of curves that are not linear: a step sign(s), and the median of random rising ones.
+    """`proportion` of curves that are not linear: a step sign(s), and random rising ones: their median, and
+    what 95 % of them lie below.
 
-    What does not clearly beat both has not been shown to be linear.  A random rising curve has independent
+    What does not clearly beat that has not been shown to be linear.  A random rising curve has independent
     exponential increments between neighbouring strengths (seed 0).
     """
     s = np.sort([v for v in strengths if abs(v) <= 1])
     climbs = np.cumsum(np.random.default_rng(0).exponential(size=(draws, len(s))), axis=1)
     climbs -= climbs[:, [int(np.argmin(np.abs(s)))]]
-    rising = float(np.median([proportion(s, climb) for climb in climbs]))
-    return {"step": proportion(s, np.sign(s)), "rising": rising}
+    middle, high = np.percentile([proportion(s, climb) for climb in climbs], [50, 95])
+    return {"step": proportion(s, np.sign(s)), "rising": float(middle), "rising, 95 %": float(high)}

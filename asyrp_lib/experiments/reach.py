@@ -3,10 +3,10 @@
 An f_t of 1×1 convolutions that CLIP taught may stay away from a target for three reasons: its teacher, its
 form, or h-space.  So beside it stand one of its kind that was shown true targets, and a free Δh_t for each
 face, which is the limit of h-space under this loss.  A free Δε_t can draw any P_t: the limit of the process,
-as far as it is learned in small steps; what the U-Net takes for noise comes back through D_t and adds up.
+as far as some steps of Adam lead; what the U-Net takes for noise comes back through D_t and adds up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..measure.judge import all_trained
 from ..method.cut import Cut
 from .rows import joined, numbers
-from .teach import SPACES, free, freely, losses, shown, through
+from .teach import SPACES, STEPS, free, freely, losses, shown, through
 from .trial import Run, Trial, begin
 from .unseen import absolute_error
 
@@ -29,7 +29,7 @@ def measure(
     images: int = 16,
     epochs: int = 2,
     free_epochs: int = 20,
-    lr: float = 0.05,
+    lr: Mapping[str, float] = STEPS,
     t_edit: int | None = 0,
     trial: Trial | None = None,
     progress: bool = True,
@@ -40,7 +40,7 @@ def measure(
         names: of unseen edits; None: the first two that the domain has an f_t of.
         images: training images for the f_t that is shown targets; epochs: passes over them.
         free_epochs: steps at each time for a free shift of one test image, on its own target.
-        lr: of free shifts, as in `homogeneity`; it falls by 5 % in every epoch.
+        lr: of free shifts, as in `homogeneity`.
         t_edit: down to which a free shift shifts: all the way; None: as CLIP's f_t.
     Returns:
         rows by teacher, the variant: "CLIP": the domain's f_t; "target": its kind, shown targets of training
@@ -68,9 +68,9 @@ def measure(
         where = {"edit": name, "variant": "target", "seed": settings.seed, "strength": 1.0}
         parts.append(numbers(losses(history), **{**where, "strength": None}))
         add(Run(trial, {delta: 1.0}, where), trial.edit({delta: 1.0}))
-        settings = freely(settings, free_epochs, lr)
         settings = settings if t_edit is None else replace(settings, t_edit=t_edit)
         for space, place in SPACES.items():
+            settings = freely(settings, free_epochs, lr, space)
             for k in range(n):
                 own = through(trial.like(first=k, n=1), Cut(domain.unet, place))
                 delta, history = shown(own, name, free(own, settings.t_edit), settings, aims[k : k + 1])

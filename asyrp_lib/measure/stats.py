@@ -10,6 +10,8 @@ from scipy import stats
 
 #: Of the faces, where there are too few seeds.
 RESAMPLES = 500
+#: Faces from which on they are resampled; of fewer, what the bootstrap calls 95 % has 81 % (4 faces) to 91 %.
+MANY = 30
 
 
 class Interval(NamedTuple):
@@ -42,25 +44,32 @@ def over_seeds(
 
     Every seed has its own faces (`Trial.shares`), so that seeds differ by both: the jackknife that leaves out
     one seed after another, and Student's t (Tukey 1958); of a mean over equal shares that is Student's t over
-    the seeds.  Rows that name no seed go with every one.  With fewer than three seeds the faces alone are
-    resampled: the bootstrap's percentiles, seed 0 (Efron 1979).
+    the seeds.  Rows that name no seed go with every one.  With fewer than three seeds it is the faces alone:
+    the same jackknife over them, or from `MANY` on the bootstrap's percentiles, seed 0 (Efron 1979).
     """
     seeds = rows["seed"].dropna().unique()
     groups = rows.groupby("seed", dropna=False)
     faces = int(groups["image"].nunique().sum())
     mean, low, high = statistic(rows), math.nan, math.nan
     if len(seeds) >= 3:
-        without = [statistic(rows[(rows["seed"] != seed).fillna(True)]) for seed in seeds]
-        values = len(seeds) * mean - (len(seeds) - 1) * np.asarray(without)
-        half = student(values).high - values.mean()
+        half = _jackknife(mean, [statistic(rows[(rows["seed"] != seed).fillna(True)]) for seed in seeds])
         return Interval(mean, mean - half, mean + half, len(seeds), faces)
     face = rows.groupby(["seed", "image"], dropna=False).ngroup().to_numpy()
     by_face = [np.flatnonzero(face == k) for k in np.unique(face)]
-    if len(by_face) > 1:
+    if 1 < len(by_face) < MANY:
+        half = _jackknife(mean, [statistic(rows[face != k]) for k in np.unique(face)])
+        low, high = mean - half, mean + half
+    elif len(by_face) > 1:
         draws = np.random.default_rng(0).integers(len(by_face), size=(RESAMPLES, len(by_face)))
         values = [statistic(rows.iloc[np.concatenate([by_face[i] for i in drawn])]) for drawn in draws]
         low, high = np.nanpercentile(values, [2.5, 97.5])
     return Interval(mean, float(low), float(high), max(len(seeds), 1), faces)
+
+
+def _jackknife(mean: float, without: list[float]) -> float:
+    """Half the width of Student's t interval, from the statistic of all, and without one after another."""
+    values = len(without) * mean - (len(without) - 1) * np.asarray(without)
+    return student(values).high - float(values.mean())
 
 
 def student(values, seeds: int = 1, faces: int | None = None) -> Interval:

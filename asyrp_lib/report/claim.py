@@ -24,6 +24,12 @@ class Claim(NamedTuple):
     mind: str  # what would change our mind
 
 
+#: A difference of an edit's effect, in standard deviations of its factor, that can be seen.
+VISIBLE = 0.25
+#: The share that must count where many are asked, written down before any of this edition was measured: of
+#: dozens of 95 % intervals some lie on the wrong side by chance.
+MOST = 0.6
+
 Statistic = Callable[[pd.DataFrame], float]
 
 
@@ -51,6 +57,16 @@ def verdict(sides: Sequence[int], need: int | None = None) -> str:
     return (
         "holds" if sides.count(1) >= need else "fails" if len(sides) - sides.count(-1) < need else "undecided"
     )
+
+
+def most(sides: Sequence[int]) -> int:
+    """How many are `MOST` of them."""
+    return math.ceil(MOST * len(sides))
+
+
+def by_seeds(whole: str, effect: Interval) -> str:
+    """A verdict, but undecided where what decides rests on one training of each of those that it compares."""
+    return whole if effect.seeds > 1 else "undecided"
 
 
 def decider(found: Mapping[str, Interval], need: int | None = None) -> tuple[str, Interval]:

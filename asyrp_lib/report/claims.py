@@ -3,12 +3,11 @@
 README and notebooks print from this; `python -m asyrp_lib.report.claims` writes README's table.
 """
 
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
-from ..errors import WeightsError
+from ..errors import AsyrpError, WeightsError
 from ..store.paths import repo_root
 from . import protocols, verdicts
 from .claim import Claim
@@ -44,14 +43,19 @@ JUDGES = {
 
 def claims(domain, *ids: str) -> pd.DataFrame:
     """The claims of `JUDGES` asked for, or all, whose rows are stored, one row each, by id; none where no
-    oracle knows the truth.
+    oracle knows the truth.  Raises WeightsError: rows are damaged.
     """
     found = []
     for name in ids or JUDGES if domain.oracle is not None else ():
         source, published, judge = JUDGES[name]
-        with suppress(WeightsError):  # not measured yet
-            if claim := judge(domain):  # else what it asks for was not in the rows
-                found.append((name, source, published, *claim))
+        try:
+            claim = judge(domain)
+        except WeightsError as error:
+            if isinstance(error.__cause__, FileNotFoundError):  # not measured yet
+                continue
+            raise
+        if claim:  # else what it asks for was not in the rows
+            found.append((name, source, published, *claim))
     return pd.DataFrame(found, columns=["id", "source", "published", *Claim._fields]).set_index("id")
 
 
@@ -101,7 +105,13 @@ def rewrite(file: Path, markers: tuple[str, str], table: str) -> None:
 
 if __name__ == "__main__":
     from ..domains.load import load_domain
+    from ..experiments.reproduce import tasks
 
-    table = claims(load_domain("synthfaces"))
+    domain = load_domain("synthfaces")
+    if stale := [task.name for task in tasks(domain) if task.state().startswith("stale")]:
+        raise AsyrpError(
+            f"{', '.join(stale)}: stale; expected what the networks of today do; reproduce them."
+        )
+    table = claims(domain)
     rewrite(repo_root() / "README.md", HEADLINE_MARKERS, headline(table))
     rewrite(repo_root() / "README.md", MARKERS, markdown(table))

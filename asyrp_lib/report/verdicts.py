@@ -1,6 +1,5 @@
 """What Δh_t does: the judges of the paper's claims about h-space, one function each, from stored rows."""
 
-import math
 from functools import partial
 from itertools import product
 
@@ -19,14 +18,27 @@ from ..experiments import (
 from ..experiments.rows import pick
 from ..measure.judge import untied
 from ..measure.stats import over_seeds
-from .claim import Claim, above, all_of, by_edit, counted, decider, difference, spread, verdict, within
+from .claim import (
+    VISIBLE,
+    Claim,
+    above,
+    all_of,
+    by_edit,
+    counted,
+    decider,
+    difference,
+    most,
+    spread,
+    verdict,
+    within,
+)
 
 
 def known(domain) -> Claim:
     """Does the aimed factor move, and does everything that is not tied to it stay?"""
     rows = stored(domain, "final")
     at = pick(rows, variant=None, strength=1.0)
-    moved, leaks, sides, parts = by_edit(pick(at, "aimed")), {}, [], []
+    moved, leaks, apart, sides, parts = by_edit(pick(at, "aimed")), {}, {}, [], []
     for name, shift in moved.items():
         of, edit = pick(at, edit=name), domain.edit_named(name)
         seen = [s.removeprefix("rms ") for s in of["score"].unique() if s.startswith("rms ")]
@@ -34,23 +46,26 @@ def known(domain) -> Claim:
         factors = untied(domain, edit, seen)
         leaks[name] = max((shares[factor] for factor in factors), key=lambda share: share.mean)
         room = over_seeds(room_taken(rows, name), intervals.kept) if len(room_taken(rows, name)) else None
-        enough = max(above(shift, 1.0), above(room, 0.5) if room else -1)
+        apart[name] = pick(of, "disagreement")["value"].mean() if len(pick(of, "disagreement")) else 0.0
+        far = above(shift, max(1.0, 2 * apart[name]))
+        enough = max(far, above(room, 0.5) if room else -1)
         sides.append(all_of(enough, *(-above(shares[factor], 0.5) for factor in factors)))
         parts.append(shares[edit.factor].mean ** 2 / sum(s.mean**2 for s in shares.values()))
     wrong = {name: float((pick(at, "aimed", edit=name)["value"] < 0).mean()) for name in moved}
     chance = pick(rows, variant="random Δh")
     floor = chance[chance["score"].str.startswith("rms ")].groupby("score")["value"].mean().max()
-    away, need = max(wrong, key=wrong.__getitem__), math.ceil(0.6 * len(moved))
+    away, need = max(wrong, key=wrong.__getitem__), most(sides)
     name, effect = decider(moved, need)
     ours = (
-        f"the aimed factor moves {spread(moved.values(), '.1f')} sd, {spread(parts, '.0%')} of the squared "
-        f"movement, the worst untied one {spread(leaks.values(), '.1f')} (root mean square; by a random "
+        f"the aimed factor moves {spread(moved.values(), '.1f')} sd (the oracles are "
+        f"{spread(apart.values(), '.1f')} apart), {spread(parts, '.0%')} of the squared movement, the worst "
+        f"untied one {spread(leaks.values(), '.1f')} (root mean square; by a random "
         f"Δh_t of an edit's length {floor:.1f}); up to {wrong[away]:.0%} of the faces go the wrong way "
         f"({away}); both bounds: {counted(sides)}"
     )
     why = (
-        "an edit counts if its factor moves 1 sd or half its room, and no untied one 0.5 sd (root mean "
-        f"square); holds if {need} of {len(sides)} do"
+        "an edit counts if its factor moves 1 sd and twice as far as the oracles are apart, or half its "
+        f"room, and no untied one 0.5 sd (root mean square); holds if {need} of {len(sides)} do"
     )
     mind = f"{max(need - sides.count(1), 1)} edits more, or fewer, within both bounds on sealed faces"
     return Claim(ours, effect, f"sd, {name}", verdict(sides, need), why, mind)
@@ -77,7 +92,8 @@ def unseen(domain) -> Claim | None:
     hits = [table.loc[name, name] for name in table.index]
     ways["more"] = by_edit(unseens.own(unseens.beyond_others(gained["distance"])))
     sides = [all_of(*(above(ways[kind][name], 0) for kind in ways)) for name in table.index]
-    name, effect = decider(ways["distance"])
+    need = most(sides)
+    name, effect = decider(ways["distance"], need)
     far = {kind: spread(found.values(), ".0%") for kind, found in ways.items()}
     ours = (
         f"edits go {far['distance']} of the way to their true targets by the perceptual distance, "
@@ -87,10 +103,10 @@ def unseen(domain) -> Claim | None:
     )
     why = (
         "an edit counts if it comes nearer to its true target by both distances, and nearer than the other "
-        "edits do; holds if all do"
+        f"edits do; holds if {need} of {len(sides)} do"
     )
     mind = "a teacher that brings the others nearer: the claim `reach` says whether h-space could"
-    return Claim(ours, effect, f"share of the way, {name}", verdict(sides), why, mind)
+    return Claim(ours, effect, f"share of the way, {name}", verdict(sides, need), why, mind)
 
 
 def linear(domain) -> Claim | None:
@@ -107,9 +123,13 @@ def linear(domain) -> Claim | None:
     ours = (
         f"a line through the origin explains {spread(faces.values(), '.2f')} of a face's curve (median, "
         f"mid-range, logit scale), {spread(curves.values(), '.2f')} of the mean curve; of a step "
-        f"{null['step']:.2f}, of random rising curves {null['rising']:.2f}; above both: {counted(sides)}"
+        f"{null['step']:.2f}, of random rising curves {null['rising']:.2f} (median; 5 % lie above "
+        f"{null['rising, 95 %']:.2f}); above all of these: {counted(sides)}"
     )
-    why = f"an edit counts if the median of its faces lies above both nulls ({bound:.2f}); holds if all do"
+    why = (
+        "an edit counts if the median of its faces lies above a step and above 95 % of random rising curves "
+        f"({bound:.2f}); holds if all do"
+    )
     mind = "more faces in mid-range whose curves bend away from their line, or follow it"
     return Claim(ours, effect, f"share explained, {name}", verdict(sides), why, mind)
 
@@ -129,15 +149,20 @@ def composable(domain) -> Claim:
             share, expected = partial(composition.kept, **asked), partial(composition.added, **asked)
             found[label] = over_seeds(rows, partial(_less, share, expected))
             kept[label] = over_seeds(rows, share)
-    sides, (name, effect) = [above(i, -0.2) for i in found.values()], decider(found)
+    sides = [above(i, -0.2) for i in found.values()]
+    need = most(sides)
+    name, effect = decider(found, need)
     ours = (
         f"by the paper's rule an edit keeps {spread(kept.values(), '.0%')} of its effect alone, "
         f"{spread(found.values(), '+.2f')} of it more than its strength and walls explain; less than 0.2 "
         f"lost to the others: {counted(sides)}"
     )
-    why = "an edit in a group counts if it loses less than 20 % to the others; holds if all do"
+    why = (
+        "an edit in a group counts if it loses less than 20 % to the others; holds if "
+        f"{need} of {len(sides)} do"
+    )
     mind = "groups that lose more than their strength and walls explain, or none, with more seeds"
-    return Claim(ours, effect, f"gained or lost, {name}", verdict(sides), why, mind)
+    return Claim(ours, effect, f"gained or lost, {name}", verdict(sides, need), why, mind)
 
 
 def _less(share, expected, part: pd.DataFrame) -> float:
@@ -145,18 +170,33 @@ def _less(share, expected, part: pd.DataFrame) -> float:
 
 
 def homogeneous(domain) -> Claim:
-    """Does the Δh_t of one face edit others, and more so than the Δε_t of one face?"""
-    rows = pick(stored(domain, "homogeneity"), "aimed")
+    """Does the Δh_t of one face edit others, and more so than the Δε_t of one face?  A Δε_t that is not seen
+    on its own face has nothing to carry over: it is no rival.
+    """
+    table = stored(domain, "homogeneity")
+    rows = pick(table, "aimed")
+    own = {space: by_edit(pick(rows, variant=f"{space}, own")) for space in ("Δh", "Δε")}
+    loss = pick(table, "loss").groupby("variant")["value"].mean()
     share = {space: by_edit(rows, partial(homogeneity.kept, space=space)) for space in ("Δh", "Δε")}
     more = by_edit(rows, lambda part: homogeneity.kept(part, "Δh") - homogeneity.kept(part, "Δε"))
-    sides = [all_of(above(share["Δh"][name], 0.5), above(more[name], 0)) for name in more]
+    seen = {
+        space: {name: above(i, VISIBLE) == 1 for name, i in found.items()} for space, found in own.items()
+    }
+    sides = [
+        all_of(above(share["Δh"][name], 0.5), above(more[name], 0) if seen["Δε"][name] else 1)
+        * seen["Δh"][name]
+        for name in more
+    ]
     name, effect = decider(share["Δh"])
     ours = (
-        f"a Δh_t optimised on one face has {spread(share['Δh'].values(), '.0%')} of its effect on others, a "
-        f"Δε_t {spread(share['Δε'].values(), '.0%')}; more than half, and more than Δε_t: {counted(sides)}"
+        f"a Δh_t optimised on one face moves it by {spread(own['Δh'].values(), '.2f')} sd (loss "
+        f"{loss['Δh']:.2f}) and has {spread(share['Δh'].values(), '.0%')} of that effect on others, a Δε_t "
+        f"{spread(own['Δε'].values(), '.2f')} sd (loss {loss['Δε']:.2f}) and "
+        f"{spread(share['Δε'].values(), '.0%')}; more than half, and more than Δε_t: {counted(sides)}"
     )
     why = (
-        "an edit counts if others get more than half of its effect, and more than from Δε_t; holds if all do"
+        f"an edit counts if its own effect is above {VISIBLE} sd, others get more than half of it, and more "
+        f"than from a Δε_t whose own effect is above {VISIBLE} sd; holds if all do"
     )
     mind = "source faces whose Δh_t does not carry over, or a Δε_t that does, at equal loss on the source"
     return Claim(ours, effect, f"share, {name}; seeds: source faces", verdict(sides), why, mind)
@@ -226,14 +266,19 @@ def reach(domain) -> Claim | None:
     if gained.empty:
         return None
     ways = {v: by_edit(pick(gained, variant=v)) for v in ("CLIP", "target", "Δh", "Δε")}
-    sides, (name, effect) = [above(i, 0.5) for i in ways["Δh"].values()], decider(ways["Δh"])
+    free = {edit: above(i, 0.5) for edit, i in ways["Δε"].items()}  # else the optimisation stopped too early
+    sides = [above(i, 0.5) if free[edit] == 1 else max(above(i, 0.5), 0) for edit, i in ways["Δh"].items()]
+    name, effect = decider(ways["Δh"])
     more = [above(difference(i, ways["CLIP"][edit]), 0) for edit, i in ways["Δh"].items()]
     listed = ", ".join(f"{told} {spread(ways[v].values(), '.0%')}" for v, told in _TEACHERS.items())
     ours = (
         f"share of the way to the true target ({', '.join(ways['Δh'])}), by the error: {listed}; a free Δh_t "
         f"goes half of it: {counted(sides)}, farther than CLIP's f_t: {counted(more)}"
     )
-    why = "a target counts if a free Δh_t goes half of the way to it; holds if all do"
+    why = (
+        "a target counts if a free Δh_t goes half of the way to it, and against only where a free Δε_t does; "
+        "holds if all do"
+    )
     mind = "longer optimisation that gets there, or other targets and faces"
     return Claim(ours, effect, f"share of the way, {name}", verdict(sides), why, mind)
 

@@ -88,8 +88,8 @@ def load_rows(name: str, command: str) -> tuple[pd.DataFrame, dict]:
     result, path = load_result(name, command), result_file(name).with_suffix(".csv")
     try:
         text = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"The rows {path.name} are missing; make them with `{command}`.") from error
+    except OSError:  # `from None`: not as if nothing had been made
+        raise WeightsError(f"The rows {path.name} are missing; make them with `{command}`.") from None
     if hashlib.sha256(text).hexdigest() != result["data"].get("sha256"):
         raise WeightsError(f"{path.name} is not what {path.stem}.json tells of; make both with `{command}`.")
     types = {"seed": "Int64", "image": "Int64", "edit": "string", "variant": "string", "score": "string"}

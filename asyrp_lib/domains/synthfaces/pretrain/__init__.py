@@ -21,7 +21,7 @@ _ORACLE = Budget(images=128_000, batch=64, lr=1e-3, weight_decay=0.01, seed=31)
 RECIPES = {
     "ddpm": (pretrain_ddpm, _DDPM, 60_000),
     "clip": (pretrain_clip, _CLIP, 16_000),
-    "second_clip": (partial(pretrain_clip, second=True), replace(_CLIP, images=512_000, seed=22), 24_000),
+    "second_clip": (partial(pretrain_clip, second=True), replace(_CLIP, images=384_000, seed=22), 24_000),
     "oracle": (pretrain_oracle, _ORACLE, 24_000),
     "oracle_2": (
         partial(pretrain_oracle, split="oracle_2", body="patches"),
