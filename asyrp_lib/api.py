@@ -13,7 +13,7 @@ from . import check
 from .deltas import Delta, PerTimeDelta, build_delta
 from .domains.domain import Domain, t_edit_of
 from .domains.edits import Edit
-from .method import mates, process, train as training
+from .method import process, train as training
 from .method.train import TrainSettings
 from .store.cache import cached
 from .store.images import as_images, as_noise
@@ -157,8 +157,7 @@ def train_delta(
     settings = settled(domain, edit, settings)
     if x_T is None:
         x_0 = domain.images("train", domain.train_images if images is None else images)
-        with mates.first_of_all():
-            x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
+        x_T = invert(domain, x_0, steps=settings.steps, progress=progress)
     else:
         x_T = _noise(domain, x_T)
         x_0 = generate(domain, x_T, steps=settings.steps, progress=progress)
