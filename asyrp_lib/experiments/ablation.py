@@ -9,6 +9,7 @@ import inspect
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -222,7 +223,8 @@ def _make_shared(domain: Domain, grid: Grid) -> None:
     for steps in {config.training.steps for config in configs}:
         Trial(domain, grid.faces, steps, split_of(domain, grid), progress=True).plain  # noqa: B018
     for n, steps in {(c.images, c.training.steps) for c in configs if not c.from_noise}:
-        invert(domain, domain.images("train", n), steps=steps)
+        with suppress(ImageError):  # too few of them: its cells will say so
+            invert(domain, domain.images("train", n), steps=steps)
 
 
 def summary(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
