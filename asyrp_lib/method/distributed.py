@@ -8,6 +8,7 @@ inversions and P_t^ref, the others find them in the cache; where that is off eac
 import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from ..errors import SettingsError
 
 
 @cache
-def _accelerator():
+def _accelerator() -> Any:
     """What the launcher started; None where this process is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return None

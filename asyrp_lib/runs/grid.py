@@ -17,8 +17,6 @@ from .run import RunConfig, config_for
 
 Count = Annotated[Whole, Field(ge=1, le=10_000)]
 Strength = Annotated[Real64, Field(ge=-check.STRONGEST, le=check.STRONGEST)]
-#: Values of one setting, or settings by the name of an alternative.
-Values = Annotated[list, Field(min_length=1)] | Annotated[dict[str, dict], Field(min_length=1)]
 _TAKEN = ("variant", "seed", "image", "strength", "score", "value", "epoch")  # columns of the rows
 _FORM = "edit, train_images, delta.<option>, training.<setting>, or a name with a table of alternatives"
 
@@ -40,7 +38,7 @@ class Grid:
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w-]{0,59}$")]
-    vary: Annotated[dict[str, Values], Field(min_length=1)]
+    vary: Annotated[dict[str, Any], Field(min_length=1)]
     domain: str = "synthfaces"
     edit: str = "smiling"
     delta: dict | None = None
@@ -50,6 +48,15 @@ class Grid:
     faces: Count = 12
     split: Literal["validation", "test"] | None = None
     strengths: Annotated[list[Strength], Field(min_length=1)] = Field(default_factory=lambda: [1.0])
+
+    @field_validator("vary")
+    @classmethod
+    def _axes_have_values(cls, vary: dict[str, Any]) -> dict[str, Any]:
+        for path, values in vary.items():
+            tables = isinstance(values, dict) and {type(change) for change in values.values()} == {dict}
+            if not tables and not (isinstance(values, list) and values):
+                raise ValueError(f"{path} needs a list of values, or a table of alternatives, each a table")
+        return vary
 
     @field_validator("epochs")
     @classmethod
