@@ -171,7 +171,8 @@ def grid(options) -> None:
     """Run the cells of a grid, or one of them, or list them."""
     from .errors import TrainingError
     from .experiments import ablation
-    from .runs.grid import read_grid
+    from .runs.grid import cells, read_grid
+    from .runs.run import optimiser_steps
 
     grid = read_grid(options.file, options.domain)
     options.domain = grid.domain
@@ -183,7 +184,9 @@ def grid(options) -> None:
         listed = ablation.tasks(options.file, grid, domain)
         for task in listed:
             print(f"{task.name:<60} {'running' if task.busy() else task.state()}")
-        print(f"{sum(task.state() != 'done' for task in listed)} of {len(listed)} cells to do")
+        todo = [cell for cell, task in zip(cells(grid, domain).values(), listed) if task.state() != "done"]
+        steps = sum(optimiser_steps(cell.config, domain) for cell in todo)
+        print(f"{len(todo)} of {len(listed)} cells to do, {steps:,} optimiser steps at most")
         return
     how = {"lanes": options.lanes, "cluster": options.cluster, "device": options.device}
     rows, file, failed = ablation.run_grid(options.file, domain, grid, replace=options.replace, **how)

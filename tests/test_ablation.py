@@ -113,6 +113,7 @@ def test_epochs_in_steps_are_those_of_one_training_weight_for_weight(here):
     measure_cell(domain, small(), "groups 2, seed 0", progress=False)
     config = cells(small(), domain)["groups 2, seed 0"].config
     whole = runs.train_run(config, domain, progress=False, root=runs.runs_dir() / "other")
+    assert runs.optimiser_steps(config, domain) == len(whole.history)
     kept = load_file(folder_of(config, domain) / "epoch 2.safetensors")
     assert all(torch.equal(kept[name], tensor) for name, tensor in whole.delta.state_dict().items())
 

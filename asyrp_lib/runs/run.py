@@ -21,6 +21,7 @@ from ..domains import Domain, load_domain
 from ..domains.edits import Edit
 from ..errors import FileError, TrainingError
 from ..method import distributed
+from ..method.schedule import interval_pairs
 from ..method.train import TrainSettings
 from ..store.files import atomic_write, check_writable, lock
 from ..store.paths import cache_dir, runs_dir
@@ -152,6 +153,13 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
             save_delta(file, delta, card)
     distributed.barrier()  # nobody leaves before the files are there
     return Run(delta, history, config, folder, file)
+
+
+def optimiser_steps(config: RunConfig, domain: Domain) -> int:
+    """How many a whole training takes: what it costs, in the unit that `bench` gives seconds for."""
+    s = settled(domain, config.edit, config.training)
+    times = len(interval_pairs(s.steps, s.t_edit, len(domain.unet.schedule), last=True))
+    return s.epochs * -(-config.images // s.batch_size) * times
 
 
 def folder_of(config: RunConfig, domain: Domain, root: Path | None = None) -> Path:
