@@ -68,6 +68,26 @@ def is_negative(n: dict, ro: float) -> bool:
     return bool(abs(ro - pair["negatives"]) < abs(ro - pair["right"]))
 
 
+def as_stored(n: dict) -> tuple[int, int]:
+    """How many numbers of tables 2 to 5 the stored files give, Table 2 as 1 − cosine; and of how many."""
+    pairs = [
+        (value, round(1 - n[f"raw_sdir_{s}"][edit]["sdir_oe"], 3))
+        for s in ("1.0", "0.5")
+        for edit, (value, _) in n["table_2_s_dir"][f"study_{s}"].items()
+    ]
+    scores = {"orig": "score_eo", "recon": "score_er"}
+    for table in ("table_3_fid", "table_4_bias_fid"):
+        for name, column in n[table].items():
+            pair, _, which = name.split("_")
+            raw = n[f"raw_fid_{which if table == 'table_3_fid' else f'1.0_{which}'}"]
+            pairs += [(value, round(raw[edit][scores[pair]], 1)) for edit, value in column.items()]
+    best = {edit_of(key): row["fid_edited_original"] for key, row in n["raw_table5_1.0"].items()}
+    for edit, row in pd.DataFrame(n["table_5_best_model_fid"]).iterrows():
+        pairs.append((row["original"], round(n["raw_fid_1.0"][edit]["score_eo"], 1)))
+        pairs.append((row["study_best"], round(best[edit], 1)))
+    return sum(a == b for a, b in pairs), len(pairs)
+
+
 def table_1(n: dict) -> Recount:
     """t_edit by the paper's rule, from the printed cosines and the authors' curve of LPIPS."""
     curve, grid, off, same = published_curve("celeba"), n["steps"]["grid_40"], [], []
@@ -217,16 +237,11 @@ def fid_of_itself(n: dict) -> Recount:
 
 def logs(n: dict) -> Recount:
     """Do the parts of the logged losses add up, CLIP + 3 cos L1?"""
-    cosine, named = (
-        n["removed_tables"]["cosine"]["pixar"],
-        {k: v for k, v in n["training_logs"].items() if k != "source"},
-    )
-    epochs = [epoch for log in named.values() for epoch in log["epochs"]]
+    named = {k.split("_")[0]: log["epochs"] for k, log in n["training_logs"].items() if k != "source"}
+    cosine, epochs = n["removed_tables"]["cosine"]["pixar"], sum(named.values(), [])
     sums = [epoch["mean_clip_part"] + 3 * cosine * epoch["mean_l1_sum_unweighted"] for epoch in epochs]
     same = [abs(whole - epoch["mean_total"]) < 0.01 for whole, epoch in zip(sums, epochs)]
-    said = "; ".join(
-        f"{k.split('_')[0]} {listed([e['mean_total'] for e in v['epochs']])}" for k, v in named.items()
-    )
+    said = "; ".join(f"{k} {listed(e['mean_total'] for e in log)}" for k, log in named.items())
     return Recount(1 if all(same) else -1, f"{said}; CLIP + 3 cos L1 in {sum(same)} of {len(same)} epochs")
 
 

@@ -33,7 +33,7 @@ AWAITED = (
 )
 #: What a verdict of ours says of a claim; other words leave it undecided.
 SIDES = {"holds": 1, "fails": -1}
-NOT_YET = "its rows are not stored yet: python -m asyrp_lib reproduce"
+NOT_YET = "python -m asyrp_lib reproduce"
 
 
 def listed() -> dict[str, dict]:
