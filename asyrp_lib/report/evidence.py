@@ -28,13 +28,13 @@ def e1(n: dict) -> Recount:
     ratio = (both["negatives"] / both["right"]).unstack()[["fid_edited_original", "fid_edited_reconstructed"]]
     own = again[again["no copy"]]
     lower, better = own["original, half"] < own["best, half"], again["original, share"] < again["best, share"]
-    said = (
+    text = (
         f"FID(original, reconstruction) of the same images is {files['original']:.1f} for the original, "
         f"{files['best']:.1f} for the best model; {len(ratio)} rows have both: negatives give "
         f"{ratio.stack().mean():.2f} of the right FID; over its own reconstruction the original is lower in "
         f"{better.sum()} of {len(better)}, at half strength, same code, in {lower.sum()} of {len(lower)}"
     )
-    return Recount(-1 if kind["original"] != kind["best"] else 0, said)
+    return Recount(-1 if kind["original"] != kind["best"] else 0, text)
 
 
 def e2(n: dict) -> Recount:
@@ -49,20 +49,20 @@ def e3(n: dict) -> Recount:
     heads, rows = n["as_run"]["heads"], ablation_rows(n, "heads", "h8_")
     other = [count for count in heads["trained"] if count != heads["run"]]
     best = {edit_of(key): row["sdir_oe"] for key, row in n["raw_table5_1.0"].items()}["pixar"]
-    said = (
+    text = (
         f"trained with {listed(heads['trained'], 'd')} heads, run with {heads['run']}; Table 5's pixar has "
         f"S_dir {best:.3f}, every row of 8 heads {span(rows['sdir_oe'], '.3f')}"
     )
-    return Recount(-1 if other else 1, said)
+    return Recount(-1 if other else 1, text)
 
 
 def e4(n: dict) -> Recount:
     """The reference of a batch: its last image."""
     sizes = n["as_run"]["batch_sizes"]
     wrong = {name: (size - 1) / size for name, size in sizes.items() if size > 1}
-    said = f"with one reference for a batch, {span(wrong.values(), '.0%')} of the loss starts at another face"
+    text = f"with one reference for a batch, {span(wrong.values(), '.0%')} of the loss starts at another face"
     batches = ", ".join(f"{name} {size}" for name, size in sizes.items())
-    return Recount(-1 if wrong else 1, f"batches: {batches}; {said}" if wrong else f"batches: {batches}")
+    return Recount(-1 if wrong else 1, f"batches: {batches}; {text}" if wrong else f"batches: {batches}")
 
 
 def e5(n: dict) -> Recount:
@@ -70,8 +70,8 @@ def e5(n: dict) -> Recount:
     rms, official = n["delta_h_rms"]["untrained"], n["delta_h_rms"]["official"].values()
     tokens = [rms[layout] for layout in ("p", "c", "pc", "cp")]
     fixed, times = max(tokens) - min(tokens) < 0.01, min(tokens) * len(official) / sum(official)
-    said = f"RMS of Δh: untrained p, c, pc, cp {span(tokens)}, the authors' f_t {span(official)}"
-    return Recount(-1 if fixed and times > 1.5 else 0, f"{said}, {times:.1f} times less")
+    text = f"RMS of Δh: untrained p, c, pc, cp {span(tokens)}, the authors' f_t {span(official)}"
+    return Recount(-1 if fixed and times > 1.5 else 0, f"{text}, {times:.1f} times less")
 
 
 def e6(n: dict) -> Recount:
@@ -80,12 +80,12 @@ def e6(n: dict) -> Recount:
     above, start = table["end"] > table["level"], cosine_of(n, "neanderthal", max(first.values()))
     logs = [log["epochs"] for name, log in n["training_logs"].items() if name != "source"]
     moved = [[cosine_of(n, "pixar", epoch["mean_clip_part"]) for epoch in log[:2]] for log in logs]
-    said = (
+    text = (
         f"{above.sum()} of {len(above)} curves end above what the CLIP part costs at cosine 0; were it that "
         f"part alone, Fig. 15 would begin at a cosine of {listed([start], '.1f')}; mean cosines of the logs, "
         f"epochs 1 and 2: {'; '.join(listed(pair, '.3f') for pair in moved)}"
     )
-    return Recount(-1 if all(above) else 0, said)
+    return Recount(-1 if all(above) else 0, text)
 
 
 def copies(n: dict) -> list[str]:
@@ -100,8 +100,8 @@ def copies(n: dict) -> list[str]:
 def e7(n: dict) -> Recount:
     """Epochs that are copies of the epoch before."""
     same = copies(n)
-    said = f"epoch 4 repeats epoch 3 in all stored numbers in {len(same)} of 5 columns: {', '.join(same)}"
-    return Recount(-1 if same else 1, said if same else "no epoch repeats another")
+    text = f"epoch 4 repeats epoch 3 in all stored numbers in {len(same)} of 5 columns: {', '.join(same)}"
+    return Recount(-1 if same else 1, text if same else "no epoch repeats another")
 
 
 def e8(n: dict) -> Recount:
@@ -109,11 +109,11 @@ def e8(n: dict) -> Recount:
     rows, of = ablation_rows(n, "layertype"), n["as_run"]["layer_rows"]
     texts, files = of["S_dir measured against"], [n["raw_table5_1.0"], n["raw_table5_0.5"]]
     odd = [key for file in files for key, row in file.items() if row["attr"] != edit_of(key)]
-    said = (
+    text = (
         f"images of {of['edit']}, texts of {texts}: S_dir is below 0 in {(rows['sdir_oe'] < 0).sum()} of "
         f"{len(rows)} rows; {len(odd)} of {sum(map(len, files))} rows behind Table 5 name another edit"
     )
-    return Recount(-1 if of["edit"] != texts else 1, said)
+    return Recount(-1 if of["edit"] != texts else 1, text)
 
 
 def e9(n: dict) -> Recount:
@@ -135,8 +135,8 @@ def e11(n: dict) -> Recount:
     """Edits that lie nearer to the originals than no edit."""
     nearer = {s: fid_scores(n, s).query("score_eo < score_ro").index for s in ("1.0", "0.5")}
     named = "; ".join(f"at {s} {len(edits)} of 5 ({', '.join(edits)})" for s, edits in nearer.items())
-    said = f"FID(original, edit) is below FID(original, reconstruction): {named}"
-    return Recount(-1 if any(map(len, nearer.values())) else 1, said)
+    text = f"FID(original, edit) is below FID(original, reconstruction): {named}"
+    return Recount(-1 if any(map(len, nearer.values())) else 1, text)
 
 
 def gaps(n: dict) -> pd.DataFrame:
@@ -150,11 +150,11 @@ def e12(n: dict) -> Recount:
     """How much of the groups' gap is there without an edit."""
     gap, few = gaps(n), n["raw_fid_5_images"]["reconstructed_original"]
     many = two_fids(n).xs(RO, level=1)["right"].mean()
-    said = (
+    text = (
         f"gap {span(gap['edit'])} times, of unedited reconstructions {span(gap['reconstruction'])}, "
         f"{span(gap['left'])} left; 5 images in place of 100 alone give {few / many:.2f} times"
     )
-    return Recount(-1 if (gap["left"] <= 1).all() else 0, said)
+    return Recount(-1 if (gap["left"] <= 1).all() else 0, text)
 
 
 def e13(n: dict) -> Recount:
@@ -164,8 +164,8 @@ def e13(n: dict) -> Recount:
     before, then = (
         pd.concat([of.iloc[part] for of in change]).mean() for part in (slice(1, after), slice(after, None))
     )
-    said = f"S_dir moves by {before:.4f} an epoch up to epoch {after}, by {then:.4f} after the rate fell"
-    return Recount(0, f"{said}: the schedule and the heads cannot be told apart")
+    text = f"S_dir moves by {before:.4f} an epoch up to epoch {after}, by {then:.4f} after the rate fell"
+    return Recount(0, f"{text}: the schedule and the heads cannot be told apart")
 
 
 def e14(n: dict) -> Recount:

@@ -66,11 +66,11 @@ def negatives(domain, n: int = 32) -> Recount | None:
         return None
     table = two_distances(domain, domain.images("test", n), sets)
     ratio, order = table["negatives"] / table["right"], table.corr("spearman").iloc[0, 1]
-    said = (
+    text = (
         f"FD({n} originals, true targets of {len(table)} edits): of negatives {spread(ratio, '.2f')} of the "
         f"right one, rank correlation {order:.2f}"
     )
-    return Recount(-1 if ((ratio - 1).abs() > 0.05).any() else 0, said)
+    return Recount(-1 if ((ratio - 1).abs() > 0.05).any() else 0, text)
 
 
 def untrained(layout: str, heads: int = 1) -> StudyDelta:
@@ -91,8 +91,8 @@ def heads_at_run_time(domain=None, trained: int = 8, run: int = 1) -> Recount:
     except WeightsError:
         refused = True
     apart = float((a - b).norm() / a.norm())
-    said = f"Δh of untrained pc with {trained} heads, run with {run}, is {apart:.0%} another"
-    return Recount(-1 if apart > 0.01 else 0, said + ("; such a file is refused here" if refused else ""))
+    text = f"Δh of untrained pc with {trained} heads, run with {run}, is {apart:.0%} another"
+    return Recount(-1 if apart > 0.01 else 0, text + ("; such a file is refused here" if refused else ""))
 
 
 @torch.inference_mode()
@@ -103,8 +103,8 @@ def size_of_shift(domain=None) -> Recount:
         (k, s): float(untrained(k)(s * h, temb, 500).square().mean().sqrt()) for k in LAYOUTS for s in (1, 5)
     }
     free = float(untrained("conv")(h, temb, 500).square().mean().sqrt())
-    said = f"RMS of Δh of untrained p, c, pc, cp, for h of one size and five: {spread(rms.values(), '.2f')}"
-    return Recount(-1 if max(rms.values()) - min(rms.values()) < 0.01 else 0, f"{said}; of conv {free:.2f}")
+    text = f"RMS of Δh of untrained p, c, pc, cp, for h of one size and five: {spread(rms.values(), '.2f')}"
+    return Recount(-1 if max(rms.values()) - min(rms.values()) < 0.01 else 0, f"{text}; of conv {free:.2f}")
 
 
 @torch.inference_mode()
@@ -118,27 +118,27 @@ def one_reference(domain, n: int = 9) -> Recount | None:
     last = own[-1:].expand_as(own)
     for name, images in drawn(domain, n).items():
         edit, edited = domain.edit_named(name), encode(images)
-        text = clip.text_direction(edit.source, edit.target)
-        cosine = lambda a, b, text=text: float(1 - directional_distance(a, b, text)[:-1].mean())
+        direction = clip.text_direction(edit.source, edit.target)
+        cosine = lambda a, b, to=direction: float(1 - directional_distance(a, b, to)[:-1].mean())
         found.append({"own": cosine(own, edited), "last": cosine(last, edited), "no edit": cosine(last, own)})
     if not found:
         return None
     mean = pd.DataFrame(found).mean()
-    said = (
+    text = (
         f"cosine of perfect edits ({len(found)} edits, {n} faces) from their originals {mean['own']:.2f}, "
         f"from the last of the batch {mean['last']:.2f}; of no edit, from the last, {mean['no edit']:.2f}"
     ).replace("-", "−")
-    return Recount(-1 if mean["last"] < mean["own"] / 2 else 0, said)
+    return Recount(-1 if mean["last"] < mean["own"] / 2 else 0, text)
 
 
 def few_images(domain, n: int = 40, few: int = 5) -> Recount:
     """E12: the Fréchet distance of real images from others, of few and of more."""
     real = clip_features(domain.second_clip or domain.clip, domain.images("train", 2 * n))
     apart = {k: frechet_distance(real[:k], real[n : n + k]) for k in (few, n)}
-    said = (
+    text = (
         f"FD of {few} real images from {few} others is {apart[few] / apart[n]:.1f} times that of {n} from {n}"
     )
-    return Recount(0, said)
+    return Recount(0, text)
 
 
 def _final(domain) -> pd.DataFrame | None:
@@ -158,8 +158,8 @@ def best_sc(domain) -> Recount | None:
         return None
     edits, none = by_edit(pick(of, variant=None, strength=1.0)), pick(of, variant=CONTROLS[0])["value"].mean()
     sure = [-above(i, none) for i in edits.values()]
-    said = f"SC of no edit {none:.2f}, of edits {spread(edits.values(), '.2f')}"
-    return Recount(1 if sure.count(1) == len(sure) else -1 if -1 in sure else 0, said)
+    text = f"SC of no edit {none:.2f}, of edits {spread(edits.values(), '.2f')}"
+    return Recount(1 if sure.count(1) == len(sure) else -1 if -1 in sure else 0, text)
 
 
 def best_fd(domain) -> Recount | None:

@@ -25,7 +25,7 @@ class Recount(NamedTuple):
     """What their numbers say of what was published."""
 
     side: int  # 1: they give it, −1: they contradict it, 0: they do not tell
-    said: str
+    text: str
 
 
 def published() -> dict:
@@ -44,6 +44,7 @@ def span(values, form: str = ".2f") -> str:
 
 
 def fid_scores(n: dict, strength: str) -> pd.DataFrame:
+    """score_eo, score_er, score_ro, score_oo by edit, of one of `FILES`."""
     return pd.DataFrame(n[f"raw_fid_{strength}"]).T
 
 
@@ -98,10 +99,10 @@ def table_1(n: dict) -> Recount:
             off.append(f"{row['edit']} {t} for {printed}")
             same.append(sum(s >= t for s in grid) == sum(s >= printed for s in grid))
     whole = len(n["study_table_1"])
-    said = f"the rule gives {whole - len(off)} of {whole}"
+    text = f"the rule gives {whole - len(off)} of {whole}"
     if off:
-        said += f"; not {', '.join(off)}" + (": as many of the 40 steps" if all(same) else "")
-    return Recount(1 if all(same) else -1, said)
+        text += f"; not {', '.join(off)}" + (": as many of the 40 steps" if all(same) else "")
+    return Recount(1 if all(same) else -1, text)
 
 
 def edited_steps(n: dict) -> Recount:
@@ -109,8 +110,8 @@ def edited_steps(n: dict) -> Recount:
     grid, logged = n["steps"]["grid_40"], n["steps"]["edited_steps"]
     found = {row["edit"]: sum(s >= row["t_edit"] for s in grid) for row in n["study_table_1"]}
     same = [found[edit] == logged[edit] for edit in logged]
-    said = f"{span(found.values(), 'd')} of {len(grid)} steps, as logged in {sum(same)} of {len(same)}"
-    return Recount(1 if all(same) else -1, said)
+    text = f"{span(found.values(), 'd')} of {len(grid)} steps, as logged in {sum(same)} of {len(same)}"
+    return Recount(1 if all(same) else -1, text)
 
 
 def table_2(n: dict, strength: str = "1.0") -> Recount:
@@ -119,10 +120,10 @@ def table_2(n: dict, strength: str = "1.0") -> Recount:
     cosine = {edit: raw[edit]["sdir_oe"] for edit in printed}
     one = sum(round(1 - cosine[edit], 3) == value for edit, (value, _) in printed.items())
     same = sum(round(cosine[edit], 3) == value for edit, (value, _) in printed.items())
-    said = (
+    text = (
         f"stored cosines {listed(cosine.values(), '.3f')}; 1 − cosine is printed in {one} of {len(printed)}"
     )
-    return Recount(1 if same == len(printed) else -1, said)
+    return Recount(1 if same == len(printed) else -1, text)
 
 
 def table_2_deviation(n: dict, strength: str = "1.0") -> Recount:
@@ -138,11 +139,11 @@ def paper_s_dir(n: dict) -> Recount:
     cosine = {edit: n["raw_sdir_1.0"][edit]["sdir_oe"] for edit in paper}
     gap = {edit: abs(value - 1 + cosine[edit]) for edit, value in paper.items()}
     near = [gap[edit] < abs(value - cosine[edit]) for edit, value in paper.items()]
-    said = (
+    text = (
         f"nearer to 1 − the study's cosine than to the cosine in {sum(near)} of {len(near)}, "
         f"{span(gap.values())} apart; what the paper's row is, no stored number tells"
     )
-    return Recount(0, said)
+    return Recount(0, text)
 
 
 def table_fid(n: dict, table: str, column: str, raw: str, score: str) -> Recount:
@@ -150,12 +151,12 @@ def table_fid(n: dict, table: str, column: str, raw: str, score: str) -> Recount
     printed, stored = n[table][column], fid_scores(n, raw)
     same = sum(round(stored.loc[edit, score], 1) == value for edit, value in printed.items())
     ro = stored["score_ro"].mean()
-    said = f"{same} of {len(printed)} as stored; FID(original, reconstruction) of that file is {ro:.1f}: "
+    text = f"{same} of {len(printed)} as stored; FID(original, reconstruction) of that file is {ro:.1f}: "
     if "caucasian" in raw:
-        return Recount(0 if same == len(printed) else -1, f"{said}of a part of the images, so either FID")
+        return Recount(0 if same == len(printed) else -1, f"{text}of a part of the images, so either FID")
     wrong = is_negative(n, ro)
-    said += "that of negatives" if wrong else "the right one"
-    return Recount(-1 if wrong or same < len(printed) else 1, said)
+    text += "that of negatives" if wrong else "the right one"
+    return Recount(-1 if wrong or same < len(printed) else 1, text)
 
 
 def table_5_best(n: dict) -> Recount:
@@ -164,8 +165,8 @@ def table_5_best(n: dict) -> Recount:
     printed = n["table_5_best_model_fid"]["study_best"]
     same = sum(round(stored[edit]["fid_edited_original"], 1) == value for edit, value in printed.items())
     wrong = all(is_negative(n, row[RO]) for row in stored.values())
-    said = f"{same} of {len(printed)} as stored; {'FIDs of negatives' if wrong else 'the right FID'}"
-    return Recount(-1 if wrong or same < len(printed) else 1, said)
+    text = f"{same} of {len(printed)} as stored; {'FIDs of negatives' if wrong else 'the right FID'}"
+    return Recount(-1 if wrong or same < len(printed) else 1, text)
 
 
 def table_5_half(n: dict) -> Recount:
@@ -174,9 +175,9 @@ def table_5_half(n: dict) -> Recount:
     eo = {edit: row["fid_edited_original"] for edit, row in half.items()}
     copies = [edit for edit in eo if abs(eo[edit] / full[edit]["fid_edited_original"] - 1) < 1e-4]
     wrong = all(is_negative(n, row[RO]) for row in half.values())
-    said = f"{', '.join(f'{edit} {value:.1f}' for edit, value in eo.items())}; "
-    said += "FIDs of negatives" if wrong else "the right FID"
-    return Recount(-1 if wrong else 1, f"{said}; copies of strength 1: {', '.join(copies) or 'none'}")
+    text = f"{', '.join(f'{edit} {value:.1f}' for edit, value in eo.items())}; "
+    text += "FIDs of negatives" if wrong else "the right FID"
+    return Recount(-1 if wrong else 1, f"{text}; copies of strength 1: {', '.join(copies) or 'none'}")
 
 
 def edit_of(key: str) -> str:
@@ -195,8 +196,8 @@ def draft_fid(n: dict) -> Recount:
     """An early FID table, by pytorch-fid: does its reconstruction agree with the right FID?"""
     ro = n["removed_tables"]["draft_3_pytorch_fid"]["orig_recon"]["smiling"]
     right = fid_scores(n, "1.0")["score_ro"].mean()
-    said = f"FID(original, reconstruction) {ro:.1f}, and {right:.1f} by torchmetrics without normalisation"
-    return Recount(-1 if is_negative(n, ro) else 1, said)
+    text = f"FID(original, reconstruction) {ro:.1f}, and {right:.1f} by torchmetrics without normalisation"
+    return Recount(-1 if is_negative(n, ro) else 1, text)
 
 
 def pc_epochs(n: dict) -> Recount:
@@ -204,8 +205,8 @@ def pc_epochs(n: dict) -> Recount:
     rows, table = ablation_rows(n, "layertype", "pc_"), n["removed_tables"]["pc_epochs"]
     same = [round(a, 1) == b for a, b in zip(rows["fid_edited_original"], table["orig_edit"])]
     wrong, edit = is_negative(n, rows[RO].mean()), n["as_run"]["layer_rows"]["edit"]
-    said = f"{sum(same)} of {len(same)} are those of {edit}, not pixar; "
-    return Recount(-1, said + ("FIDs of negatives" if wrong else "the right FID"))
+    text = f"{sum(same)} of {len(same)} are those of {edit}, not pixar; "
+    return Recount(-1, text + ("FIDs of negatives" if wrong else "the right FID"))
 
 
 def stored_fid(n: dict, ablation: str, variant: str) -> Recount:
@@ -213,20 +214,20 @@ def stored_fid(n: dict, ablation: str, variant: str) -> Recount:
     rows, right = ablation_rows(n, ablation, variant), two_fids(n)["right"].unstack()
     known = right.loc[right.index.intersection(rows.index), "fid_edited_original"]
     also = f", right ones {span(known, '.0f')}" if len(known) else ""
-    said = f"{len(rows)} rows, FID(original, edit) {span(rows['fid_edited_original'], '.0f')}{also}"
+    text = f"{len(rows)} rows, FID(original, edit) {span(rows['fid_edited_original'], '.0f')}{also}"
     wrong = is_negative(n, rows[RO].mean())
-    return Recount(-1 if wrong else 1, f"{said}; {'of negatives' if wrong else 'the right FID'}")
+    return Recount(-1 if wrong else 1, f"{text}; {'of negatives' if wrong else 'the right FID'}")
 
 
 def stored_s_dir(n: dict, ablation: str, variant: str) -> Recount:
     """S_dir of an ablation, beside a conv that hardly edits."""
     rows, conv = ablation_rows(n, ablation, variant), ablation_rows(n, "heads", "conv_")
     ways = {"original": "sdir_oe", "reconstruction": "sdir_re"}
-    said = "; ".join(
+    text = "; ".join(
         f"from the {name} {span(rows[way], '.3f')}, of a conv that hardly edits {span(conv[way], '.3f')}"
         for name, way in ways.items()
     )
-    return Recount(0, f"{len(rows)} rows: {said}")
+    return Recount(0, f"{len(rows)} rows: {text}")
 
 
 def fid_of_itself(n: dict) -> Recount:
@@ -241,8 +242,8 @@ def logs(n: dict) -> Recount:
     cosine, epochs = n["removed_tables"]["cosine"]["pixar"], sum(named.values(), [])
     sums = [epoch["mean_clip_part"] + 3 * cosine * epoch["mean_l1_sum_unweighted"] for epoch in epochs]
     same = [abs(whole - epoch["mean_total"]) < 0.01 for whole, epoch in zip(sums, epochs)]
-    said = "; ".join(f"{k} {listed(e['mean_total'] for e in log)}" for k, log in named.items())
-    return Recount(1 if all(same) else -1, f"{said}; CLIP + 3 cos L1 in {sum(same)} of {len(same)} epochs")
+    text = "; ".join(f"{k} {listed(e['mean_total'] for e in log)}" for k, log in named.items())
+    return Recount(1 if all(same) else -1, f"{text}; CLIP + 3 cos L1 in {sum(same)} of {len(same)} epochs")
 
 
 def unaligned(n: dict, edit: str) -> float:

@@ -36,8 +36,9 @@ SIDES = {"holds": 1, "fails": -1}
 NOT_YET = "python -m asyrp_lib reproduce"
 
 
-def listed() -> dict[str, dict]:
-    """id -> source, where, published, and what can decide it.
+def entries() -> dict[str, dict]:
+    """id -> source, where, published, printed (where its numbers stand in what `published` gives), and what
+    can decide it.
 
     recount: a function of theirs to compute, and its arguments; beside: one that informs and does not decide;
     read: what their code says, its side as in `Recount`, and where; here: claims or `faults.MEASURES`, with
@@ -49,6 +50,17 @@ def listed() -> dict[str, dict]:
 def group(row: str) -> str:
     """numbers, claims or inconsistencies, of an id."""
     return GROUPS.get(row[0], "claims")
+
+
+def printed(numbers: dict, path: Sequence) -> str:
+    """ ": smiling 89.2, sad 92.9": the numbers at a path; a step that is no key is taken of each."""
+    found = numbers if path else {}
+    for step in path:
+        if isinstance(found, list):
+            found = {row["edit"]: row[step] for row in found}
+        else:
+            found = found[step] if step in found else {name: value[step] for name, value in found.items()}
+    return f": {', '.join(f'{name} {value}' for name, value in found.items())}" if found else ""
 
 
 def again(numbers: dict, call: Sequence[str]) -> Recount:
@@ -89,7 +101,7 @@ def judge(row: dict, theirs: Recount | None, here: Sequence[Recount | None]) -> 
     if read["side"] < 0:
         return CONTRADICTED, f"{read['says']} ({read['where']})"
     if against:
-        return FAILED, f"here: {against[0].said}"
+        return FAILED, f"here: {against[0].text}"
     if whole and all(one.side > 0 for one in there):
         return REPRODUCED, "measured here"
     if theirs and theirs.side > 0:
@@ -101,14 +113,14 @@ def judge(row: dict, theirs: Recount | None, here: Sequence[Recount | None]) -> 
     return UNDECIDED, "what is measured here does not tell" if whole else "not measured here yet"
 
 
-def trial(domain, numbers: dict | None = None, rows: Sequence[str] = ()) -> pd.DataFrame:
+def trial(domain, numbers: dict | None = None, ids: Sequence[str] = ()) -> pd.DataFrame:
     """All rows, or those of the ids given: source, where, published, recomputed, here, verdict, reason.
 
     `domain`: whose stored rows and images stand for "here"; None: their numbers alone.  `numbers`: those that
     were published, or None.
     """
-    numbers, known, table, seen = numbers or published(), listed(), {}, {}
-    for name in rows or known:
+    numbers, known, table, seen = numbers or published(), entries(), {}, {}
+    for name in ids or known:
         row = known[name]
         theirs = again(numbers, row["recount"]) if "recount" in row else None
         beside = again(numbers, row["beside"]) if "beside" in row else None
@@ -116,20 +128,24 @@ def trial(domain, numbers: dict | None = None, rows: Sequence[str] = ()) -> pd.D
             if domain is not None and asked not in seen:
                 seen[asked] = ours(domain, asked)
         here = [seen.get(asked) for asked in row.get("here", ())]
-        told = [found.said for found in (theirs, beside) if found]
-        told += [f"{row['read']['says']} ({row['read']['where']})"] if "read" in row else []
+        parts = [one.text for one in (theirs, beside) if one]
+        parts += [f"{row['read']['says']} ({row['read']['where']})"] if "read" in row else []
+        verdict, reason = judge(row, theirs, here)
         table[name] = {
-            **{column: row[column] for column in ("source", "where", "published")},
-            "recomputed": "; ".join(told) or "–",
-            "here": _told(row, here),
-            **dict(zip(("verdict", "reason"), judge(row, theirs, here))),
+            "source": row["source"],
+            "where": row["where"],
+            "published": row["published"] + printed(numbers, row.get("printed", ())),
+            "recomputed": "; ".join(parts) or "–",
+            "here": _here(row, here),
+            "verdict": verdict,
+            "reason": reason,
         }
     return pd.DataFrame.from_dict(table, orient="index")
 
 
-def _told(row: dict, here: Sequence[Recount | None]) -> str:
+def _here(row: dict, here: Sequence[Recount | None]) -> str:
     """The column "here"."""
-    there = "; ".join(dict.fromkeys(one.said for one in here if one))
+    there = "; ".join(dict.fromkeys(one.text for one in here if one))
     if here and all(here):
         return there
     if not here and "takes" not in row:
