@@ -17,6 +17,7 @@ from asyrp_lib.experiments.rows import joined, numbers
 from asyrp_lib.measure.frechet import inception_features
 from asyrp_lib.measure.scores import clip_features
 from asyrp_lib.measure.stats import Interval
+from asyrp_lib.method.train import ClipObjective
 from asyrp_lib.report import evidence, faults, protocols, recount, sentences, trial as module
 from asyrp_lib.report.claims import JUDGES
 from asyrp_lib.report.recount import Recount
@@ -356,6 +357,18 @@ def test_bytes_that_would_wrap_into_a_photo_negative_are_refused_in_one_sentence
             ImageError, match=r"torch.uint8 .*expected floating point in \[-1, 1\]; divide bytes"
         ):
             features(images)
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_the_losses_from_each_image_s_own_original():
+    x_0, P_edit = torch.rand(2, 5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    objective = ClipObjective(
+        ToyClip(16), x_0, torch.zeros(5, 1, 3, 16, 16), "face", "smiling face", 1.0, 1.0
+    )
+    index, loss = torch.arange(5), lambda which: objective(P_edit[which], which, 0)["clip"]
+    alone = torch.stack([loss(index[k : k + 1]) for k in range(5)])
+    assert loss(index).item() == pytest.approx(alone.mean().item(), rel=1e-5)
+    last = objective(P_edit, torch.full((5,), 4), 0)["clip"]
+    assert last.item() != pytest.approx(loss(index).item(), rel=1e-3), "one reference for all is another loss"
 
 
 def test_eight_heads_run_as_one_are_another_f_t_and_the_size_of_the_shift_is_fixed():

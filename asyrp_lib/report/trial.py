@@ -80,7 +80,9 @@ def ours(domain, name: str) -> Recount | None:
     elif base in JUDGES:
         table = claims(domain, base)
         words = [(row.verdict, f"{row.effect} {row.of}") for row in table.itertuples()]
-        found = Recount(SIDES.get(words[0][0], 0), f"{base} {words[0][0]}: {words[0][1]}") if words else None
+        found = (
+            Recount(SIDES.get(str(words[0][0]), 0), f"{base} {words[0][0]}: {words[0][1]}") if words else None
+        )
     elif base in AWAITED:
         found = None
     else:
