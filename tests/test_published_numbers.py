@@ -15,7 +15,7 @@ from toys import ToyClip
 from asyrp_lib.errors import ImageError, UnknownNameError, WeightsError
 from asyrp_lib.experiments.rows import joined, numbers
 from asyrp_lib.measure.frechet import inception_features
-from asyrp_lib.measure.scores import clip_features
+from asyrp_lib.measure.scores import clip_features, s_dir
 from asyrp_lib.measure.stats import Interval
 from asyrp_lib.method.train import ClipObjective
 from asyrp_lib.report import evidence, faults, protocols, recount, sentences, trial as module
@@ -359,11 +359,31 @@ def test_bytes_that_would_wrap_into_a_photo_negative_are_refused_in_one_sentence
             features(images)
 
 
+def test_s_dir_is_the_cosine_and_not_one_minus_it():
+    start, end = torch.eye(12)[:2].reshape(2, 1, 3, 2, 2)
+    judge = SimpleNamespace(mean=torch.zeros(1), encode_images=lambda x: x.flatten(1))
+    judge.text_direction = lambda source, target: (end - start).flatten() / 2**0.5
+    assert s_dir(judge, start, end, "", "").item() == pytest.approx(1)
+    assert s_dir(judge, end, start, "", "").item() == pytest.approx(-1)
+    assert s_dir(judge, start, start, "", "").item() == pytest.approx(0), "no edit"
+
+
+def test_a_curl_that_smiles_is_seen_in_the_rows_of_the_final_evaluation(monkeypatch):
+    for value, side in ((0.6, 1), (0.1, -1)):
+        parts = [
+            numbers({"mean smile": value + 0.01 * seed}, edit="curly hair", strength=1.0, seed=seed)
+            for seed in range(5)
+        ]
+        monkeypatch.setattr(faults, "stored", lambda domain, name, parts=parts: joined(parts))
+        assert faults.curls_smile(None).side == side
+    monkeypatch.setattr(faults, "stored", lambda domain, name: final(0.7, 0.1, 0.5))
+    assert faults.curls_smile(None) is None, "no such edit"
+
+
 def test_the_loss_of_a_batch_is_the_mean_of_the_losses_from_each_image_s_own_original():
     x_0, P_edit = torch.rand(2, 5, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    objective = ClipObjective(
-        ToyClip(16), x_0, torch.zeros(5, 1, 3, 16, 16), "face", "smiling face", 1.0, 1.0
-    )
+    plain = torch.zeros(5, 1, 3, 16, 16)
+    objective = ClipObjective(ToyClip(16), x_0, plain, "face", "smiling face", 1.0, 1.0)
     index, loss = torch.arange(5), lambda which: objective(P_edit[which], which, 0)["clip"]
     alone = torch.stack([loss(index[k : k + 1]) for k in range(5)])
     assert loss(index).item() == pytest.approx(alone.mean().item(), rel=1e-5)

@@ -17,7 +17,7 @@ from ..experiments.rows import pick, with_ends
 from ..measure.scores import clip_features, frechet_distance
 from ..measure.stats import over_seeds
 from ..method.clip import directional_distance
-from .claim import above, by_edit, spread
+from .claim import VISIBLE, above, by_edit, spread
 from .recount import Recount
 
 #: h-space of the paper's networks, (C, H, W), and the length of their time embedding.
@@ -178,6 +178,16 @@ def best_fd(domain) -> Recount | None:
     )
 
 
+def curls_smile(domain) -> Recount | None:
+    """Does *curly hair* move the smile too, so far that it can be seen?"""
+    rows = _final(domain)
+    of = None if rows is None else pick(rows, "mean smile", variant=None, edit="curly hair", strength=1.0)
+    if of is None or of.empty:
+        return None
+    shift = over_seeds(of)
+    return Recount(above(shift, VISIBLE), f"curly hair moves the smile by {shift} sd")
+
+
 def at_half(score: str, way: int, *, unseen: bool = False) -> Callable[..., Recount | None]:
     """Whether a score at strength ½ is surely higher (way 1) or lower (−1) than at 1, on the same faces."""
 
@@ -213,6 +223,7 @@ MEASURES: dict[str, Callable[..., Recount | None]] = {
     "one reference": one_reference,
     "size of Δh": size_of_shift,
     "few images": few_images,
+    "curly hair also smiles": curls_smile,
     "no edit has the best SC": best_sc,
     "no edit is no better by FD": best_fd,
     "half strength changes less": at_half("distance", -1, unseen=True),

@@ -79,10 +79,9 @@ def ours(domain, name: str) -> Recount | None:
         found = faults.MEASURES[base](domain)
     elif base in JUDGES:
         table = claims(domain, base)
-        words = [(row.verdict, f"{row.effect} {row.of}") for row in table.itertuples()]
-        found = (
-            Recount(SIDES.get(str(words[0][0]), 0), f"{base} {words[0][0]}: {words[0][1]}") if words else None
-        )
+        found = None
+        for verdict, effect, of in zip(table["verdict"], table["effect"], table["of"]) if len(table) else ():
+            found = Recount(SIDES.get(verdict, 0), f"{base} {verdict}: {effect} {of}")
     elif base in AWAITED:
         found = None
     else:
