@@ -41,15 +41,18 @@ def test_f_t_are_trained_for_other_t_edit_and_read_again(toy, monkeypatch, tmp_p
     monkeypatch.setattr(runs, "runs_dir", lambda: tmp_path)
     toy.delta_config, toy.train_images = {"kind": "ConvDelta", "groups": 3}, 2
     toy.curve = pd.DataFrame({"t": [0, 300, 600], "P_t": [0.0, 0.2, 0.5]})
-    asked = {"n": 2, "names": ("green",), "n_trained": 2, "shorter": (), "grids": (), "per_seed": 0}
+    asked = {"n": 2, "names": ("green",), "n_trained": 2, "trainings": 2, "shorter": ()}
+    asked |= {"grids": (), "per_seed": 0}
     rows = intervals.measure(toy, **asked, trained=(600,), progress=False)
     trained = rows[rows["variant"].str.startswith("trained").fillna(False)]
-    assert set(trained["variant"]) == {"trained 200", "trained 600"} and set(trained["seed"]) == {0}
+    assert set(trained["variant"]) == {"trained 200", "trained 600"} and set(trained["seed"]) == {0, 1}
+    pairs = trained[["variant", "seed", "image"]].drop_duplicates()
+    assert set(pairs.groupby("image")["seed"].nunique()) == {1} and len(pairs) == 4, "each t on all faces"
     assert pick(rows, "t_edit_rule")["value"].item() == 600, "the smallest t with P_t >= 0.33 · 0.8"
-    (state,) = tmp_path.glob("toy/green/*/state.pt")
-    made = state.stat().st_mtime_ns
+    states = list(tmp_path.glob("toy/green/*/state.pt"))
+    made = [state.stat().st_mtime_ns for state in states]
     again = intervals.measure(toy, **asked, trained=(600,), progress=False)
-    assert again.equals(rows) and state.stat().st_mtime_ns == made
+    assert again.equals(rows) and [state.stat().st_mtime_ns for state in states] == made and len(made) == 2
 
 
 def test_a_t_edit_is_judged_by_what_it_brings_less_what_it_breaks():

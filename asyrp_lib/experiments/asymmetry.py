@@ -28,7 +28,7 @@ MATCHED, TRAINED_MATCHED = f"{BOTH}, matched", f"{TRAINED}, matched"
 def measure(
     domain,
     *,
-    n: int = 20,
+    n: int = 80,
     names: Sequence[str] | None = None,
     strengths: Sequence[float] = (1, 2, 4, 6, 9, 13),
     search: int = 8,

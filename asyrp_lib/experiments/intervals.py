@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import pandas as pd
 
+from .. import check
 from ..deltas import Delta
 from ..domains import t_edit_of
+from ..errors import SettingsError
 from ..measure.judge import usual
 from ..measure.stats import Interval, over_seeds
 from ..runs.run import config_for, train_run
@@ -26,7 +28,8 @@ def measure(
     *,
     n: int = 32,
     names: Sequence[str] | None = None,
-    n_trained: int = 10,
+    n_trained: int = 30,
+    trainings: int = 3,
     shorter: Sequence[int] = (500, 600, 700, 800),
     trained: Sequence[int] = (200, 400, 600, 800),
     grids: Sequence[int] = (20, 40, 100),
@@ -40,23 +43,25 @@ def measure(
     Args:
         n: test images on the grids; 40 is always among them.
         names: of the edits; None: smiling and old, or what there is.
-        n_trained: test images for other t_edit, n at most.
+        n_trained: test images for other t_edit, n at most; trainings: f_t for each, from seeds 0 …, each with
+            a share of these images; as many as the domain has at most.
         shorter: t_edit for f_t as they are; those below an edit's own, whose times it never saw, are left
             out.
-        trained: t_edit for which f_t of seed 0 are trained, like the domain's; runs/ keeps them, so that a
-            second call, or one after a kill, does not begin again.  Empty: none.
+        trained: t_edit for which f_t are trained, like the domain's; runs/ keeps them, so that a second call,
+            or one after a kill, does not begin again.  Empty: none.
         grids: numbers of steps S; long_grid: one more, on `per_seed` images of each f_t.
     Returns:
         rows of `judge.scores` at the variants "shorter t": f_t down to t only; "trained t": the f_t trained
-        for t, the domain's own among them, seed 0, all on the same faces; of the first edit "S s scaled":
+        for t, the domain's own among them, all on the same faces; of the first edit "S s scaled":
         Δh_t times S_train/S, and "S s unscaled": without, strength S/S_train.  Of each edit the numbers
         t_edit, its own, and t_edit_rule, by the paper's rule, where the domain has a curve.
     """
+    check.whole("trainings", trainings, 1, 100, error=SettingsError)
     names, trial = usual(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
     few, parts = trial.like(n=min(n, n_trained)), []
     for name in names:
         parts.append(numbers(ends(domain, name), edit=name))
-    runs = [*_shorter(few, names, shorter), *_trained(few, names, trained, progress)]
+    runs = [*_shorter(few, names, shorter), *_trained(few, names, trained, trainings, progress)]
     for grid in sorted({40, *grids}):
         on = trial.like(steps=grid)
         runs += _scaled(on, names[0]) + (_scaled(on, names[0], scaled=False) if grid != 40 else [])
@@ -84,20 +89,23 @@ def _shorter(trial: Trial, names: Sequence[str], shorter: Sequence[int]) -> Iter
                 yield Run(part, {delta: 1.0}, where, {"t_edit": t})
 
 
-def _trained(trial: Trial, names: Sequence[str], trained: Sequence[int], progress: bool) -> Iterator[Run]:
+def _trained(
+    trial: Trial, names: Sequence[str], trained: Sequence[int], trainings: int, progress: bool
+) -> Iterator[Run]:
     for name in names if trained else ():
         known = {int(t) for t in ends(trial.domain, name).values()}
-        for t in sorted({*trained, *known}):
-            where = {"edit": name, "variant": f"trained {t}", "seed": 0, "strength": 1.0}
-            yield Run(trial, {trained_from(trial.domain, name, t, progress): 1.0}, where)
+        for seed, part in trial.shares(trial.domain.seeds(name)[:trainings]).items():
+            for t in sorted({*trained, *known}):
+                where = {"edit": name, "variant": f"trained {t}", "seed": seed, "strength": 1.0}
+                yield Run(part, {trained_from(trial.domain, name, t, seed, progress): 1.0}, where)
 
 
-def trained_from(domain, name: str, t_edit: int, progress: bool = False) -> Delta:
-    """The f_t of an edit for another t_edit, trained as the domain trains, seed 0; kept in runs/."""
-    delta = domain.delta(name)
+def trained_from(domain, name: str, t_edit: int, seed: int = 0, progress: bool = False) -> Delta:
+    """The f_t of an edit for another t_edit, trained as the domain trains; kept in runs/."""
+    delta = domain.delta(name, seed)
     if delta.t_edit == t_edit:
         return delta
-    return train_run(config_for(domain, name, t_edit=t_edit), domain, progress=progress).delta
+    return train_run(config_for(domain, name, t_edit=t_edit, seed=seed), domain, progress=progress).delta
 
 
 def _scaled(trial: Trial, name: str, steps: int = 0, per_seed: int = 0, scaled: bool = True) -> list[Run]:

@@ -23,7 +23,7 @@ from .trial import Trial, begin
 def measure(
     domain,
     *,
-    n: int = 24,
+    n: int = 48,
     names: Sequence[str] | None = None,
     places: Sequence[str] | None = None,
     images: int = 12,
