@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from asyrp_lib.domains.edits import Edit
-from asyrp_lib.errors import WeightsError
+from asyrp_lib.errors import AsyrpError, WeightsError
 from asyrp_lib.experiments import linearity
 from asyrp_lib.experiments.rows import joined, numbers
 from asyrp_lib.measure.stats import Interval
@@ -326,6 +326,16 @@ def test_what_is_not_measured_has_no_claim_and_the_rest_is_a_table(monkeypatch):
     damaged.add("unseen")
     with pytest.raises(WeightsError):
         claims.claims(DOMAIN, "unseen")
+
+
+def test_stale_rows_write_no_table(monkeypatch, tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text("as it was")
+    of = lambda said: [SimpleNamespace(name="experiment final", state=lambda: said)]
+    monkeypatch.setattr(claims, "tasks", lambda domain: of("stale: other unet"))
+    with pytest.raises(AsyrpError, match="experiment final: stale"):
+        claims.write(DOMAIN, file)
+    assert file.read_text() == "as it was"
 
 
 def test_a_readme_that_parts_ways_with_the_rows_is_seen(monkeypatch):

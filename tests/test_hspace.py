@@ -282,6 +282,15 @@ def test_the_rule_for_precision_is_size_and_device(monkeypatch):
         device.pick_precision(cpu, small)
 
 
+def test_fp32_on_a_gpu_is_not_rounded_to_tf32(monkeypatch):
+    monkeypatch.delenv("ASYRP_PRECISION", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    device.pick_precision(torch.device("cpu"), 3_000_000)
+    assert torch.backends.cudnn.allow_tf32
+    device.pick_precision(torch.device("cuda"), 3_000_000)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 @EACH_FAMILY
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
 def test_bf16_gives_the_epsilon_of_fp32_within_two_percent_in_float32(family, prediction_type):

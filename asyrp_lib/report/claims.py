@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import AsyrpError, WeightsError
+from ..experiments.reproduce import tasks
 from ..store.paths import repo_root
 from . import protocols, verdicts
 from .claim import Claim
@@ -103,15 +104,18 @@ def rewrite(file: Path, markers: tuple[str, str], table: str) -> None:
     file.write_text(f"{before}{table}{after}")
 
 
-if __name__ == "__main__":
-    from ..domains.load import load_domain
-    from ..experiments.reproduce import tasks
-
-    domain = load_domain("synthfaces")
+def write(domain, file: Path) -> None:
+    """Write both tables into a README; AsyrpError: rows are stale."""
     if stale := [task.name for task in tasks(domain) if task.state().startswith("stale")]:
         raise AsyrpError(
             f"{', '.join(stale)}: stale; expected what the networks of today do; reproduce them."
         )
     table = claims(domain)
-    rewrite(repo_root() / "README.md", HEADLINE_MARKERS, headline(table))
-    rewrite(repo_root() / "README.md", MARKERS, markdown(table))
+    rewrite(file, HEADLINE_MARKERS, headline(table))
+    rewrite(file, MARKERS, markdown(table))
+
+
+if __name__ == "__main__":
+    from ..domains.load import load_domain
+
+    write(load_domain("synthfaces"), repo_root() / "README.md")
