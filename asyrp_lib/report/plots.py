@@ -53,12 +53,14 @@ def intervals(
     bound: float | None = None,
     marks: Mapping[str, float] | None = None,
     digits: int = 2,
+    xlim: tuple[float, float] | None = None,
 ) -> Figure:
     """Dots with whiskers, one line for each label; the numbers stand at the right.
 
     `rows`: label -> interval, or label -> variant -> interval, one colour and marker for each variant.
     `bound`: a line that decides, the good side above it shaded; without variants, colours tell the `verdict`.
-    `marks`: further lines, label -> x, such as nulls.
+    `marks`: further lines, label -> x, such as nulls.  `xlim`: ends of the axis; an arrow there stands for a
+    mean that lies beyond, whose number says how far.
     """
     _some("rows", rows)
     several = any(isinstance(value, Mapping) for value in rows.values())
@@ -78,6 +80,9 @@ def intervals(
                 if bound is not None and not several:
                     colour, fill = VERDICTS[verdict(point, bound)]
                 _whisker(axes, triple(point), y, colour, fill, marker)
+                if xlim and not xlim[0] <= triple(point)[0] <= xlim[1]:
+                    side = int(triple(point)[0] > xlim[1])
+                    axes.plot(xlim[side], y, "<>"[side], ms=8, color=colour, clip_on=False)
                 at = {"xycoords": ("axes fraction", "data"), "fontsize": 8, "va": "center"}
                 axes.annotate(said, (1.02, y), **at, color=ink(colour) if several else BLACK)
                 y += 1
@@ -85,6 +90,7 @@ def intervals(
         axes.set_yticks(ticks, [typeset(label) for label in table])
         axes.set(ylim=(y - 1.1, -0.6))
         axes.tick_params(axis="y", length=0)
+        axes.set_xlim(xlim)
         if bound is not None:
             _good_side(axes, bound)
         for label, x in (marks or {}).items():
