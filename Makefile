@@ -10,6 +10,9 @@ TORCH  ?=
 INDEX  := $(if $(TORCH),--extra-index-url https://download.pytorch.org/whl/$(TORCH))
 # Unit tests that train nothing and load no network.
 FAST   := $(patsubst %,tests/test_%.py,delta files metrics notebooks repository schedule)
+# Files side by side, one core each: two processes of two threads would hinder each other.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile
+ALONE  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .PHONY: help env run test quick lint types lab bench clean
@@ -48,8 +51,8 @@ run: $(READY)
 	@$(BIN)/python notebooks/run_all.py --domain "$(DOMAIN)"
 
 test: $(READY)
-	@$(BIN)/python -m pytest
-	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+	@$(ALONE) $(BIN)/python -m pytest $(SPREAD)
+	@$(ALONE) $(BIN)/python -m pytest $(SPREAD) --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 quick: lint
 	@$(BIN)/python -m pytest $(FAST)

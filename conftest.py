@@ -1,8 +1,10 @@
-"""How nbval compares notebooks: what differs between machines is not compared, and no cell is excused."""
+"""Tests compute on the CPU; nbval compares what does not differ between machines, and excuses no cell."""
 
 import os
 
 import pytest
+
+os.environ.setdefault("ASYRP_DEVICE", "cpu")  # what is compared was made on one; toys live there too
 
 
 def pytest_collectstart(collector):

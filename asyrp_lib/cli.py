@@ -90,15 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         )
     add("--out", type=Path, help="another file for f_t than the domain's")
     add("--replace", action="store_true", help="write over an f_t that is there")
+    add("--keep-weak", action="store_true", help="keep it also if it is no better than no edit")
     add("--dry-run", action="store_true", help="print the configuration and stop")
 
     add = command("curve", _curve, "Measure the curves behind t_edit and t_boost.", result=True)
     add("--images", type=int, default=64, help="training images")
     add("--steps", type=int, default=100, help="steps of the inversion")
-
-    add = command("evaluate", _evaluate, "Judge edits by the oracle and write the results.", result=True)
-    add("edit", nargs="*", help="names of edits (default: all that are trained)")
-    add("--images", type=int, default=64, help="test images")
 
     text = "Measure claims of the paper and write the results that notebooks 05 to 10 show."
     add = command("experiment", _experiment, text, result=True)
@@ -106,6 +103,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=int, help="test images (default: the experiment's own number)")
     text = """another setting of the experiment, e.g. 'names=["happy", "angry"]'; repeat for several"""
     add("--set", action="append", default=[], metavar="NAME=JSON", help=text)
+
+    text = "Run everything behind the results of a domain that is missing or stale, or list it."
+    add = command("reproduce", _reproduce, text)
+    add("task", nargs="*", help="only tasks whose name has one of these words, e.g. 'smiling' or linearity")
+    add("--list", action="store_true", help="say what is done, missing, stale, or waits for f_t, and stop")
+    add("--seeds", type=int, default=5, help="f_t of each edit")
+    add("--lanes", type=int, default=2, help="processes side by side")
 
     add = command("bench", _bench, "Measure speed and memory and write the table.", result=True)
     add("--repeats", type=int, default=3, help="runs per figure; the median is reported")
@@ -115,8 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "Train a network of synthfaces beside the shipped one; a run that was stopped goes on."
     add = command("pretrain", _pretrain, text, domain=False)
-    add("network", choices=("ddpm", "clip", "segmenter", "oracle"))
-    add("--resolution", type=int, choices=(32, 64), default=64, help="side of the images in pixels")
+    add("network", choices=("ddpm", "clip", "second_clip", "segmenter", "oracle", "oracle_2", "oracle_3"))
     add("--images", type=int, help="to see over all sessions (default: the recipe's)")
     add("--faces", type=int, help="rendered training faces")
     add("--runs", type=Path, default=state_dir(), help="folder of the state and of what comes of it")
@@ -146,7 +149,8 @@ def _image(options, domain):
 
 def _edit(options) -> None:
     from .api import deltas, edit, generate, invert
-    from .report.figures import before_after
+    from .report.figures import png
+    from .report.sheets import before_after
     from .store.files import atomic_write, check_writable
     from .store.images import write_image
 
@@ -173,7 +177,7 @@ def _edit(options) -> None:
         plain = generate(domain, x_T, steps=options.steps)
         figure = before_after([x_0[0], plain[0], x_edit[0]], strengths)
         with atomic_write(options.sheet) as temporary:
-            figure.savefig(temporary, format="png")
+            temporary.write_bytes(png(figure))
         print(f"wrote {options.sheet}")
 
 
@@ -226,7 +230,7 @@ def _train(options) -> None:
     places = [place_for(domain, config, options.out, replace=options.replace) for config in configs]
     for config, place in zip(configs, places):
         run = train_run(config, domain)
-        keep(run, place)
+        keep(run, place, weak=options.keep_weak)
         last = run.history["clip"].tail(200).mean()
         where = place or f"{run.file}; what {domain.name} has stays, --replace writes over it"
         print(f"{config.name}: CLIP loss {last:.3f} (no edit: 0.693), wrote {where}", flush=True)
@@ -239,18 +243,8 @@ def _curve(options) -> None:
     print(f"t_boost {data['t_boost']}; wrote {file}")
 
 
-def _evaluate(options) -> None:
-    from .measure.evaluate import evaluate_edits
-
-    domain = _load(options)
-    names = options.edit or [name for name in domain.edits if domain.direction_file(name).exists()]
-    for file in evaluate_edits(domain, names, n=options.images, replace=options.replace):
-        print(f"wrote {file}", flush=True)
-
-
 def _experiment(options) -> None:
-    from .experiments import EXPERIMENTS, shared_trial, store
-    from .store.results import result_file
+    from .experiments import asked_for, shared_trial, store
 
     domain = _load(options)
     form = """NAME=JSON, e.g. 'names=["happy"]'"""
@@ -258,9 +252,7 @@ def _experiment(options) -> None:
     settings = {name: _json(value, form) for name, _, value in pairs}
     if options.images is not None:
         settings["n"] = options.images
-    missing = [name for name in EXPERIMENTS if not result_file(f"{domain.name}_{name}").exists()]
-    asked: list[str] = options.name
-    names = {"all": list(EXPERIMENTS), "missing": missing}.get(asked[0], asked)
+    names = asked_for(domain, options.name)
     trial = shared_trial(domain, names, settings.get("n")) if len(names) > 1 else None
     left_out = []
     for name in names:
@@ -268,9 +260,16 @@ def _experiment(options) -> None:
             print("wrote", store(domain, name, trial=trial, replace=options.replace, **settings), flush=True)
         except DomainError as error:  # not every domain can do everything: a bedroom has no unseen edit
             left_out.append(name)
-            if names is asked or left_out == list(EXPERIMENTS):
+            if names is options.name or (options.name == ["all"] and left_out == names):
                 raise
             print(f"left out {name}: {error}", file=sys.stderr, flush=True)
+
+
+def _reproduce(options) -> None:
+    from .experiments.reproduce import run_missing
+
+    how = {"seeds": options.seeds, "lanes": options.lanes, "dry": options.list}
+    run_missing(_load(options), options.task, **how)
 
 
 def _bench(options) -> None:
@@ -296,4 +295,4 @@ def _pretrain(options) -> None:
 
     device = pick_device(options.device)
     how = {"images": options.images, "faces": options.faces}
-    print("wrote", pretrain(options.network, options.resolution, options.runs, device=device, **how))
+    print("wrote", pretrain(options.network, options.runs, device=device, **how))

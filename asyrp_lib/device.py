@@ -38,15 +38,19 @@ def pick_precision(device: torch.device, parameters: int, name: str | None = Non
     """What a network computes in, "fp32" or "bf16": `name`, else $ASYRP_PRECISION, else by size and device.
 
     bf16 for more than 50 million parameters where the device multiplies in it.  The paper's networks have 94
-    million and more and gain; the embedded domain's has under 3 million, and its numbers are compared with
-    printed ones, so they must not depend on the machine.  Raises UnknownNameError for another name.
+    million and more and gain; the embedded domain's has 11 million, and its numbers are compared with printed
+    ones, so they must not depend on the machine: on CUDA fp32 switches TF32 off.  Raises UnknownNameError for
+    another name.
     """
     asked = name or os.environ.get("ASYRP_PRECISION") or None
     if asked not in (None, "fp32", "bf16"):
         raise UnknownNameError(
             f"No precision is called {asked!r}; expected fp32 or bf16; change precision= or $ASYRP_PRECISION."
         )
-    return asked or ("bf16" if parameters > 50e6 and has_bf16(device) else "fp32")
+    precision = asked or ("bf16" if parameters > 50e6 and has_bf16(device) else "fp32")
+    if precision == "fp32" and device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # else convolutions keep 10 bits of the mantissa, unasked
+    return precision
 
 
 def pick_memory_format(device: torch.device) -> torch.memory_format:

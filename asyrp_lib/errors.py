@@ -22,7 +22,7 @@ class WeightsError(AsyrpError):
 
 
 class FileError(AsyrpError):
-    """A file that can't be written: full disk, no permission, a folder in its place, another writer."""
+    """A file that can't be written (disk full, no permission, another writer) or does not fit."""
 
 
 class UnknownNameError(AsyrpError, KeyError):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 from safetensors.torch import load_file
+from tiny_domain import tiny  # noqa: F401, a fixture for those that need a network
 from toy_domain import toy  # noqa: F401, a fixture for many tests
 from toys import ToyClip
 

@@ -77,7 +77,7 @@ def test_a_picture_of_another_size_is_refused_with_an_offer_that_works(tmp_path,
 
 
 def test_help_is_answered_for_every_command(capsys):
-    for command in ("edit", "invert", "train", "curve", "evaluate", "bench", "pretrain"):
+    for command in ("edit", "invert", "train", "curve", "reproduce", "bench", "pretrain"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
         assert ended.value.code == 0

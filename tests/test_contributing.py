@@ -11,6 +11,7 @@ from toys import tiny_unet
 
 from asyrp_lib.deltas import Delta, build_delta, load_delta, save_delta
 from asyrp_lib.errors import OfflineError
+from asyrp_lib.experiments.rows import pick
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = {
@@ -48,8 +49,9 @@ def test_the_delta_is_built_by_its_kind_starts_at_zero_and_is_read_as_it_was_kep
 
 
 def test_the_experiment_sees_twice_the_strength_go_farther(toy):
-    found = names("Add an experiment")["measure"](toy, n=2, names=["green"], progress=False)
-    assert found["green"]["2.0"]["aimed"]["mean"] > 1.5 * found["green"]["1.0"]["aimed"]["mean"] > 0
+    rows = names("Add an experiment")["measure"](toy, n=3, names=["green"], progress=False)
+    aimed = pick(rows, "aimed").groupby("strength")["value"].mean()
+    assert aimed[2.0] > 1.5 * aimed[1.0] > 0
 
 
 def test_the_ablation_imports_what_there_is():

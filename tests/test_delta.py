@@ -5,27 +5,30 @@ from toys import official_folder, randn, randomised
 
 from asyrp_lib.deltas import (
     ConvDelta,
+    FreeDelta,
     GlobalDelta,
     PerTimeDelta,
     PreNormConvDelta,
+    build_delta,
     combine,
     export_official_delta,
     load_delta,
     load_official_delta,
     save_delta,
 )
-from asyrp_lib.errors import WeightsError
+from asyrp_lib.errors import UnknownNameError, WeightsError
 
 H, TEMB = randn(2, 64, 8, 8, seed=1), randn(2, 128, seed=2)
 LAYOUTS = pytest.mark.parametrize("layout", [ConvDelta, PreNormConvDelta])
 
 
-def four_kinds():
+def all_kinds():
     return [
         randomised(ConvDelta(64, 128)),
         randomised(PreNormConvDelta(64, 128, groups=16)),
         GlobalDelta(randn(64, 8, 8)),
         PerTimeDelta([999, 499], randn(2, 64, 8, 8)),
+        randomised(FreeDelta([999, 499], [2.0, 0.5], (64, 8, 8))),
     ]
 
 
@@ -106,7 +109,7 @@ def test_strengths_may_differ_from_image_to_image():
     assert torch.allclose(got, torch.stack([2 * shift[0], -shift[1]]), atol=1e-6)
 
 
-@pytest.mark.parametrize("delta", four_kinds(), ids=lambda d: type(d).__name__)
+@pytest.mark.parametrize("delta", all_kinds(), ids=lambda d: type(d).__name__)
 def test_saving_and_loading_keeps_the_shift_and_what_is_known_of_it(tmp_path, delta):
     delta.name, delta.t_edit, delta.train_steps = "smiling", 513, 50
     save_delta(tmp_path / "edit.safetensors", delta, {"note": "x"})
@@ -229,3 +232,25 @@ def test_a_file_of_several_blocks_or_of_a_bare_shift_is_refused(tmp_path):
         torch.save(content, tmp_path / "x.pth")
         with pytest.raises(WeightsError, match=sentence):
             load_official_delta(tmp_path / "x.pth")
+
+
+# --- FreeDelta ------------------------------------------------------------------------------------
+
+
+def test_a_free_shift_starts_at_none_and_is_learned_in_its_units_time_by_time():
+    delta = build_delta({"kind": "FreeDelta", "times": [900, 500], "units": [2.0, 10.0]}, (64, 8, 8), 128)
+    assert delta.channels == 64 and not delta(H, TEMB, 900).any()
+    optimiser = torch.optim.Adam(delta.parameters(), 0.05)
+    for t, k, unit in ((900, 0, 2.0), (480, 1, 10.0)):
+        before = [theta.clone() for theta in delta.theta]
+        optimiser.zero_grad(set_to_none=True)
+        delta(H, TEMB, t).sum().backward()
+        optimiser.step()
+        assert torch.allclose(delta(H, TEMB, t), torch.full((1, 64, 8, 8), -0.05 * unit), atol=1e-4)
+        assert torch.equal(delta.theta[1 - k], before[1 - k]), "a step at one time leaves the others alone"
+
+
+def test_a_free_shift_without_its_times_or_with_other_units_is_refused():
+    for options in ({}, {"times": [900, 500], "units": [1.0]}, {"times": [900], "units": [1.0], "k": 1}):
+        with pytest.raises(UnknownNameError, match="FreeDelta cannot be built"):
+            build_delta({"kind": "FreeDelta", **options}, (64, 8, 8), 128)

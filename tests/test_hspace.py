@@ -226,9 +226,26 @@ def test_the_same_weights_with_other_heads_are_another_network_to_the_cache(tmp_
     for heads in (16, 32):  # no tensor shows them
         model = HSpaceUNet(tiny_unet("iddpm", attention_head_dim=heads), NoiseSchedule.linear())
         ends.append(
-            api.invert(SimpleNamespace(unet=model, resolution=16, codec=Codec()), X, steps=3, progress=False)
+            api.invert(
+                SimpleNamespace(unet=model, resolution=16, codec=Codec(), corrections=0),
+                X,
+                steps=3,
+                progress=False,
+            )
         )
     assert len(list((tmp_path / "tensors").glob("*.safetensors"))) == 2 and not torch.equal(*ends)
+
+
+def test_an_inversion_with_corrections_and_one_without_do_not_answer_for_each_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    domain = SimpleNamespace(unet=tiny_model(), resolution=16, codec=Codec(), corrections=1)
+    of = lambda **how: api.invert(domain, X, steps=3, progress=False, **how)
+    corrected, plain = of(), of(corrections=0)
+    assert not torch.equal(corrected, plain)
+    assert torch.equal(of(), corrected) and torch.equal(of(corrections=1), corrected)
+    assert torch.equal(of(corrections=0), plain)
+    assert torch.equal(of(corrections=0, cache=False), plain)
+    assert len(list((tmp_path / "tensors").glob("*.safetensors"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -263,6 +280,15 @@ def test_the_rule_for_precision_is_size_and_device(monkeypatch):
     monkeypatch.setenv("ASYRP_PRECISION", "fp8")
     with pytest.raises(UnknownNameError, match="'fp8'; expected fp32 or bf16"):
         device.pick_precision(cpu, small)
+
+
+def test_fp32_on_a_gpu_is_not_rounded_to_tf32(monkeypatch):
+    monkeypatch.delenv("ASYRP_PRECISION", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    device.pick_precision(torch.device("cpu"), 3_000_000)
+    assert torch.backends.cudnn.allow_tf32
+    device.pick_precision(torch.device("cuda"), 3_000_000)
+    assert not torch.backends.cudnn.allow_tf32
 
 
 @EACH_FAMILY
@@ -338,7 +364,7 @@ def test_a_gradient_flows_through_the_bf16_decoder():
 def test_a_bf16_network_inverts_and_edits_and_trains(tmp_path, monkeypatch, how):
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
     model = tiny_model().to_precision("bf16") if how == "to_precision" else tiny_model().bfloat16()
-    domain = SimpleNamespace(unet=model, resolution=16, codec=Codec())
+    domain = SimpleNamespace(unet=model, resolution=16, codec=Codec(), corrections=0)
     x_T = api.invert(domain, X, steps=3, progress=False)
     exact = api.invert(SimpleNamespace(**{**vars(domain), "unet": tiny_model()}), X, steps=3, progress=False)
     assert x_T.dtype == torch.float32 and 0 < (x_T - exact).norm() / exact.norm() < 0.04

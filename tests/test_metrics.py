@@ -7,9 +7,9 @@ from toys import ToyClip
 
 from asyrp_lib.errors import ImageError, OfflineError
 from asyrp_lib.measure.frechet import inception, inception_features
+from asyrp_lib.measure.judge import aimed_shifts, position, scores
 from asyrp_lib.measure.perceptual import PerceptualDistance
 from asyrp_lib.measure.scores import clip_features, frechet_distance, segmentation_consistency
-from asyrp_lib.measure.stats import ratio_of_means, summary
 
 
 def test_the_frechet_distance_equals_the_formula_with_a_matrix_square_root():
@@ -64,7 +64,24 @@ def test_bytes_are_no_images_for_a_frechet_distance():
         inception_features(torch.nn.Linear(1, 1), torch.full((2, 3, 4, 4), 255.0))
 
 
-def test_one_value_has_a_mean_and_no_spread():
-    assert summary([2.0]) == {"mean": 2, "std": None, "low": None, "high": None, "n": 1}
-    assert ratio_of_means([1.0], [2.0]) == {"mean": 0.5, "low": None, "high": None, "n": 1}
-    assert ratio_of_means([1.0, 1.0], [0.0, 0.0])["mean"] is None
+def test_several_oracles_are_read_once_for_each_image_and_say_how_much_they_differ(toy):
+    one, x_0, asked = toy.oracle, toy.images("test", 3), []
+    edit, edited = toy.edits["green"], x_0 + 0.5
+    alone = scores(toy, edit, x_0, x_0, edited)
+    assert "disagreement" not in alone and alone["aimed"].to_numpy() == pytest.approx([0.5] * 3)
+
+    class Several(type(one)):
+        def readings(self, images):
+            asked.append(images)
+            return [one.read(images), 3 * one.read(images)]
+
+        def read(self, images):
+            return sum(self.readings(images)) / 2
+
+    toy.oracle = Several()
+    table = scores(toy, edit, x_0, x_0, edited)
+    assert len(asked) == 2, "before and after"
+    assert table["disagreement"].to_numpy() == pytest.approx([0.5 * 2**0.5] * 3), "shifts of 0.5 and 1.5"
+    assert table["aimed"].to_numpy() == pytest.approx(aimed_shifts(toy, edit, x_0, edited))
+    for column, images in {"position": edited, "start": x_0}.items():
+        assert table[column].to_numpy() == pytest.approx(position(toy, edit, images))

@@ -8,8 +8,8 @@ from PIL import Image
 from toy_domain import toy  # noqa: F401
 
 import asyrp_lib as al
+from asyrp_lib.domains.codec import Codec
 from asyrp_lib.errors import GridError, ImageError
-from asyrp_lib.report import figures
 from asyrp_lib.report.panel import Panel, blend, precompute, to_png
 
 
@@ -24,11 +24,11 @@ def panel(toy, x_T):  # noqa: F811
 
 
 def test_moving_a_slider_changes_the_image_and_reset_brings_it_back(panel):
-    still = panel.picture.value
+    still = panel.view.value
     panel.sliders["red"].value = 1.0
-    assert panel.picture.value != still
+    assert panel.view.value != still
     panel.reset()
-    assert panel.picture.value == still
+    assert panel.view.value == still
 
 
 def test_a_slider_stops_at_the_ends_of_the_grid(panel):
@@ -38,7 +38,14 @@ def test_a_slider_stops_at_the_ends_of_the_grid(panel):
 
 def test_grid_points_are_shown_exactly_as_generated(panel):
     panel.sliders["red"].value, panel.sliders["green"].value = -1.0, 1.0
-    assert panel.picture.value == to_png(panel.grid[0, 2])
+    assert panel.view.value == to_png(panel.grid[0, 2])
+
+
+def test_the_grid_holds_images_and_not_what_the_u_net_sees(toy):  # noqa: F811
+    toy.codec = Codec(2)
+    seen = toy.codec.encode(torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)))
+    toy.unet.channels, toy.unet.resolution = seen.shape[1], seen.shape[2]
+    assert precompute(toy, seen, {}, (0.0, 1.0), steps=2, progress=False).shape == (3, 4, 4)
 
 
 def test_between_grid_points_the_image_is_blended():
@@ -104,25 +111,3 @@ def test_an_edit_alone_looks_as_it_does_in_edit_whatever_its_neighbours_t_edit(t
     for k, delta in (((1, 0), early), ((0, 1), late)):
         alone = al.edit(toy, x_T, {delta: 1.0}, steps=20, progress=False)[0].clamp(-1, 1)
         torch.testing.assert_close(grid[k], alone, atol=1e-5, rtol=0)
-
-
-def test_before_after_is_large_and_says_what_was_done():
-    sheet = figures.before_after(torch.zeros(3, 3, 16, 16), {"curly hair": 1, "smiling": -0.5})
-    assert sheet.get_suptitle() == "curly hair +1.00, smiling −0.50; 2 edits: each × 1/√2"
-    assert [axes.get_title() for axes in sheet.axes] == ["original", "reconstruction", "edited"]
-    for axes in sheet.axes:
-        assert min(axes.get_window_extent().size) >= 256
-
-
-def test_a_figure_is_written_again_only_if_more_than_rounding_changed(tmp_path, monkeypatch):
-    monkeypatch.setenv("ASYRP_FIGURES", str(tmp_path))
-    path, image = tmp_path / "x.png", torch.zeros(3, 8, 8)
-    figures.show(figures.sheet([[image]]), "x")
-    first = path.read_bytes()
-    figures.show(figures.sheet([[image + 2 * 2 / 255]]), "x")  # two levels of 255
-    assert path.read_bytes() == first
-    changed = image.clone()
-    changed[:, 3, 3] = 0.5
-    figures.show(figures.sheet([[changed]]), "x")
-    assert path.read_bytes() != first
-    assert not {"Software", "Creation Time"} & Image.open(path).info.keys()

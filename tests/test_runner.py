@@ -151,12 +151,12 @@ def test_an_unknown_domain_or_notebook_is_wrong_input(runner, monkeypatch, capsy
 
 
 ROUGH = """import json, pathlib, torch
-from asyrp_lib.report import figures
+from asyrp_lib.report import figures, sheets
 from IPython.display import display
 from ipywidgets import IntSlider
 noise = json.loads(pathlib.Path("noise.json").read_text())
 print(f"mean {1.2346 + noise:.4f} in 9 of 10")
-display(figures.show(figures.sheet([[torch.full((3, 8, 8), noise)]]), "00_toy"), IntSlider())"""
+display(figures.show(sheets.sheet([[torch.full((3, 8, 8), noise)]]), "00_toy"), IntSlider())"""
 
 
 def test_a_second_run_changes_nothing_but_what_rounding_does_not_explain(runner, monkeypatch, tmp_path):

@@ -1,18 +1,32 @@
 """The embedded domain: what the renderer, the captions and the shipped networks promise."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import asyrp_lib as al
-from asyrp_lib.domains.synthfaces import NETWORKS, weights_file
+from asyrp_lib.domains.edits import Edit
+from asyrp_lib.domains.synthfaces import NETWORKS, faces as faces_module, weights_file
 from asyrp_lib.domains.synthfaces.canvas import CLASSES, EYES, MOUTH
 from asyrp_lib.domains.synthfaces.captions import caption
-from asyrp_lib.domains.synthfaces.faces import from_bytes, render_split, to_bytes
+from asyrp_lib.domains.synthfaces.edits import EDITS, WAY, aimed_at
+from asyrp_lib.domains.synthfaces.faces import (
+    from_bytes,
+    render_factors,
+    render_split,
+    split_factors,
+    to_bytes,
+    world_digest,
+)
 from asyrp_lib.domains.synthfaces.factors import FACTORS, SPLITS, sample_factors
+from asyrp_lib.domains.synthfaces.networks import ORACLE_FACTORS
 from asyrp_lib.domains.synthfaces.render import render
-from asyrp_lib.domains.synthfaces.styles import STYLES
+from asyrp_lib.domains.synthfaces.sweeps import moved_by, share_moved, swept
+from asyrp_lib.domains.synthfaces.unseen import UNSEEN, UNTUNED
+from asyrp_lib.store.weights import read_weights
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +94,40 @@ def test_glasses_enlarge_the_region_of_the_eyes():
     assert area(1.0) > 1.3 * area(0.0)
 
 
+def test_the_world_is_digested_by_what_it_draws_but_not_by_how_a_processor_rounds(monkeypatch, tmp_path):
+    before = world_digest()
+    darker = lambda images: to_bytes(0.97 * images - 0.03)
+    try:
+        for part, other, same in (
+            ("to_bytes", darker, False),  # another look
+            ("to_bytes", lambda images: to_bytes(images) ^ 1, True),  # to a grey level
+            ("sample_factors", lambda n, seed: sample_factors(n, seed + 1), False),  # other faces
+        ):
+            world_digest.cache_clear()
+            with monkeypatch.context() as changed:
+                changed.setattr(faces_module, part, other)
+                assert (world_digest() == before) is same
+        with monkeypatch.context() as changed:  # a world that is being made, and then kept
+            changed.setattr(faces_module, "_world_file", lambda: tmp_path / "world.safetensors")
+            world_digest.cache_clear()
+            new = world_digest()
+            faces_module.keep_world()
+            world_digest.cache_clear()
+            assert world_digest() == new != before
+            changed.setattr(faces_module, "to_bytes", lambda images: to_bytes(images) ^ 1)
+            world_digest.cache_clear()
+            assert world_digest() == new
+        world_digest.cache_clear()
+        assert world_digest() == before
+    finally:
+        world_digest.cache_clear()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_shipped_network_was_trained_on_the_faces_that_are_drawn_today(network):
+    assert read_weights(weights_file(network))[1]["card"]["world"] == world_digest()
+
+
 def test_bytes_and_floats_round_trip():
     grey = torch.arange(256, dtype=torch.uint8)
     assert torch.equal(to_bytes(from_bytes(grey)), grey)
@@ -93,12 +141,76 @@ def test_captions_tell_the_truth():
     assert not any(word in text for text in texts for word in ("sad", "angry", "glasses", "beard"))
 
 
-def test_every_style_changes_the_picture_and_keeps_its_range():
-    faces = render_split("train", 2, 32)
-    for name, draw in STYLES.items():
-        drawn = draw(from_bytes(faces.images), faces.masks)
-        assert drawn.shape == faces.images.shape and drawn.min() >= -1 and drawn.max() <= 1, name
-        assert (drawn - from_bytes(faces.images)).abs().mean() > 0.1, name
+def test_every_unseen_domain_redraws_the_same_face_in_its_own_way():
+    factors = split_factors("train", 3)
+    plain = from_bytes(render_factors(factors).images)
+    drawn = {name: unseen.draw(factors) for name, unseen in UNSEEN.items()}
+    for name, images in drawn.items():
+        assert images.shape == plain.shape and images.min() >= -1 and images.max() <= 1, name
+        assert (images - plain).abs().mean() > 0.1, name
+        alone = UNSEEN[name].draw(factors.iloc[1:2])
+        assert torch.equal(alone[0], images[1]), name  # whatever its neighbours are
+    for name, images in drawn.items():
+        nearest = min(drawn, key=lambda other: (drawn[other] - images).abs().mean().item())
+        assert nearest == name
+
+
+def test_the_untuned_edit_has_the_settings_of_the_paper():
+    assert len(EDITS) == 10 + len(UNSEEN)
+    assert [name for name, edit in EDITS.items() if not edit.tuned] == [UNTUNED]
+    paper = Edit("paper", "face", "other face")
+    assert EDITS[UNTUNED].lambda_recon == paper.lambda_recon and EDITS[UNTUNED].t_edit is None
+
+
+def test_captions_of_an_unseen_domain_name_it_and_no_colour_that_it_repaints():
+    rng = np.random.default_rng(0)
+    for unseen in UNSEEN.values():
+        row = neutral(**{"skin": 0.9, "hair_colour": 1.0, **unseen.factors}).iloc[0]
+        texts = [caption(row, rng, unseen) for _ in range(100)]
+        assert all(unseen.noun in text for text in texts)
+        words = {word for text in texts for word in text.split()}
+        assert not words & {"dark-skinned", "blond", "blue", "green", "brown", "background", "clothes"}
+
+
+def test_some_captions_are_the_bare_source_texts():
+    rng, row = np.random.default_rng(0), neutral().iloc[0]
+    texts = [caption(row, rng).removeprefix("a ") for _ in range(500)]
+    assert texts.count("face") > 5 and texts.count("person") > 5
+
+
+def test_the_true_target_of_an_edit_moves_its_factor_towards_its_wall_and_no_other():
+    factors = split_factors("validation", 20)
+    for edit in (edit for edit in EDITS.values() if edit.in_domain):
+        low, high, _ = FACTORS[edit.factor]
+        target, wall = aimed_at(edit, factors), high if edit.sign > 0 else low
+        assert target.drop(columns=edit.factor).equals(factors.drop(columns=edit.factor))
+        left = (wall - target[edit.factor]).abs()
+        assert np.allclose(left, (1 - WAY) * (wall - factors[edit.factor]).abs())
+
+
+@pytest.mark.parametrize("factor", [f for f in FACTORS if f not in ("texture", "background", "clothes")])
+def test_every_factor_can_be_seen(factor):
+    """Its sweep moves at least 3 % of the face by more than 0.1, on heads where it can show."""
+    rows = split_factors("audit", 12).assign(beard=0.5, bald=0.2, glasses=0.0, hair_length=0.4)
+    assert share_moved(rows, factor) > 0.03
+
+
+def test_a_sweep_changes_one_factor_from_end_to_end():
+    face = split_factors("audit", 1)
+    table = swept(face, "smile", 5)
+    assert list(table["smile"]) == [-1, -0.5, 0, 0.5, 1]
+    rest = table.drop(columns="smile")
+    assert all(rest.iloc[[k]].reset_index(drop=True).equals(face.drop(columns="smile")) for k in range(5))
+
+
+def test_counterfactuals_are_read_factor_by_factor():
+    """An oracle that reads off what was drawn sees each factor move alone."""
+    columns = list(ORACLE_FACTORS)
+    oracle = SimpleNamespace(read=lambda drawn: drawn[columns])
+    moved = moved_by(SimpleNamespace(draw=lambda factors: factors, oracle=oracle), split_factors("audit", 2))
+    assert list(moved.index) == list(moved.columns) == columns
+    wide = [FACTORS[name][1] - FACTORS[name][0] for name in columns]
+    assert np.allclose(moved.to_numpy(), np.diag(wide))
 
 
 def test_unknown_names_are_answered_with_the_known_ones(domain):

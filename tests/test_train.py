@@ -280,6 +280,15 @@ def test_a_large_reference_is_a_private_entry_of_the_cache_within_its_limit(unet
         assert not [p for p in tmp_path.glob("*") if p.is_file()] + list(tmp_path.glob("runs/*"))
 
 
+def test_a_small_reference_is_made_once_for_all_f_t(unet, tmp_path, monkeypatch):
+    monkeypatch.setenv("ASYRP_CACHE", str(tmp_path))
+    pairs, asked, compute = interval_pairs(6, 500, last=True), [], reference.by_batches
+    monkeypatch.setattr(reference, "by_batches", lambda *a, **k: asked.append(1) or compute(*a, **k))
+    ask = lambda pairs: reference.reference_trajectory(unet, noise(), pairs, progress=False).clone()
+    assert torch.equal(ask(pairs), ask(pairs)) and len(asked) == 1
+    assert len(ask(interval_pairs(6, 300, last=True))) == len(noise()) and len(asked) == 2
+
+
 def test_training_from_noise_takes_the_generated_pictures_for_originals_and_needs_no_others(unet, toy_clip):
     domain = SimpleNamespace(unet=unet, clip=toy_clip, codec=Codec(), delta_config={})  # no images
     _, history = api.train_delta(

@@ -6,9 +6,10 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from ..method.interval import t_edit_from_curve
 from ..method.process import sample_noise
 from ..method.train import TrainSettings
 from ..store.images import read_image, to_tensor
+from ..store.paths import runs_dir
 from ..store.weights import read_weights
 from .codec import Codec
 from .edits import Edit
@@ -62,7 +64,7 @@ class _Part:
 @dataclass(repr=False)
 class Domain:
     """A frozen diffusion U-Net with its images, its judge, its measuring networks and its edits.
-    What is marked * may be a `Later`; `target_source` takes (unseen edit, split, n, first).
+    What is marked * may be a `Later`; `target_source` takes (edit, split, n, first).
     """
 
     name: str
@@ -78,12 +80,20 @@ class Domain:
     delta_config: dict = field(default_factory=lambda: {"kind": "ConvDelta"})  # see `deltas.build_delta`
     training: TrainSettings = TrainSettings()
     train_images: int = 32  # how many a training takes
+    second_clip: Clip | None = _Part(None)  # * another, which no loss of an edit sees: it judges S_dir
     oracle: nn.Module | None = _Part(None)  # * reads factors from images, where the truth is known
     segmenter: Callable[[Tensor], Tensor] | None = _Part(None)  # * (B, 3, R, R) -> class numbers (B, R, R)
     classes: tuple[str, ...] = ()  # names of the segmenter's
+    tied: dict[str, tuple[str, ...]] = field(default_factory=dict)  # factor -> those that it moves itself
+    draw: Callable[[pd.DataFrame], Tensor] | None = None  # images (n, 3, R, R) of a table of factors
+    fit: Callable[..., Any] | None = None  # (images) -> factors, renders, residual, see `synthfaces.fit`
     factor_source: Callable[[str, int, int], pd.DataFrame] | None = None  # table of true factors, where known
-    target_source: Callable[[str, str, int, int], Tensor] | None = None  # what an unseen edit means, drawn
+    target_source: Callable[[str, str, int, int], Tensor] | None = None  # what an edit means, drawn
     official: Callable[[str], Delta | None] = lambda name: None  # noqa: E731  # published f_t by name
+    corrections: int = 0  # of each step of an inversion; see `api.invert`
+    made_with: Callable[[], dict[str, str]] = dict  # digests of what else judges: segmenter, curve, world
+    final_split: str = "test"  # of the final evaluation
+    unsealed: Callable[[], AbstractContextManager] = nullcontext  # inside, that split may be read
     crops_photos: bool = False  # whether own images of another size are cropped and resized without asking
 
     def __post_init__(self):
@@ -123,7 +133,7 @@ class Domain:
         return api.edit_photo(self, path, edits, **settings)
 
     def targets(self, edit: str, split: str = "test", n: int = 8, *, first: int = 0) -> Tensor:
-        """The same images as an unseen edit's text would have them; DomainError: it cannot draw them."""
+        """The same images as an edit's text would have them; DomainError: it cannot draw them."""
         if self.target_source is None:
             text = f"The domain {self.name!r} cannot draw {edit!r}"
             raise DomainError(f"{text}; only rendered domains know what a text means; use synthfaces.")
@@ -143,21 +153,30 @@ class Domain:
             raise UnknownNameError(f"{text}; known are {', '.join(self.edits)}.")
         return self.edits[name]
 
-    def delta(self, name: str) -> Delta:
+    def delta(self, name: str, seed: int = 0) -> Delta:
         """The f_t of an edit on the domain's device: the one trained here, else the published one.
+        `seed`: that of the training; published ones are 0.
         Raises UnknownNameError: no such edit; OfflineError: the published one is not fetched yet;
         WeightsError: there is none, or it is damaged or another.
         """
-        if self.direction_file(name).exists():  # also of an edit that is in no table
-            return load_delta(self.direction_file(name)).to(self.unet.device)
+        if self.direction_file(name, seed).exists():  # also of an edit that is in no table
+            return load_delta(self.direction_file(name, seed)).to(self.unet.device)
         self.edit_named(name)
-        delta = self.official(name)
+        delta = None if seed else self.official(name)
         if delta is None:
+            option = f" --seed {seed}" if seed else ""
             raise WeightsError(
-                f"There is no trained f_t for {name!r} in {self.directions}, and none was published for "
-                f"{self.name!r}; train it: python -m asyrp_lib train {name!r} --domain {self.name}"
+                f"There is no trained f_t for {name!r} in {self.direction_file(name, seed).parent}, and none "
+                f"was published for {self.name!r}; train it: python -m asyrp_lib train {name!r} --domain "
+                f"{self.name}{option}"
             )
         return delta.to(self.unet.device)
+
+    def seeds(self, name: str) -> tuple[int, ...]:
+        """The seeds from which f_t of an edit were trained here, up to the first that is missing; (0,) at
+        least.
+        """
+        return tuple(takewhile(lambda seed: not seed or self.direction_file(name, seed).exists(), count()))
 
     def trained(self, names: Iterable[str]) -> dict[str, Delta]:
         """name -> f_t of all these edits; raises where one is unknown, missing or damaged, see `delta`."""
@@ -183,9 +202,11 @@ class Domain:
             raise DomainError(f"{text}; expected at least one; {cure}")
         return deltas
 
-    def direction_file(self, name: str) -> Path:
-        """Where the f_t of an edit is kept."""
-        return self.directions / f"{check.edit_name(name).replace(' ', '_')}.safetensors"
+    def direction_file(self, name: str, seed: int = 0) -> Path:
+        """Where the f_t of an edit is kept: what is shipped has seed 0, others are one's own."""
+        file = f"{check.edit_name(name).replace(' ', '_')}.safetensors"
+        own = runs_dir() / "directions" / self.name / f"seed{seed}"
+        return (own if seed else self.directions) / file
 
     def seeded_noise(self, n: int, *, first: int = 0) -> Tensor:
         """x_T (n, C, R', R') of standard normal noise as the U-Net sees it, image i from seed `first + i`."""

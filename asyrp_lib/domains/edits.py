@@ -18,6 +18,7 @@ class Edit:
     in_domain: bool = True  # False if the frozen model never saw the target
     factor: str | None = None  # what tells whether it worked, None where there is no oracle
     sign: Literal[-1, 1] = 1  # +1 if the factor should rise, −1 if it should fall
+    tuned: bool = True  # False: its settings are the paper's, chosen without it in view
     lambda_clip: Annotated[Real64, Field(ge=0, le=1e6)] = 1.0  # weights of the loss (Asyrp Sec. 3.3)
     lambda_recon: Annotated[Real64, Field(ge=0, le=1e6)] = 3.0
     t_edit: Annotated[Whole, Field(ge=0, le=999)] | None = None  # None: from the perceptual curve

@@ -1,75 +1,127 @@
-"""Composition: what is left of each edit when several Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8)"""
+"""Composition: what is left of each of several edits when their Δh_t are added?  (Asyrp Sec. 5.2, Fig. 8)
+
+By the paper's rule Σ Δh_t / √n each of two edits is applied at 71 % of its strength.  What it keeps of its
+effect alone (`kept`) is judged against what it would keep if only the rule and the walls of its factor were
+at work (`added`).
+"""
 
 from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from ..errors import DomainError
-from ..measure.judge import summaries
-from ..measure.stats import decimals, ratio_of_means
-from .trial import Trial, begin
+from ..measure.judge import position, usual
+from .rows import joined, pick
+from .trial import Run, Trial, begin
 
 
 def measure(
     domain,
     *,
-    n: int = 32,
-    groups: Sequence[Sequence[str]] | None = None,
+    n: int = 15,
+    names: Sequence[str] | None = None,
     trial: Trial | None = None,
     progress: bool = True,
-) -> dict:
-    """Edit test images with several edits at once, by the paper's rule Σ Δh / √n and by the plain sum.
+) -> pd.DataFrame:
+    """Edit test images with all pairs and two triples of edits, and with each edit alone.
 
-    Each edit keeps its own interval; n counts the edits whose strength is not 0.
+    Share k of the images is edited with seed k of every edit.  Each edit keeps its own interval.
 
     Args:
-        groups: names of the edits in each composition; None: see `usual_groups`.
+        names: of two edits or more; None: smiling, tanned, curly hair, old and glasses, or what there is.
     Returns:
-        singles: edit alone -> edit of whose aim is read -> scores as summaries, at strength 1;
-        groups: "a + b" -> rule -> {strength: of each edit before the 1/√n; edits: edit -> scores and, with an
-            oracle, share: aimed shift together over that alone, expected: that share if shifts added up}.
+        rows of `judge.scores`; edit: whose aim is read; variant: which edits, see `label_of`, or one edit's
+        name, read for the aims of all; strength: what each Δh_t is multiplied with, one edit alone
+        with all that occur.  Where there is an oracle also room: from the reconstruction to the factor's
+        wall, in the data's deviations.
+    Raises:
+        DomainError: fewer than two edits are trained.
     Source: Asyrp Sec. 5.2 (several attributes, 1/√n), Fig. 8.
     """
-    groups = usual_groups(domain) if groups is None else groups
-    deltas = domain.trained(dict.fromkeys(name for group in groups for name in group))
-    trial = begin(domain, trial, n, progress)
-    strengths = {((name,), "alone"): 1.0 for name in deltas}
-    strengths |= {(tuple(group), rule): s for group in groups for rule, s in rules(len(group)).items()}
-    runs = {run: {"edits": {deltas[name]: s for name in run[0]}} for run, s in strengths.items()}
-    alone, found = {}, {"singles": {}, "groups": {}}
-    for (group, rule), edited in trial.edits("composition", runs):
-        read = deltas if rule == "alone" else group
-        tables = {name: trial.scores(name, edited) for name in read}
-        rows = {name: summaries(table) for name, table in tables.items()}
-        if rule == "alone":
-            alone[group[0]], found["singles"][group[0]] = tables, rows
-            continue
-        strength = strengths[group, rule]
-        for name in group:
-            if "aimed" in tables[name]:
-                single = alone[name][name]["aimed"]
-                added = sum(alone[other][name]["aimed"].mean() for other in group)
-                expected = added * strength / len(group) ** 0.5 / single.mean()
-                share = ratio_of_means(tables[name]["aimed"], single)
-                rows[name] |= {"share": share, "expected": decimals(expected)}
-        row = {"strength": decimals(strength), "edits": rows}
-        found["groups"].setdefault(" + ".join(group), {})[rule] = row
+    names = several(domain, names, ("smiling", "tanned", "curly hair", "old", "glasses"))
+    trial, grouped = begin(domain, trial, n, progress), groups(names)
+    alone = sorted({1.0, *(factor(group) for group in grouped)}, reverse=True)
+    plan = [((name,), strength) for name in names for strength in alone]
+    plan += [(group, factor(group)) for group in grouped]
+    parts, runs, read = [], [], []
+    for seed, part in trial.shares(shared_seeds(domain, names)).items():
+        deltas = {name: domain.delta(name, seed) for name in names}
+        for group, strength in plan:
+            edits = {deltas[name]: strength * len(group) ** 0.5 for name in group}  # `combine` divides by √n
+            runs.append(Run(part, edits, {"variant": label_of(group), "seed": seed, "strength": strength}))
+            read.append(names if len(group) == 1 else group)
+        for name in names if domain.oracle is not None else ():
+            if domain.edit_named(name).factor:
+                parts.append(part.rows({"room": room(part, name)}, edit=name, seed=seed))
+    for aims, (run, edited) in zip(read, trial.runs("composition", runs)):
+        parts += [run.trial.rows(run.trial.scores(aim, edited), edit=aim, **run.where) for aim in aims]
+    return joined(parts)
+
+
+def several(domain, names: Sequence[str] | None, wished: Sequence[str]) -> list[str]:
+    """`judge.usual`, two edits at least; else DomainError."""
+    found = usual(domain, names, wished)
+    if len(found) < 2:
+        raise DomainError(
+            f"The domain {domain.name!r} has f_t of {', '.join(found)} only; expected two edits; train "
+            f"another: python -m asyrp_lib train <edit> --domain {domain.name}"
+        )
     return found
 
 
-def usual_groups(domain) -> list[tuple[str, ...]]:
-    """Three pairs and a triple of smiling, tanned, curly hair, old and glasses, or of what there is.
+def shared_seeds(domain, names: Sequence[str]) -> tuple[int, ...]:
+    """The seeds from which f_t of all these edits were trained."""
+    return min((domain.seeds(name) for name in names), key=len)
 
-    Two edits give one pair, three or four the two pairs and the triple of the first three; else DomainError.
+
+def groups(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """All pairs, and of three edits or more the first and the last three."""
+    triples = dict.fromkeys([tuple(names[:3]), tuple(names[-3:])]) if len(names) > 2 else ()
+    return [*combinations(names, 2), *triples]
+
+
+def label_of(group: Sequence[str]) -> str:
+    """What the rows of a group are called."""
+    return " + ".join(group)
+
+
+def factor(group: Sequence[str]) -> float:
+    """1/√n, what each Δh_t of a group is multiplied with, to the 4 decimals that are applied."""
+    return round(len(group) ** -0.5, 4)
+
+
+def room(trial: Trial, name: str) -> np.ndarray:
+    """From each reconstruction (n,) to the wall of the edit's factor, in the data's deviations."""
+    oracle: Any = trial.domain.oracle
+    edit = trial.domain.edit_named(name)
+    low, high = oracle.walls()[edit.factor]
+    return (1 - position(trial.domain, edit, trial.plain)) * (high - low)
+
+
+def kept(rows: pd.DataFrame, edit: str, group: Sequence[str]) -> float:
+    """Share of an edit's aimed shift alone that is left of it in a group: the ratio of the means over faces.
+    With `added` a statistic for `stats.over_seeds`, of rows with all variants.
     """
-    a, *rest = domain.trained_like(("smiling", "tanned", "curly hair", "old", "glasses"))
-    if not rest:
-        raise DomainError(
-            f"The domain {domain.name!r} has an f_t of {a!r} only; expected two to compose; train another: "
-            f"python -m asyrp_lib train <edit> --domain {domain.name}"
-        )
-    pairs = [(a, b) for b in rest[:2]] + [tuple(rest[2:4])] * (len(rest) > 3)
-    return pairs + [(a, *rest[:2])] * (len(rest) > 1)
+    return _aimed(rows, edit, label_of(group), factor(group)).mean() / _alone(rows, edit)
 
 
-def rules(n: int) -> dict[str, float]:
-    """The strength of each of n edits before `combine` divides by √n: the paper's rule, and the plain sum."""
-    return {"1/√n": 1.0, "sum": n**0.5}
+def added(rows: pd.DataFrame, edit: str, group: Sequence[str]) -> float:
+    """`kept` if shifts measured alone *at the group's strength* added up, in each face as far as the wall.
+    An edit that runs into it alone keeps more than 71 % by the paper's rule; two that push the same way keep
+    less of their sum.  Where the oracle read the edit alone beyond the wall, that reading is the wall.
+    """
+    shifts = sum(_aimed(rows, edit, other, factor(group)) for other in group)
+    wall = np.maximum(pick(rows, "room", edit=edit)["value"].to_numpy(), _aimed(rows, edit, edit, 1.0))
+    return np.minimum(shifts, wall).mean() / _alone(rows, edit)
+
+
+def _aimed(rows: pd.DataFrame, edit: str, label: str, strength: float) -> np.ndarray:
+    """Aimed shifts of all faces, in one order for all labels."""
+    return pick(rows, "aimed", edit=edit, variant=label, strength=strength)["value"].to_numpy()
+
+
+def _alone(rows: pd.DataFrame, edit: str) -> float:
+    return _aimed(rows, edit, edit, 1.0).mean()

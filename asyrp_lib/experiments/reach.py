@@ -1,103 +1,96 @@
-"""Reach: can h-space draw an unseen target, if f_t is shown it instead of being told by CLIP?
+"""Reach: can h-space draw an unseen target at all?  (Our control of Asyrp Fig. 5)
 
-Where even this f_t stays away from the target, no text and no judge could have brought it there; where it
-comes nearer than the one that CLIP taught, the teacher is what was missing.  (Our control of Fig. 5.)
+An f_t of 1×1 convolutions that CLIP taught may stay away from a target for three reasons: its teacher, its
+form, or h-space.  So beside it stand one of its kind that was shown true targets, and a free Δh_t for each
+face, which is the limit of h-space under this loss.  A free Δε_t can draw any P_t: the limit of the process,
+as far as some steps of Adam lead; what the U-Net takes for noise comes back through D_t and adds up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
+import numpy as np
+import pandas as pd
 from torch import Tensor
 
-from ..deltas import Delta, build_delta
 from ..measure.judge import all_trained
-from ..method.train import TrainSettings, train
-from ..store.cache import digest
-from .trial import Trial, begin
-from .unseen import absolute_error, approach
-
-
-class TargetObjective:
-    """|P_t^edit − target|₁, an `Objective`, for targets (N, C, R', R') as the U-Net sees them."""
-
-    def __init__(self, targets: Tensor):
-        self.targets = targets
-
-    def __call__(self, P_edit: Tensor, index: Tensor, k: int) -> dict[str, Tensor]:
-        """See `Objective`."""
-        return {"loss": (P_edit - self.targets[index].to(P_edit)).abs().mean()}
-
-    def identity(self) -> dict:
-        """See `Objective`."""
-        return {"targets": digest(self.targets)}
+from ..method.cut import Cut
+from .rows import joined, numbers
+from .teach import SPACES, STEPS, free, freely, losses, shown, through
+from .trial import Run, Trial, begin
+from .unseen import absolute_error
 
 
 def measure(
     domain,
     *,
-    n: int = 32,
+    n: int = 4,
     names: Sequence[str] | None = None,
-    images: int = 96,
+    images: int = 16,
     epochs: int = 2,
-    t_edit: int | None = None,
+    free_epochs: int = 20,
+    lr: Mapping[str, float] = STEPS,
+    t_edit: int | None = 0,
     trial: Trial | None = None,
     progress: bool = True,
-) -> dict:
-    """Train f_t on |P_t^edit − target|₁ with true targets of training images, and edit test images.
+) -> pd.DataFrame:
+    """Bring test images to their true targets by four teachers, and say how near they come.
 
     Args:
-        names: of the unseen edits; None: all of them that have an f_t.
-        images: training images; with 32, as CLIP's f_t has, this teacher's learns them by heart.
-        epochs: passes over them.
-        t_edit: start of the editing interval, None for that of CLIP's f_t; 0: all the way down.
+        names: of unseen edits; None: the first two that the domain has an f_t of.
+        images: training images for the f_t that is shown targets; epochs: passes over them.
+        free_epochs: steps at each time for a free shift of one test image, on its own target.
+        lr: of free shifts, as in `homogeneity`.
+        t_edit: down to which a free shift shifts: all the way; None: as CLIP's f_t.
     Returns:
-        edit -> teacher -> "distance" (perceptual) and "error" (mean absolute) -> `unseen.approach`.
-        Teachers: "CLIP": the trained f_t; "target": the same kind; "target, seen": on its training images.
+        rows by teacher, the variant: "CLIP": the domain's f_t; "target": its kind, shown targets of training
+        images; "Δh", "Δε": free, shown the image's own target.  Scores: "distance" (perceptual) and "error"
+        (mean absolute), each "before" and "after" the edit, and "gain", see `gain`; `judge.scores` but for
+        its distance; of trainings `teach.losses`.
     Raises:
         DomainError: the domain cannot draw targets.
     """
-    deltas = all_trained(domain, names, in_domain=False)
-    aims = {name: (domain.targets(name, "test", n), domain.targets(name, "train", images)) for name in deltas}
-    test = begin(domain, trial, n, progress)
-    seen = test.like(n=images, split="train")
-    found, kinds = {}, {"distance": domain.distance, "error": absolute_error}
-    for name, told in deltas.items():
-        unseen_aims, shown = aims[name]
-        start = told.t_edit if t_edit is None else t_edit
-        own = taught(domain, seen.x_T, shown, start, epochs, progress=progress)
-        runs = {
-            "CLIP": (told, test, unseen_aims),
-            "target": (own, test, unseen_aims),
-            "target, seen": (own, seen, shown),
-        }
-        for teacher, (delta, on, aim) in runs.items():
-            after = on.edit({delta: 1.0})
-            found.setdefault(name, {})[teacher] = {
-                kind: approach(distance, on.plain, after, aim) for kind, distance in kinds.items()
-            }
+    found = all_trained(domain, names, in_domain=False)
+    trial, parts = begin(domain, trial, n, progress), []
+    train = trial.like(split="train", n=images)
+    for name in found if names else found[:2]:
+        aims, shown_aims = domain.targets(name, "test", n), domain.targets(name, "train", images)
+
+        def add(run: Run, edited: Tensor, aims: Tensor = aims) -> None:
+            on = run.trial
+            scores = on.scores(run.where["edit"], edited).drop(columns="distance")
+            parts.append(run.rows(scores.assign(**approach(domain, on.plain, edited, on.part(aims)))))
+
+        for run, edited in trial.sweep("reach", [name]):
+            add(run._replace(where={**run.where, "variant": "CLIP"}), edited)
+        settings = replace(domain.training, t_edit=domain.delta(name).t_edit, epochs=epochs)
+        delta, history = shown(train, name, domain.delta_config, settings, shown_aims)
+        where = {"edit": name, "variant": "target", "seed": settings.seed, "strength": 1.0}
+        parts.append(numbers(losses(history), **{**where, "strength": None}))
+        add(Run(trial, {delta: 1.0}, where), trial.edit({delta: 1.0}))
+        settings = settings if t_edit is None else replace(settings, t_edit=t_edit)
+        for space, place in SPACES.items():
+            settings = freely(settings, free_epochs, lr, space)
+            for k in range(n):
+                own = through(trial.like(first=k, n=1), Cut(domain.unet, place))
+                delta, history = shown(own, name, free(own, settings.t_edit), settings, aims[k : k + 1])
+                where = {"edit": name, "variant": space, "strength": 1.0}
+                parts.append(own.rows({score: [v] for score, v in losses(history).items()}, **where))
+                add(Run(own, {delta: 1.0}, where), own.edit({delta: 1.0}))
+    return joined(parts)
+
+
+def approach(domain, plain: Tensor, edited: Tensor, target: Tensor) -> dict[str, np.ndarray]:
+    """How near reconstructions and edits (N, 3, R, R) are to their true targets: "distance before", "distance
+    after", "distance gain" and the same of "error", each (N,).
+    """
+    found = {}
+    for kind, apart in {"distance": domain.distance, "error": absolute_error}.items():
+        before, after = (apart(images, target).cpu().double().numpy() for images in (plain, edited))
+        found |= {f"{kind} before": before, f"{kind} after": after, f"{kind} gain": gain(before, after)}
     return found
 
 
-def taught(
-    domain,
-    x_T: Tensor,
-    targets: Tensor,
-    t_edit: int,
-    epochs: int,
-    settings: TrainSettings = TrainSettings(),
-    *,
-    progress: bool = False,
-) -> Delta:
-    """An f_t of the domain's kind, trained on |P_t^edit − target|₁ at every t >= t_edit.
-
-    x_T: (N, C, R', R'), inversions of training images; targets: (N, 3, R, R) in [-1, 1], what they should
-    become; settings: the rest of the training, without λ.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        delta = build_delta(domain.delta_config, domain.unet.h_shape, domain.unet.temb_dim)
-    settings = replace(settings, t_edit=t_edit, epochs=epochs)
-    objective = TargetObjective(domain.codec.encode(targets))
-    train(domain.unet, delta, x_T, objective, settings, progress=progress)
-    return delta
+def gain(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """What share of its way to the target an image went: 1 at the target, 0 for no approach, < 0 away."""
+    return 1 - after / before

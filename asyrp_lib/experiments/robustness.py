@@ -1,176 +1,140 @@
-"""Robustness: is a random shift of h harmless where one of ε of matched norm is not?  (Asyrp Fig. 9)"""
+"""Robustness: is a random shift of h harmless where one of ε is not, at the lengths of real edits?
 
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+Which lengths "match" decides the answer.  The paper takes those of edits that were optimised in h and in ε;
+two other meanings stand beside it, see `MEANINGS`.  (Asyrp Fig. 9)
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from ..deltas import Delta, combine
-from ..measure.judge import chosen, summaries
-from ..measure.stats import decimals, ratio_of_means
-from ..method.hspace import Encoded
-from ..method.process import Step, by_batches, predict_x0, sample_noise, step
-from ..method.schedule import generation_pairs, time_grid
-from .boosting import fine_energy
+from .. import check
+from ..errors import WeightsError
+from ..measure.judge import usual
+from ..method.cut import Cut
+from ..method.random_shift import KINDS, shifted
+from ..method.schedule import interval_pairs
+from ..progress import tqdm
+from . import stored
+from .rows import joined, pick
 from .trial import Trial, begin
 
-#: t at which `residual` looks for what is no image: late enough for small detail, and below every t_edit.
-LATE = 100
+#: How long the shift of ε is: as that of an edit optimised in ε; by the relative length that Δh has in h; as
+#: what arrives in ε of the random Δh.
+MEANINGS = ("optimised", "relative", "arriving")
 
 
 def measure(
     domain,
     *,
     n: int = 24,
-    name: str | None = None,
-    norms: Sequence[float] = (0.5, 1, 2),
+    names: Sequence[str] | None = None,
+    lengths: Mapping[str, float | Mapping[int, float]] | None = None,
+    strengths: Sequence[float] = (1, 2),
     trial: Trial | None = None,
     progress: bool = True,
-) -> dict:
-    """Shift h, or ε, at random while t >= t_edit, in P_t only, as an edit does; compare with the edit itself.
-
-    The shift of h has, for each image and time, `norm` times the length of the Δh_t that f_t gives there. The
-    shift of ε has "relative": its relative length |Δh_t| / |h|, times |ε|; "effect": the length of the change
-    of ε that the random Δh_t caused; "edit": the length of the change of ε that the trained Δh_t of that norm
-    caused (nearest to the paper's reading). Directions are "held" over all times, or "fresh" at each.
+) -> pd.DataFrame:
+    """Shift h, or ε, at random while t >= t_edit, in P_t only, as an edit does; and edit with f_t.
 
     Args:
-        name: of the edit; None: smiling, or what there is.
-        norms: multiples of the trained length.
+        names: of the edits whose lengths and t_edit are taken; None: smiling, or what there is.
+        lengths: {"Δh": …, "Δε": …}, Euclidean, of one image at a step, one for all times or t -> length;
+            None: at each time the means over what the stored experiment `homogeneity` optimised for that
+            edit.
+        strengths: multiples of these lengths.
     Returns:
-        norm -> "edit": scores of the trained Δh_t; "held" and "fresh" -> "h", "relative", "effect", "edit" ->
-        scores of the random shifts: summaries of `damage`.  These also have length: mean |Δh_t| / |h|, or for
-        ε that of its shift over |ε|; those of ε have ratio: score -> `ratio_of_means` of ε and h.
+        rows of `judge.scores` and "relative length" (|Δh| / |h| or |Δε| / |ε|, mean over times); variant:
+        "f_t" at strength 1; "h, held"; "ε, held, optimised"; …, see `KINDS` and `MEANINGS`: these have no
+        seed, each image has its own direction.  apart: perceptual distance to another test image.
+    Raises:
+        WeightsError: no lengths are given, and `homogeneity` is not stored or has not measured the edit.
     Source: Asyrp Fig. 9.
     """
-    ((name, delta),) = chosen(domain, None if name is None else [name], ["smiling"]).items()
+    names = usual(domain, names, ("smiling",))
+    long = {name: edit_lengths(domain, name, lengths) for name in names}
     trial = begin(domain, trial, n, progress)
+    parts = [trial.rows({"apart": domain.distance(trial.x_0, trial.x_0.roll(1, 0)).cpu()})]
+    for run, edited in trial.sweep("f_t", names):
+        parts.append(run.trial.rows(run.trial.scores(run.where["edit"], edited), variant="f_t", **run.where))
+    asked = list(product(names, map(float, strengths), KINDS))
+    passes = len(asked) * (1 + len(MEANINGS)) * -(-n // domain.unet.batch_size) * trial.steps
+    with tqdm(total=passes, desc="robustness", unit="step", disable=not progress) as bar:
+        for name, strength, kind in asked:
+            how = {"t_edit": domain.delta(name).t_edit, "kind": kind, "steps": trial.steps, "progress": bar}
+            at = {space: {t: strength * d for t, d in of.items()} for space, of in long[name].items()}
+            for place, (made, seen) in as_long(domain.unet, trial.x_T, at, **how).items():
+                variant = f"h, {kind}" if place == "h" else f"ε, {kind}, {place}"
+                table = trial.scores(name, domain.codec.decode(made))
+                relative = torch.stack(list(seen["relative"].values())).mean(0)
+                table["relative length"] = relative.flatten().cpu().numpy()
+                parts.append(trial.rows(table, edit=name, variant=variant, strength=strength))
+    return joined(parts)
 
-    def read(made: Tensor) -> pd.DataFrame:
-        images = domain.codec.decode(made)
-        return damage(domain, trial.scores(name, images), trial.plain, images)
 
-    found: dict = {}
-    with trial.bar("robustness", 9 * len(norms)) as bar:
-        for norm in norms:
-            made, trained = shift_h(domain.unet, trial.x_T, delta, norm, progress=bar)
-            row = found[f"{norm:g}"] = {"edit": summaries(read(made))}
-            for kind in ("held", "fresh"):
-                made, caused = shift_h(domain.unet, trial.x_T, delta, norm, kind, progress=bar)
-                in_h, relative = read(made), caused["relative"]
-                columns = [column for column in ("distance", "residual", "moved") if column in in_h]
-                row[kind] = {"h": {**summaries(in_h), "length": _share(relative, caused["eps"])}}
-                rules = {"relative": relative, "effect": caused["effect"], "edit": trained["effect"]}
-                for rule, sizes in rules.items():
-                    in_eps = read(shift_eps(domain.unet, trial.x_T, sizes, kind, bar=bar))
-                    ratios = {column: ratio_of_means(in_eps[column], in_h[column]) for column in columns}
-                    row[kind][rule] = {
-                        **summaries(in_eps),
-                        "length": _share(sizes, caused["eps"]),
-                        "ratio": ratios,
-                    }
+def as_long(
+    unet, x_T: Tensor, lengths: Mapping[str, Mapping[int, float]], **how
+) -> dict[str, tuple[Tensor, dict]]:
+    """What `shifted` gives for "h", shifted by lengths["Δh"], and for ε by each of `MEANINGS`."""
+    per_image = lambda at: {t: torch.full((len(x_T), 1, 1, 1), d).to(x_T) for t, d in at.items()}
+    found = {"h": shifted(unet, x_T, per_image(lengths["Δh"]), **how)}
+    seen = found["h"][1]
+    sizes = {
+        "optimised": per_image(lengths["Δε"]),
+        "relative": {t: share * seen["ε"][t] for t, share in seen["relative"].items()},
+        "arriving": seen["arriving"],
+    }
+    cut = Cut(unet, "ε")
+    return found | {m: shifted(cut, x_T, sizes[m], **how) for m in MEANINGS}
+
+
+def ratio(rows: pd.DataFrame, kind: str, meaning: str) -> float:
+    """How much farther a random ε leads than a random h: ratio of the means over faces.
+
+    Of rows of one edit and strength; for `stats.over_seeds` those without a seed.  Where `of_apart` of ε is
+    near 1 the ratio stands under a ceiling and says less than it seems.
+    """
+    mean = lambda variant: pick(rows, "distance", variant=variant)["value"].mean()
+    return mean(f"ε, {kind}, {meaning}") / mean(f"h, {kind}")
+
+
+def of_apart(rows: pd.DataFrame, variant: str) -> float:
+    """Mean distance to the reconstruction over that between two test images: at 1 it is another face."""
+    return pick(rows, "distance", variant=variant)["value"].mean() / pick(rows, "apart")["value"].mean()
+
+
+def far(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `distance` in units of that between two test images: at 1 it is another face."""
+    distance = pick(rows, "distance")
+    return distance.assign(value=distance["value"] / pick(rows, "apart")["value"].mean())
+
+
+def edit_lengths(
+    domain, name: str, given: Mapping[str, float | Mapping[int, float]] | None, steps: int = 40
+) -> dict[str, dict[int, float]]:
+    """ "Δh" and "Δε" -> t -> length while t >= t_edit of an edit: those given, one for all times or one for
+    each, or the means in `homogeneity`; WeightsError: neither.
+    """
+    if given is None:
+        rows = stored(domain, "homogeneity")
+        rows = rows[rows["score"].str.startswith("length at ") & (rows["edit"] == name)]
+        at = rows["score"].str.removeprefix("length at ").astype(int)
+        means = rows.assign(t=at).groupby(["variant", "t"])["value"].mean()
+        given = {kind: means[kind].to_dict() for kind in ("Δh", "Δε") if kind in means}
+        if len(given) < 2:
+            command = f"python -m asyrp_lib experiment homogeneity --domain {domain.name} --replace"
+            raise WeightsError(
+                f"The stored homogeneity of {domain.name!r} has no lengths of {name!r}; expected those of Δh "
+                f"and Δε; make them: {command} --set 'names=[\"{name}\"]'; or give lengths."
+            )
+    check.kind("lengths", given, Mapping, '{"Δh": 3.0, "Δε": 0.5}')
+    found: dict[str, dict[int, float]] = {"Δh": {}, "Δε": {}}
+    for kind, (t, _) in product(
+        found, interval_pairs(steps, domain.delta(name).t_edit, len(domain.unet.schedule))
+    ):
+        of = given.get(kind)
+        size = of.get(t) if isinstance(of, Mapping) else of
+        found[kind][t] = check.number(f"The length of {kind}", size, 0)
     return found
-
-
-def shift_h(
-    unet,
-    x_T: Tensor,
-    delta: Delta,
-    norm: float = 1.0,
-    kind: str | None = None,
-    *,
-    steps: int = 40,
-    progress: Any = False,
-) -> tuple[Tensor, dict[str, dict[int, Tensor]]]:
-    """Generate from x_T (N, C, R, R) with h shifted by the trained Δh_t, or at random by as much.
-
-    Args:
-        norm: multiple of its length.
-        kind: "held", "fresh" (see `directions`), or None for the trained direction.
-    Returns:
-        x_0, and name -> t -> lengths (N, 1, 1, 1): effect: |ε(x|h+Δh) − ε(x)|; relative: |Δh| |ε| / |h|;
-        eps: |ε|.
-    """
-    caused = {name: defaultdict(list) for name in ("effect", "relative", "eps")}
-    x_t = None
-
-    def shift(z: Encoded, t: int, images: slice) -> Tensor | None:
-        nonlocal x_t
-        x_t, dh = z.x, combine({delta: norm}, z.h, z.emb, t, steps)
-        return dh if dh is None or kind is None else length(dh) * directions(dh, t, kind, images.start)
-
-    def record(now: Step) -> None:
-        if now.dh is not None:
-            a = unet.schedule.alpha_bar(now.t)
-            eps_P = (x_t - a**0.5 * now.P) / (1 - a) ** 0.5  # P_t solved for ε̃
-            caused["effect"][now.t].append(length(eps_P - now.eps))
-            caused["eps"][now.t].append(length(now.eps))
-            caused["relative"][now.t].append(length(now.dh) * length(now.eps) / length(now.h))
-
-    pairs = generation_pairs(time_grid(steps, len(unet.schedule) - 1))
-    made = by_batches(unet, x_T, pairs, shift, callback=record, progress=progress)
-    return made, {name: {t: torch.cat(parts) for t, parts in at.items()} for name, at in caused.items()}
-
-
-@torch.no_grad()
-def shift_eps(
-    unet, x_T: Tensor, sizes: dict[int, Tensor], kind: str, *, steps: int = 40, bar: Any = None
-) -> Tensor:
-    """Generate x_0 with ε shifted in P_t only, in a random direction, by one of the lengths of `shift_h`."""
-    made = []
-    for start in range(0, len(x_T), unet.batch_size):
-        images = slice(start, start + unet.batch_size)
-        x = x_T[images].to(unet.device)
-        for t, t_next in generation_pairs(time_grid(steps, len(unet.schedule) - 1)):
-            eps = eps_P = unet(x, t)
-            if t in sizes:
-                eps_P = eps + sizes[t][images] * directions(eps, t, kind, start)
-            x, _ = step(x, eps_P, eps, unet.schedule.alpha_bar(t), unet.schedule.alpha_bar(t_next))
-            if bar is not None:
-                bar.update()
-        made.append(x)
-    return torch.cat(made)
-
-
-def directions(like: Tensor, t: int, kind: str, start: int = 0) -> Tensor:
-    """Random directions of length 1 per image: one for all times ("held"), or others at each ("fresh").
-
-    They have the shape of `like`, (N, …); `start` is the number of the first image.
-    """
-    first = start + 10**6 * (t + 2 if kind == "fresh" else 1)  # none of the seeds of `residual`
-    noise = sample_noise(range(first, first + len(like)), like.shape[1:], like.device)
-    return noise / length(noise)
-
-
-def length(x: Tensor) -> Tensor:
-    """Euclidean length of each image's tensor, (N, 1, 1, 1)."""
-    return x.flatten(1).norm(dim=1)[:, None, None, None]
-
-
-@torch.inference_mode()
-def residual(unet, images: Tensor) -> Tensor:
-    """What the model takes for noise in images (N, C, R, R): mean square (N,) of P_t − x at t = `LATE`."""
-    a = unet.schedule.alpha_bar(LATE)
-    x_t = a**0.5 * images + (1 - a) ** 0.5 * sample_noise(range(len(images)), images.shape[1:], images.device)
-    eps = torch.cat([unet(part, LATE) for part in x_t.split(unet.batch_size)])
-    return (predict_x0(x_t, eps, a) - images).square().mean((1, 2, 3))
-
-
-def damage(domain, table: pd.DataFrame, plain: Tensor, made: Tensor) -> pd.DataFrame:
-    """`judge.scores` with `residual` and `boosting.fine_energy`, both over the reconstruction's, and, with an
-    oracle, moved: root mean square of all factors' shifts."""
-    of = lambda images: residual(domain.unet, domain.codec.encode(images))
-    table["residual"] = (of(made) / of(plain)).cpu().numpy()
-    table["fine"] = (fine_energy(made) / fine_energy(plain)).cpu().numpy()
-    if domain.oracle is not None:
-        shifts = domain.oracle.read(made) - domain.oracle.read(plain)
-        table["moved"] = (shifts**2).mean(axis=1).to_numpy() ** 0.5
-    return table
-
-
-def _share(sizes: dict[int, Tensor], of: dict[int, Tensor]) -> float:
-    """Mean of sizes / of over images and times."""
-    return decimals(float(torch.stack([sizes[t] / of[t] for t in of]).mean()))

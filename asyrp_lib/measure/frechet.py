@@ -1,6 +1,5 @@
-"""The uncertainty and the bias of a Fréchet distance, and the network that makes it an FID."""
+"""The uncertainty of a Fréchet distance, and the network that makes it an FID."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,45 +8,25 @@ from torch import Tensor, nn
 
 from ..errors import OfflineError
 from .scores import check_range, frechet_distance
-from .stats import rounded
 
 Features = Tensor | np.ndarray
 
 
-def frechet_summary(
-    a: Features, b: Features, *, paired: bool = False, resamples: int = 200, seed: int = 0
-) -> dict[str, float | None]:
-    """A Fréchet distance of features (N_a, D), (N_b, D): {"value", "std", "low", "high", "n"}, `rounded`.
+def frechet_summary(a: Features, b: Features, *, paired: bool = False) -> tuple[float, float, float]:
+    """A Fréchet distance of features (N_a, D), (N_b, D): (value, low, high) to 4 decimals.
 
-    The interval is the value ± 1.96 standard deviations of the resampled values.  Their percentiles would lie
-    too high: a resample repeats images, which lowers the rank of the covariance and raises the distance.
+    The interval is the value ± 1.96 standard deviations of 200 resampled values (seed 0).  Their percentiles
+    would lie too high: a resample repeats images, which lowers the covariance's rank and raises the distance.
     `paired`: row i of both is the same image, before and after, resampled together; else `b` is fixed.
     """
-    a, b, rng = np.asarray(a), np.asarray(b), np.random.default_rng(seed)
+    a, b, rng = np.asarray(a), np.asarray(b), np.random.default_rng(0)
     drawn = []
-    for _ in range(resamples):
+    for _ in range(200):
         rows = rng.integers(len(a), size=len(a))
         drawn.append(frechet_distance(a[rows], b[rows] if paired else b))
     value, std = frechet_distance(a, b), float(np.std(drawn, ddof=1))
-    found = {"value": value, "std": std, "low": value - 1.96 * std, "high": value + 1.96 * std}
-    return rounded(found) | {"n": len(a)}
-
-
-def frechet_bias(
-    features: Features, sizes: Sequence[int], *, draws: int = 20, seed: int = 0
-) -> dict[str, dict[str, float | None]]:
-    """Fréchet distance of two disjoint samples of real images: what a perfect generator would score.
-
-    From features (N, D), size of each sample, N/2 at most -> {"mean", "std" over draws}; the true value is 0.
-    """
-    features, rng, found = np.asarray(features), np.random.default_rng(seed), {}
-    for size in sizes:
-        values = []
-        for _ in range(draws):
-            rows = rng.permutation(len(features))
-            values.append(frechet_distance(features[rows[:size]], features[rows[size : 2 * size]]))
-        found[str(size)] = rounded({"mean": np.mean(values), "std": np.std(values, ddof=1)})
-    return found
+    value, low, high = np.round([value, value - 1.96 * std, value + 1.96 * std], 4).tolist()
+    return value, low, high
 
 
 def inception_file() -> Path:

@@ -1,9 +1,6 @@
-"""Scores of edits: S_dir, segmentation consistency, Fréchet distance, and what the oracle sees moved."""
-
-from collections.abc import Callable
+"""Scores of edits: S_dir, segmentation consistency, Fréchet distance."""
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +48,10 @@ def frechet_distance(a: Tensor | np.ndarray, b: Tensor | np.ndarray) -> float:
             f"{len(a)} and {len(b)} images have no Fréchet distance; expected at least 2 each; give more."
         )
     centre = lambda x: (x - x.mean(0)) / np.sqrt(len(x) - 1)
-    ca, cb = centre(a), centre(b)  # Σ = cᵀc, and the singular values of ca cbᵀ are those of Σ_a^½ Σ_b^½
+    short = lambda c: (
+        np.asarray(np.linalg.qr(c, mode="r")) if len(c) > c.shape[1] else c
+    )  # its cᵀc is the same
+    ca, cb = short(centre(a)), short(centre(b))  # Σ = cᵀc, and Σ_a^½ Σ_b^½ has the singular values of ca cbᵀ
     cross = np.linalg.svd(ca @ cb.T, compute_uv=False).sum()
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + (ca**2).sum() + (cb**2).sum() - 2 * cross)
 
@@ -71,11 +71,3 @@ def check_range(images: Tensor) -> None:
             f"The images are {images.dtype} up to {float(images.max()):g}; expected floating point in "
             "[-1, 1]; divide bytes by 127.5 and subtract 1."
         )
-
-
-def factor_shifts(read: Callable[[Tensor], pd.DataFrame], before: Tensor, after: Tensor) -> pd.DataFrame:
-    """What an edit did to each factor: (N, factors), after minus before, in the data's standard deviations.
-
-    `read`: the oracle, images (N, 3, R, R) in [-1, 1] -> standardised factors.
-    """
-    return read(after) - read(before)

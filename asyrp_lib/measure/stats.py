@@ -1,45 +1,80 @@
 """Numbers with their uncertainty."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-
-def decimals(values) -> Any:
-    """A number or nested lists of them, anything that numpy reads, to 4 decimals."""
-    return np.round(np.asarray(values, dtype=np.float64), 4).tolist()
-
-
-def rounded(values: Mapping[str, float]) -> dict[str, float | None]:
-    """To 4 decimals; None for what is not finite, such as the spread of one value."""
-    return {name: decimals(v) if math.isfinite(v) else None for name, v in values.items()}
+#: Of the faces, where there are too few seeds.
+RESAMPLES = 500
+#: Faces from which on they are resampled; of fewer, what the bootstrap calls 95 % has 81 % (4 faces) to 91 %.
+MANY = 30
 
 
-def summary(values) -> dict[str, float | None]:
-    """Mean, standard deviation and 95 % confidence interval of the mean (Student's t) of independent values.
+class Interval(NamedTuple):
+    """A mean with its 95 % confidence interval, and how many seeds and faces it rests on."""
 
-    {"mean", "std", "low", "high", "n"}, `rounded`; one value has a mean only.
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    faces: int
+
+    def __str__(self) -> str:
+        form = ".2f" if max(map(abs, self[:3])) >= 0.1 or math.isnan(self.low) else ".1g"
+        span = "" if math.isnan(self.low) else f" [{self.low:{form}}, {self.high:{form}}]"
+        return f"{self.mean:{form}}{span}"
+
+    def above(self, bound: float) -> bool:
+        """Whether the whole interval lies above a bound; False without an interval."""
+        return self.low > bound
+
+    def below(self, bound: float) -> bool:
+        """Whether the whole interval lies below a bound; False without an interval."""
+        return self.high < bound
+
+
+def over_seeds(
+    rows: pd.DataFrame, statistic: Callable[[pd.DataFrame], float] = lambda part: part["value"].mean()
+) -> Interval:
+    """A statistic of rows, such as a mean or a ratio of means, with an interval over seeds *and* faces.
+
+    Every seed has its own faces (`Trial.shares`), so that seeds differ by both: the jackknife that leaves out
+    one seed after another, and Student's t (Tukey 1958); of a mean over equal shares that is Student's t over
+    the seeds.  Rows that name no seed go with every one.  With fewer than three seeds it is the faces alone:
+    the same jackknife over them, or from `MANY` on the bootstrap's percentiles, seed 0 (Efron 1979).
     """
+    seeds = rows["seed"].dropna().unique()
+    groups = rows.groupby("seed", dropna=False)
+    faces = int(groups["image"].nunique().sum())
+    mean, low, high = statistic(rows), math.nan, math.nan
+    if len(seeds) >= 3:
+        half = _jackknife(mean, [statistic(rows[(rows["seed"] != seed).fillna(True)]) for seed in seeds])
+        return Interval(mean, mean - half, mean + half, len(seeds), faces)
+    face = rows.groupby(["seed", "image"], dropna=False).ngroup().to_numpy()
+    by_face = [np.flatnonzero(face == k) for k in np.unique(face)]
+    if 1 < len(by_face) < MANY:
+        half = _jackknife(mean, [statistic(rows[face != k]) for k in np.unique(face)])
+        low, high = mean - half, mean + half
+    elif len(by_face) > 1:
+        draws = np.random.default_rng(0).integers(len(by_face), size=(RESAMPLES, len(by_face)))
+        values = [statistic(rows.iloc[np.concatenate([by_face[i] for i in drawn])]) for drawn in draws]
+        low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Interval(mean, float(low), float(high), max(len(seeds), 1), faces)
+
+
+def _jackknife(mean: float, without: list[float]) -> float:
+    """Half the width of Student's t interval, from the statistic of all, and without one after another."""
+    values = len(without) * mean - (len(without) - 1) * np.asarray(without)
+    return student(values).high - float(values.mean())
+
+
+def student(values, seeds: int = 1, faces: int | None = None) -> Interval:
+    """The mean of independent values with Student's t interval; one value has none."""
     values = np.asarray(values, dtype=np.float64)
-    n, mean = len(values), values.mean()
-    std = values.std(ddof=1) if n > 1 else math.nan
-    half = stats.t.ppf(0.975, n - 1) * std / n**0.5 if n > 1 else math.nan
-    return rounded({"mean": mean, "std": std, "low": mean - half, "high": mean + half}) | {"n": n}
-
-
-def ratio_of_means(above, below, *, resamples: int = 2000) -> dict[str, float | None]:
-    """mean(above) / mean(below), (n,) each, image by image, with its 95 % interval by the paired bootstrap.
-
-    The ratio of means, not the mean of ratios: single images on which `below` is near 0 must not decide.
-    {"mean", "low", "high", "n"}, `rounded` (percentiles, seed 0); one image has no interval.  (Efron 1979)
-    """
-    above, below = (np.asarray(values, dtype=np.float64) for values in (above, below))
-    n = len(above)
-    drawn = np.random.default_rng(0).integers(0, n, (resamples, n))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = above[drawn].mean(1) / below[drawn].mean(1)
-        low, high = np.percentile(ratios, [2.5, 97.5]) if n > 1 else (math.nan, math.nan)
-        return rounded({"mean": above.mean() / below.mean(), "low": low, "high": high}) | {"n": n}
+    n, mean = len(values), float(values.mean())
+    half = stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else math.nan
+    return Interval(mean, mean - half, mean + half, seeds, n if faces is None else faces)

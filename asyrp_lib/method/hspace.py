@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import json
 import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -207,18 +208,35 @@ class HSpaceUNet(nn.Module):
 
     def decode(self, z: Encoded, h: Tensor | None = None) -> Tensor:
         """ε (B, C, R, R): run the U-Net up from z.h, or from another bottleneck such as h = z.h + Δh_t."""
-        net, skips = self.net, list(z.skips)
-        up, emb = (z.h if h is None else h).to(self.dtype), z.emb.to(self.dtype)
-        for block in net.up_blocks:
-            used = tuple(skips[-len(block.resnets) :])
-            del skips[-len(block.resnets) :]
-            up = block(up, used, emb)
+        up, _ = self._climb(z.h if h is None else h, z, self.net.up_blocks)
+        return self._answer(up, z)
+
+    def _climb(
+        self, up: Tensor, z: Encoded, blocks: Sequence[nn.Module]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What some of the decoder's blocks make of an activation, and the skips that are left of z's."""
+        up, skips, emb = up.to(self.dtype), z.skips, z.emb.to(self.dtype)
+        for block in blocks:
+            n = len(block.resnets)
+            up, skips = block(up, skips[-n:], emb), skips[:-n]
+        return up, skips
+
+    def _answer(self, up: Tensor, z: Encoded) -> Tensor:
+        """ε of what the last block gave."""
+        net = self.net
         up = net.conv_act(net.conv_norm_out(up.to(net.conv_norm_out.weight.dtype)))
         output = net.conv_out(up)[:, : self.channels]  # the rest is a learned variance
         return self._to_eps(output.to(z.x.dtype), z)  # under autocast the network answers in half precision
 
     def decode_pair(self, z: Encoded, h_edit: Tensor) -> tuple[Tensor, Tensor]:
-        """ε of z.h and ε̃ of `h_edit`, both (B, C, R, R); as one batch where it pays, see `PAIR_WORK`."""
+        """ε of z.h and ε̃ of `h_edit`, both (B, C, R, R); as one batch where it pays, see `PAIR_WORK`.
+
+        Where `h_edit` needs gradients only ε̃ has them.
+        """
+        if h_edit.requires_grad:  # one decoder pass is differentiated, not both
+            eps_edit = self.decode(z, h_edit)
+            with torch.no_grad():
+                return self.decode(z), eps_edit
         work = sum(p.numel() for p in self.net.up_blocks.parameters()) * len(z.x) * self.resolution**2
         if self.device.type == "cpu" and work > PAIR_WORK:
             return self.decode(z), self.decode(z, h_edit)

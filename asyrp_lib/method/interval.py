@@ -3,14 +3,12 @@
 Both are read off curves over t: how far x_t is from x_0, which noise hides, and how far P_t is, what is open.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pandas as pd
 from torch import Tensor
 
-from ..errors import AsyrpError, GridError
+from ..errors import GridError
 from .hspace import HSpaceUNet
 from .process import Step, by_batches
 from .schedule import inversion_pairs, time_grid
@@ -63,19 +61,6 @@ def perceptual_curves(
     pairs = [*inversion_pairs(grid), (grid[-1], -1)]
     by_batches(unet, x0, pairs, callback=measure, title="perceptual curves", **how)
     return pd.DataFrame(rows.values())
-
-
-def read_official_curve(path: str | os.PathLike) -> tuple[list[int], list[float]]:
-    """(timesteps, distances) of a curve published with the paper: lines of t, tab, mean LPIPS."""
-    path = Path(path)
-    try:
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        curve = [(int(t), float(d)) for t, d in rows]
-    except (OSError, ValueError) as error:
-        raise AsyrpError(
-            f"{path} could not be read as a perceptual curve ({error}); expected t, tab, LPIPS; check it."
-        ) from error
-    return [t for t, _ in curve], [d for _, d in curve]
 
 
 def _first_reaching(timesteps: Sequence[int], distances: Sequence[float], level: float) -> int:

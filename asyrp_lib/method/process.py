@@ -51,6 +51,7 @@ def walk(
     *,
     t_boost: int = 0,
     noise: Callable[[], Tensor] | None = None,
+    corrections: int = 0,
 ) -> Iterator[Step]:
     """The asymmetric process along pairs (t, t'): generation and editing downwards, inversion upwards.
 
@@ -58,6 +59,8 @@ def walk(
         x: (B, C, R, R) at the first time, on the U-Net's device.
         shift: gives Δh_t; if it needs gradients, P does.  None: plain DDIM.
         t_boost: below it `noise`, the next z (B, C, R, R), is added with the σ of η = 1 (quality boosting).
+        corrections: of an inversion's step: so often ε is taken again where the step ends, from where
+            generation will come back (fixed-point iteration; Pan et al. 2023).
     Source: Asyrp Sec. 3.1 Eq. 6, Sec. 3.4 Eq. 12, Algorithms 1 and 2.
     """
     for t, t_next in pairs:
@@ -68,15 +71,17 @@ def walk(
         if dh is None:
             with torch.no_grad():
                 eps = eps_P = unet.decode(z)
-        elif dh.requires_grad:  # one decoder pass is differentiated, not both
-            eps_P = unet.decode(z, h=z.h + dh)
-            with torch.no_grad():  # where t' = −1, D_t is 0 whatever ε is
-                eps = unet.decode(z) if t_next >= 0 else eps_P.detach()
+        elif dh.requires_grad and t_next < 0:  # D_t is 0 whatever ε is
+            eps_P = unet.decode(z, z.h + dh)
+            eps = eps_P.detach()
         else:
             eps, eps_P = unet.decode_pair(z, z.h + dh)
         sigma = boost_sigma(a_t, a_next) if t < t_boost else 0.0
-        x, P = step(x, eps_P, eps, a_t, a_next, sigma=sigma, noise=noise() if sigma and noise else None)
-        x = x.detach()
+        end, P = step(x, eps_P, eps, a_t, a_next, sigma=sigma, noise=noise() if sigma and noise else None)
+        for _ in range(corrections):
+            eps = unet(end, t_next)
+            end, P = step(x, eps, eps, a_t, a_next)
+        x = end.detach()
         yield Step(t, t_next, x, P, eps, z.h, dh)
 
 
@@ -117,13 +122,14 @@ def step(
     return (x_next if noise is None else x_next + sigma * noise), p_t
 
 
-def invert(unet: HSpaceUNet, x0: Tensor, *, steps: int = 40, **how) -> Tensor:
+def invert(unet: HSpaceUNet, x0: Tensor, *, steps: int = 40, corrections: int = 0, **how) -> Tensor:
     """The noise x_T (N, C, R, R) that plain DDIM turns back into `x0`, in [-1, 1]: its steps walked upwards.
 
-    `how`: batch_size, progress, callback; see `by_batches`.  (Asyrp Sec. 2.1, 4; Song et al. 2021 Sec. 4.3)
+    `corrections`: see `walk`; `how`: batch_size, progress, callback; see `by_batches`.
+    Source: Asyrp Sec. 2.1, 4; Song et al. 2021 Sec. 4.3.
     """
     pairs = inversion_pairs(time_grid(steps, len(unet.schedule) - 1))
-    return by_batches(unet, x0, pairs, title="inversion", **how)
+    return by_batches(unet, x0, pairs, corrections=corrections, title="inversion", **how)
 
 
 def generate(unet: HSpaceUNet, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:
@@ -178,6 +184,7 @@ def by_batches(
     *,
     t_boost: int = 0,
     streams: Sequence[torch.Generator] = (),
+    corrections: int = 0,
     batch_size: int | None = None,
     progress: Any = True,
     callback: Callable[[Step], None] | None = None,
@@ -211,7 +218,9 @@ def by_batches(
             here = None if shift is None else lambda z, t: shift(z, t, images)  # noqa: B023
             end = part
             with torch.inference_mode():
-                for now in walk(unet, part, pairs, here, t_boost=t_boost, noise=draw):
+                for now in walk(
+                    unet, part, pairs, here, t_boost=t_boost, noise=draw, corrections=corrections
+                ):
                     end = now.x
                     if callback is not None:
                         callback(now._replace(images=images))

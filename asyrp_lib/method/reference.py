@@ -15,16 +15,17 @@ from ..store.paths import cache_dir, runs_dir
 from .hspace import HSpaceUNet
 from .process import Step, by_batches
 
-#: Reference trajectories of more bytes than this lie on disk: 1,000 images of 256 px are 21 GB.
+#: Reference trajectories of more bytes than this are not held in memory: 1,000 images of 256 px are 21 GB.
 IN_MEMORY = 2**28
 
 
 def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: Sequence[tuple[int, int]], **how) -> Tensor:
     """P_t (N, len(pairs), C, R, R) float32 of the unedited process at every t of `pairs`, on the CPU.
 
-    A large one is an entry of the cache, private and within its limit as others are; where the cache is off,
-    too small or cannot stand for this network, a file without a name, which goes with the run.  `pairs`: from
-    `interval_pairs`.  `how`: batch_size, progress; see `by_batches`.
+    It is an entry of the cache, private and within its limit as others are: f_t of all edits and seeds begin
+    with the same one.  Where the cache is off, too small or cannot stand for this network a small one is held
+    in memory, a large one in a file without a name, which goes with the run.  `pairs`: from `interval_pairs`.
+    `how`: batch_size, progress; see `by_batches`.
     """
     shape = (len(x_T), len(pairs), *x_T.shape[1:])
     place = {t: k for k, (t, _) in enumerate(pairs)}
@@ -37,10 +38,10 @@ def reference_trajectory(unet: HSpaceUNet, x_T: Tensor, pairs: Sequence[tuple[in
         return torch.from_numpy(out)
 
     size, settings = 4 * math.prod(shape), {"pairs": list(map(list, pairs)), "unet": unet.digest()}
-    if size <= IN_MEMORY:
-        return filled(np.empty(shape, np.float32))
     file = entry("reference", x_T.to(unet.device), unet, settings, ".npy")
     if file is None or size > limit():
+        if size <= IN_MEMORY:
+            return filled(np.empty(shape, np.float32))
         folder = cache_dir() or runs_dir()
         with os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""What is shown: figures and the slider panel."""
+"""What is shown: figures (images, plots, overviews) and the slider panel."""

@@ -15,14 +15,13 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 from torch import Tensor, nn
 
 from .. import check
 from ..api import edit
 from ..errors import GridError, ImageError
-from ..store.images import as_noise, to_array
-from . import figures
+from ..store.images import as_noise
+from . import figures, sheets
 
 #: Strengths that are precomputed for every edit.
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -42,7 +41,7 @@ def precompute(
 ) -> Tensor:
     """Edits of one image at every point of the grid of strengths.
 
-    From its inversion x_T (1, 3, R, R), label -> f_t, and strengths that rise, 0 among them, to images
+    From its inversion x_T, label -> f_t, and strengths that rise, 0 among them, to images
     (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1].
     `batch_size`: None: 25, or `HSpaceUNet.batch_size` if that is less.
     """
@@ -55,7 +54,7 @@ def precompute(
         batch_size=batch_size or min(25, domain.unet.batch_size),
         progress=progress,
     )
-    return images.cpu().clamp(-1, 1).reshape(*(len(strengths),) * len(deltas), *x_T.shape[1:])
+    return images.cpu().clamp(-1, 1).reshape(*(len(strengths),) * len(deltas), *images.shape[1:])
 
 
 def blend(grid: Tensor, strengths: Sequence[float], point: Sequence[float]) -> Tensor:
@@ -71,7 +70,7 @@ def blend(grid: Tensor, strengths: Sequence[float], point: Sequence[float]) -> T
 def to_png(image: Tensor, side: int = 320) -> bytes:
     """PNG bytes of an image (3, R, R) in [-1, 1], smoothly enlarged to `side` pixels."""
     stream = io.BytesIO()
-    Image.fromarray(to_array(image)).resize((side, side), Image.Resampling.BICUBIC).save(stream, "PNG")
+    sheets.enlarged(image, side).save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -79,7 +78,7 @@ class Panel:
     """Sliders beside an image: ends a cell to be shown, and is a sheet of images where no kernel runs.
 
     Args:
-        x_T: (1, 3, R, R), the image's inversion.
+        x_T: (1, C, R', R'), the image's inversion.
         edits: names of the domain's edits, or label -> f_t; one slider each.
         strengths: the grid that is precomputed, ascending, 0 among them.
     Attributes:
@@ -125,7 +124,7 @@ class Panel:
             for name in names
         }
         wide = widgets.Layout(width="100%")
-        self.picture = widgets.Image(format="png", layout=wide)
+        self.view = widgets.Image(format="png", layout=wide)
         self.caption = widgets.HTML()
         unedited = widgets.Image(value=to_png(self.image()), format="png", layout=wide)
         reset = widgets.Button(description="reset", icon="undo")
@@ -140,7 +139,7 @@ class Panel:
         narrow = widgets.Layout(flex="1 1 150px", max_width="320px", padding="0 6px 0 0")
         images = [
             widgets.VBox([widgets.Label(label), image], layout=narrow)
-            for label, image in (("reconstruction", unedited), ("edit", self.picture))
+            for label, image in (("reconstruction", unedited), ("edit", self.view))
         ]
         self.box = widgets.HBox([*images, controls], layout=widgets.Layout(flex_flow="row wrap"))
         self._draw()
@@ -161,8 +160,7 @@ class Panel:
             [self.grid[tuple(at[s if name == row else 0.0] for name in self.sliders)] for s in self.strengths]
             for row in self.sliders
         ]
-        columns = [f"strength {s:+g}".replace("-", "−") if s else "0: reconstruction" for s in self.strengths]
-        return figures.sheet(rows, list(self.sliders), columns)
+        return sheets.strip(rows, self.strengths, list(self.sliders))
 
     def _repr_png_(self) -> bytes:
         """The sheet as PNG."""
@@ -178,8 +176,8 @@ class Panel:
         return (self.box._repr_mimebundle_() or {}) | {"text/plain": text, "image/png": self._repr_png_()}
 
     def _draw(self, _=None) -> None:
-        self.picture.value = to_png(self.image())
-        said = figures.describe({name: slider.value for name, slider in self.sliders.items()})
+        self.view.value = to_png(self.image())
+        said = sheets.describe({name: slider.value for name, slider in self.sliders.items()})
         self.caption.value = html.escape(said)
 
 

@@ -53,8 +53,9 @@ class RunConfig:
         return f"{self.edit.name} from noise" if self.from_noise else self.edit.name
 
     def digest(self, domain: Domain) -> str:
-        """Of the configuration, but for the number of epochs, and of the U-Net it runs on."""
-        text = asdict(self) | {"unet": domain.unet.digest()}
+        """Of the configuration, but for the number of epochs, and of what it runs on."""
+        text = asdict(self) | {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)}
+        text["corrections"] = domain.corrections
         text["training"] = text["training"] | {"epochs": None}
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -132,7 +133,7 @@ def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, rep
     None where the domain has an f_t already, and `replace` does not say to write over it.  Raises FileError
     where the file cannot be written, or `out` is there already.
     """
-    file = out or domain.direction_file(config.name)
+    file = out or domain.direction_file(config.name, config.training.seed)
     if file.exists() and not replace:
         if out:
             raise FileError(f"{out} is there already; expected a new file; choose another, or say --replace.")
@@ -141,14 +142,15 @@ def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, rep
     return file
 
 
-def keep(run: Run, file: Path | None) -> None:
+def keep(run: Run, file: Path | None, *, weak: bool = False) -> None:
     """Copy the f_t of a run to `file`, if one is given, atomically.
 
-    Raises TrainingError where it is no better than no edit at all, which has a CLIP loss of ln 2.
+    Raises TrainingError where it is no better than no edit at all, which has a CLIP loss of ln 2, unless weak
+    ones are wanted, too: of several seeds none may be left out for what came of it.
     """
     last_epoch = run.history["epoch"] == run.history["epoch"].max()
     loss = float(run.history["clip"][last_epoch].mean())
-    if not loss < math.log(2):
+    if not loss < math.log(2) and not (weak and math.isfinite(loss)):
         raise TrainingError(
             f"The f_t of {run.config.name!r} has a CLIP loss of {loss:.3f} after its last epoch; expected "
             f"less than {math.log(2):.3f}, that of no edit; it stays in {run.folder}; train longer."

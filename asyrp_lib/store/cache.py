@@ -26,7 +26,8 @@ from ..errors import AsyrpError, WeightsError
 from .paths import cache_dir
 from .weights import digest, module_digest, read_tensors, save_weights
 
-_ENGINE = ("method/schedule", "method/hspace", "method/process", "backbones/build", "domains/codec")
+_METHOD = ("method/schedule", "method/hspace", "method/cut", "method/noise", "method/process")
+_ENGINE = (*_METHOD, "deltas/base", "deltas/conv", "deltas/fixed", "backbones/build", "domains/codec", "api")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 

@@ -1,5 +1,6 @@
 """Cached results: numbers together with the settings, commit and machine that made them."""
 
+import hashlib
 import json
 import math
 import os
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -46,37 +48,52 @@ def provenance(settings: dict, seconds: float, *, device=None, digests: dict[str
 
 
 def save_result(
-    name: str,
-    data: dict,
-    settings: dict,
-    *,
-    started: float,
-    device=None,
-    digests=None,
-    rows: pd.DataFrame | None = None,
-    replace: bool = False,
+    name: str, data: dict, settings: dict, *, started: float, device=None, digests=None, replace: bool = False
 ) -> Path:
     """Write data/results/<name>.json atomically, or runs/results/<name>.json if the first is there already.
 
     Args:
         name: of the result; a slash makes a folder.
-        rows: the same as a table, for a CSV beside it.
         settings, device, digests: see `provenance`.
         started: `time.monotonic()` when the computation began.
         replace: write over the one in data/results.
     Raises AsyrpError for NaN, infinity or what is no JSON (by its key), or a name that leads elsewhere.
     """
-    shipped, own = _places(name)
-    path = shipped if in_checkout() and (replace or not shipped.exists()) else own
+    path = _place(name, replace)
     made_by = provenance(settings, time.monotonic() - started, device=device, digests=digests)
     _check_json({"data": data, "provenance": made_by}, name)
     text = json.dumps({"data": data, "provenance": made_by}, indent=1, allow_nan=False)
-    if rows is not None:  # first, so that no result is without its rows
-        with atomic_write(path.with_suffix(".csv")) as temporary:
-            rows.to_csv(temporary, index=False)
     with atomic_write(path) as temporary:
         temporary.write_text(text + "\n")
     return path
+
+
+def save_rows(name: str, rows: pd.DataFrame, settings: dict, *, replace: bool = False, **made_by) -> Path:
+    """Write rows to <name>.csv and what made them, with the digest of the rows, to <name>.json beside it.
+
+    The rows go first, so that no result is without them.  Arguments and places: see `save_result`.
+    """
+    text = rows.to_csv(index=False, float_format="%.6g")
+    if not np.isfinite(rows["value"].to_numpy(dtype=float)).all():
+        bad = rows.loc[~np.isfinite(rows["value"].to_numpy(dtype=float)), "score"].unique()
+        raise AsyrpError(f"The rows of {name} are not finite in {', '.join(bad)}; expected numbers.")
+    with atomic_write(_place(name, replace).with_suffix(".csv")) as temporary:
+        temporary.write_text(text)
+    data = {"rows": len(rows), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return save_result(name, data, settings, replace=replace, **made_by)
+
+
+def load_rows(name: str, command: str) -> tuple[pd.DataFrame, dict]:
+    """(rows, provenance) of what `save_rows` wrote; WeightsError as `load_result`, or: they part ways."""
+    result, path = load_result(name, command), result_file(name).with_suffix(".csv")
+    try:
+        text = path.read_bytes()
+    except OSError:  # `from None`: not as if nothing had been made
+        raise WeightsError(f"The rows {path.name} are missing; make them with `{command}`.") from None
+    if hashlib.sha256(text).hexdigest() != result["data"].get("sha256"):
+        raise WeightsError(f"{path.name} is not what {path.stem}.json tells of; make both with `{command}`.")
+    types = {"seed": "Int64", "image": "Int64", "edit": "string", "variant": "string", "score": "string"}
+    return pd.read_csv(path, dtype=types), result["provenance"]
 
 
 def result_file(name: str) -> Path:
@@ -107,6 +124,12 @@ def origin(result: dict) -> str:
     commit = f"commit {p['commit'][:8]}{' + uncommitted changes' if p['uncommitted_changes'] else ''}"
     day, torch_version = p["date"][:10], p["versions"]["torch"]
     return f"computed in {p['seconds']:.0f} s on {machine}, {day}, {commit}, torch {torch_version}"
+
+
+def _place(name: str, replace: bool) -> Path:
+    """Where a new result goes."""
+    shipped, own = _places(name)
+    return shipped if in_checkout() and (replace or not shipped.exists()) else own
 
 
 def _git(*command: str) -> str:

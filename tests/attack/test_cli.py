@@ -28,7 +28,7 @@ def lines() -> dict[str, list[str]]:
         "invert": ["test:0", "--out", "OUT/x.safetensors"],
         "train": ["green", "--out", "OUT/f.safetensors", "--dry-run"],
         "curve": [],
-        "evaluate": ["green"],
+        "reproduce": ["--list"],
         "experiment": ["linearity"],
         "bench": [],
         "pretrain": ["oracle", "--runs", "OUT/p"],
@@ -38,10 +38,10 @@ def lines() -> dict[str, list[str]]:
         "invert": ("--steps",),
         "train": ("--images", "--epochs", "--batch-size", "--steps", "--t-edit", "--seed"),
         "curve": ("--images", "--steps"),
-        "evaluate": ("--images",),
+        "reproduce": ("--seeds", "--lanes"),
         "experiment": ("--images",),
         "bench": ("--repeats",),
-        "pretrain": ("--resolution", "--images", "--faces"),
+        "pretrain": ("--images", "--faces"),
     }
     for command, rest in base.items():
         made.append([command, *rest, "--nope"])
@@ -94,8 +94,8 @@ def lines() -> dict[str, list[str]]:
     made += [["train", *base["train"], "--delta", v] for v in ("", "{", "[]", "1", "null1", "[" * 5000)]
     made.append(["train", "green", "red", "--out", "OUT/f.safetensors"])
     made.append(["train", "green", "red", "--target", "x"])
-    made += [["evaluate", name] for name in NAMES]
-    for command in ("curve", "evaluate", "experiment"):
+    made += [["reproduce", "--list", name] for name in NAMES if name]
+    for command in ("curve", "experiment"):
         made += [[command, *base[command], "--images", number] for number in ("-1", "0")]
     made += [["bench", "--repeats", number] for number in ("-1", "0")]
     made += [["experiment", name] for name in NAMES]
@@ -134,7 +134,7 @@ TAKEN = {
     "version": (["--version"], "help"),
     **{
         f"help {c}": ([c, "--help"], "help")
-        for c in ("edit", "invert", "fetch", "train", "curve", "evaluate", "experiment", "bench", "pretrain")
+        for c in ("edit", "invert", "fetch", "train", "curve", "reproduce", "experiment", "bench", "pretrain")
     },
     "fetch": (["fetch"], "help"),
     "dry": (["train", "green", "--dry-run", "--t-edit", "500"], "dry"),

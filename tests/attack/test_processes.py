@@ -28,7 +28,7 @@ from asyrp_lib.domains.photos.fetch import fetch_file
 from asyrp_lib.domains.photos.registry import Remote
 from asyrp_lib.domains.synthfaces.pretrain.loop import Budget, train_network
 from asyrp_lib.errors import AsyrpError
-from asyrp_lib.experiments import store, stored, stored_rows
+from asyrp_lib.experiments import store, stored
 from asyrp_lib.method.train import TrainSettings
 from asyrp_lib.runs.run import RunConfig, train_run
 from asyrp_lib.store import results
@@ -162,11 +162,7 @@ def test_kills_of_an_experiment(tmp_path, monkeypatch):
     process = Started(experiment, tmp_path / "whole", n)
     began = time.monotonic()
     assert process.end()[0] == "made"
-    spent, want, rows = (
-        time.monotonic() - began,
-        stored(toy, "linearity")["data"],
-        stored_rows(toy, "linearity"),
-    )
+    spent, want = time.monotonic() - began, stored(toy, "linearity")
     for k in range(KILLS):
         folder = tmp_path / f"killed{k}"
         monkeypatch.setattr(results, "data_dir", lambda folder=folder: folder)
@@ -174,10 +170,10 @@ def test_kills_of_an_experiment(tmp_path, monkeypatch):
         time.sleep(moments.uniform(0.05, 1.0) * spent)
         midway += process.kill()
         if list(folder.rglob("toy_linearity.json")):  # a result is whole, with its rows, or not there
-            assert stored(toy, "linearity")["data"] == want
-            assert len(pd.read_csv(folder / "results" / "toy_linearity.csv")) == len(rows)
+            assert stored(toy, "linearity").equals(want)
+            assert len(pd.read_csv(folder / "results" / "toy_linearity.csv")) == len(want)
         assert Started(experiment, folder, n).end()[0] == "made"
-        assert stored(toy, "linearity")["data"] == want
+        assert stored(toy, "linearity").equals(want)
     assert midway, "every kill came too late"
     tally.COUNTS["processes", "accepted"] += midway
 

@@ -14,30 +14,32 @@ BACKGROUND, HAIR, SKIN, EYES, MOUTH, CLOTHES = range(6)
 
 
 class Look(NamedTuple):
-    """How far the factors that are hardest to see move what is drawn, in half sides; defaults: edition 1."""
+    """How far the factors move what is drawn, in half sides.  Every one is to be seen at 64 pixels."""
 
-    head_width: float = 0.05  # of the head's half-width
-    jaw: float = 0.05  # what gender presentation does to it, as to the next five
-    brow: float = 0.012
-    lip: float = 0.012
-    lip_colour: float = 0.22
-    lash: float = 0.004
-    cheek: float = 0.0
-    eye: tuple[float, float, float] = (0.125, 0.075, 0.066)  # half-width, half-height, radius of the iris
-    eye_size: float = 0.20  # share by which it grows, as the next
-    nose: float = 0.28
-    shade: float = 1.0  # how strongly the nose is modelled
-    nose_length: float = 0.0  # way of its tip
-    gaze: float = 0.045  # way of the iris
-    opening: float = 0.085  # height of the open mouth
+    head_width: float = 0.10  # of the head's half-width
+    jaw: float = 0.13  # what gender presentation does to it, as to the next five
+    brow: float = 0.020
+    lip: float = 0.026
+    lip_colour: float = 0.42
+    lash: float = 0.012
+    cheek: float = 0.5
+    eye: tuple[float, float, float] = (0.150, 0.100, 0.088)  # half-width, half-height, radius of the iris
+    eye_size: float = 0.34  # share by which it grows, as the next
+    nose: float = 0.55
+    shade: float = 1.8  # how strongly the nose is modelled
+    nose_length: float = 0.055  # way of its tip
+    gaze: float = 0.085  # way of the iris
+    opening: float = 0.150  # height of the open mouth
     yaw: float = 0.13  # way of the features as the head turns
-
-
-_CLEARER = dict(head_width=0.10, jaw=0.13, brow=0.020, lip=0.026, lip_colour=0.42, lash=0.012, cheek=0.5)
-_CLEARER |= dict(eye=(0.150, 0.100, 0.088), eye_size=0.34, nose=0.55, shade=1.8, nose_length=0.055)
-_CLEARER |= dict(gaze=0.085, opening=0.150)
-#: edition -> its look: the 32-pixel networks were trained on the first; in the second all shows at 64 pixels.
-LOOKS = {1: Look(), 2: Look(**_CLEARER)}
+    # what no human face has; see `unseen`
+    tint: tuple[float, float, float, float] = (0, 0, 0, 0)  # colour of the skin and its share
+    chin: float = 0.22  # how far the head narrows towards it
+    heavy_jaw: float = 0.0  # how much less, whatever the gender
+    ear_tip: float = 0.0  # length of a pointed ear's
+    ridge: float = 0.0  # shadow and height of the bone above the eyes
+    thick_brow: float = 0.028  # half the thickness of the brows; below 0 there are none
+    dark_eyes: float = 0.0  # share of black in the eyes
+    mouth: float = 0.27  # its half-width
 
 
 class Canvas:
@@ -45,6 +47,7 @@ class Canvas:
 
     def __init__(self, x: Tensor, y: Tensor, batch: int, soft: float, look: Look):
         self.x, self.y, self.soft, self.look = x, y, soft, look
+        self.labelled = True  # whether `classes` are kept
         self.colour = x.new_zeros(batch, 3, *x.shape[-2:])
         self.classes = x.new_zeros(batch, len(CLASSES), *x.shape[-2:])
 
@@ -55,7 +58,7 @@ class Canvas:
     def paint(self, alpha: Tensor, colour: Tensor, label: int | None) -> None:
         """Lay `colour` over the image with opacity `alpha`; `label` None leaves the segmentation alone."""
         self.colour = torch.lerp(self.colour, colour.expand_as(self.colour), alpha[:, None])
-        if label is not None:
+        if self.labelled and label is not None:
             self.classes = self.classes * (1 - alpha)[:, None]
             self.classes[:, label] += alpha
 

@@ -36,9 +36,22 @@ FACTORS: dict[str, tuple[float, float, str]] = {
     "texture": (0, 1, "phase of hair strands and curls"),
 }
 
-#: The splits and their seeds.  `audit` is for the scores of the measuring networks alone: nothing is trained
-#: on it.  Settings are chosen on `validation`; `sealed` is read once, by the final evaluation.
+#: factor -> those that it moves by construction: an edit of the one is not blamed for the others.  Grey hair
+#: comes with age, a smile narrows the eyes and shows teeth, only men have beards or are bald, …
+TIES: dict[str, tuple[str, ...]] = {
+    "smile": ("mouth_open", "eye_size"),
+    "brow_tilt": ("eye_size",),
+    "age": ("hair_colour",),
+    "tan": ("skin",),
+    "curl": ("hair_length",),
+    "beard": ("gender",),
+    "bald": ("gender", "hair_length", "hair_colour", "curl"),
+}
+
+#: The splits and their seeds.  Every judge has its own, and `audit` is for their scores alone: nothing is
+#: trained on it.  Settings are chosen on `validation`; `sealed` is read once, by the final evaluation.
 SPLITS: dict[str, int] = {"train": 1, "test": 2, "oracle": 3, "audit": 4, "validation": 5, "sealed": 6}
+SPLITS |= {"oracle_2": 7, "oracle_3": 8, "second_clip": 9}
 
 
 def sample_factors(n: int, seed: int) -> pd.DataFrame:

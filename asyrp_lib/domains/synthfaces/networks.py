@@ -1,7 +1,10 @@
 """The measuring networks of `synthfaces`: the oracle (which factors?) and the segmenter (what is where?)."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -21,21 +24,47 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(*first, *second)
 
 
+class _Residual(nn.Module):
+    """x + f(x), f two convolutions."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.inner = _block(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
+def _strided(width: int) -> tuple[nn.Sequential, int]:
+    levels = [width, 2 * width, 3 * width, 4 * width]
+    return nn.Sequential(_block(3, width), *[_block(a, b, 2) for a, b in zip(levels, levels[1:])]), levels[-1]
+
+
+def _patches(width: int) -> tuple[nn.Sequential, int]:
+    first, last = nn.Conv2d(3, 2 * width, 4, 4), nn.Conv2d(2 * width, 4 * width, 2, 2)
+    fine, coarse = ([_Residual(k * width) for _ in range(3)] for k in (2, 4))
+    return nn.Sequential(first, *fine, last, *coarse), 4 * width
+
+
+#: name -> body of an oracle, (B, 3, R, R) -> (B, k, R/8, R/8), and k: overlapping strides, or patches of
+#: 4 x 4 pixels and residual blocks.  Oracles of two kinds do not err alike.
+BODIES = {"strided": _strided, "patches": _patches}
+
+
 class Oracle(nn.Module):
-    """Reads the factors of a face from an image of side `resolution`; `width`: channels of the first level.
+    """Reads the factors of a face from an image of side `resolution`; `width`: of the thinnest level.
     It judges edits, so it shares nothing with what makes them: split, seeds, augmentation, no loss.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, resolution: int, width: int = 32):
+    def __init__(self, resolution: int, width: int = 32, body: str = "strided"):
         super().__init__()
-        self.config = {"resolution": resolution, "width": width}
-        levels = [width, 2 * width, 3 * width, 4 * width]
-        self.body = nn.Sequential(_block(3, width), *[_block(a, b, 2) for a, b in zip(levels, levels[1:])])
+        self.config = {"resolution": resolution, "width": width, "body": body}
+        self.body, last = BODIES[body](width)
         cells, factors = (resolution // 8) ** 2, len(ORACLE_FACTORS)
-        flat = nn.Conv2d(levels[-1], 32, 1), nn.Flatten()
+        flat = nn.Conv2d(last, 32, 1), nn.Flatten()
         self.head = nn.Sequential(*flat, nn.Linear(32 * cells, 256), nn.SiLU(), nn.Linear(256, factors))
         # of each factor over the data set, so that outputs are in standard deviations
         self.register_buffer("mean", torch.zeros(factors))
@@ -50,6 +79,45 @@ class Oracle(nn.Module):
         """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
         scores = torch.cat([self(part.to(self.mean.device)) for part in images.split(batch_size)])
         return pd.DataFrame(scores.float().cpu().numpy(), columns=list(ORACLE_FACTORS))
+
+
+class Oracles(nn.Module):
+    """Several oracles as one judge: their mean is the reading, their disagreement its error bar."""
+
+    def __init__(self, members: Sequence[Oracle]):
+        super().__init__()
+        self.members: Any = nn.ModuleList(members)  # typed as modules of no kind
+
+    def readings(self, images: Tensor) -> list[pd.DataFrame]:
+        """`Oracle.read` of each."""
+        return [oracle.read(images) for oracle in self.members]
+
+    def read(self, images: Tensor) -> pd.DataFrame:
+        """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
+        first, *others = self.readings(images)
+        return sum(others, first) / len(self.members)
+
+    def guess(self, images: Tensor) -> pd.DataFrame:
+        """The factors of images as `FACTORS` counts them, not standardised: where a fit may begin."""
+        counted: list[pd.DataFrame] = [
+            oracle.read(images) * oracle.std.cpu().numpy() + oracle.mean.cpu().numpy()
+            for oracle in self.members
+        ]
+        return sum(counted[1:], counted[0]) / len(counted)
+
+    def walls(self) -> dict[str, tuple[float, float]]:
+        """factor -> lowest and highest value it can have, as `read` would say it."""
+        mean, std = (
+            torch.stack([getattr(oracle, name) for oracle in self.members]).mean(0)
+            for name in ("mean", "std")
+        )
+        ends = [(FACTORS[name][:2], float(m), float(s)) for name, m, s in zip(ORACLE_FACTORS, mean, std)]
+        return {name: ((a - m) / s, (b - m) / s) for name, ((a, b), m, s) in zip(ORACLE_FACTORS, ends)}
+
+    def disagreement(self, images: Tensor) -> pd.DataFrame:
+        """Standard deviation of the readings between the oracles (N, factors), in those of the data."""
+        stack = np.stack([table.to_numpy() for table in self.readings(images)])
+        return pd.DataFrame(stack.std(0, ddof=1), columns=list(ORACLE_FACTORS))
 
 
 class Segmenter(nn.Module):

@@ -28,10 +28,13 @@ def head_shape(c: Canvas, f: dict) -> dict:
     jaw = c.look.jaw * f["gender"]
     rx = 0.60 + c.look.head_width * f["head_width"] + 0.01 * f["gender"]
     # below the middle the face narrows towards the chin, less for a masculine jaw
-    narrowing = 1 - (0.22 - jaw) * (c.y - 0.02).clamp(min=0) ** 1.5
+    narrowing = 1 - (c.look.chin - c.look.heavy_jaw - jaw) * (c.y - 0.02).clamp(min=0) ** 1.5
     skin = palette(_SKIN, f["skin"])
     warm = rgb(skin, 0.78, 0.60, 0.46)
     skin = torch.lerp(skin, skin * warm + rgb(skin, 0.06, 0.02, 0.0), f["tan"][:, None])
+    *tint, share = c.look.tint
+    light = skin.mean(1, keepdim=True) / 0.6
+    skin = torch.lerp(skin, rgb(skin, *tint) * light, share)
     hair = palette(_HAIR, f["hair_colour"])
     grey = ((f["age"] - 0.45) / 0.4).clamp(0, 1)[:, None]
     hair = torch.lerp(hair, rgb(hair, 0.72, 0.72, 0.74), 0.9 * grey)
@@ -76,6 +79,8 @@ def draw_head(c: Canvas, f: dict, head: dict) -> None:
     """Ears and the head, lit as a sphere: Lambert term, a specular spot, darker towards the rim."""
     for side in (-1, 1):
         ear = ellipse(c.x - side * (head["rx"] - 0.01) + 0.05 * f["yaw"], c.y - 0.08, 0.08, 0.15)
+        if c.look.ear_tip:
+            ear = torch.minimum(ear, _ear_tip(c, side, head))
         c.paint(c.cover(ear), head["skin"] * 0.80, SKIN)
     nx, ny = c.x / (head["rx"] + 0.08), (c.y - 0.04) / 0.9
     nz = (1 - nx**2 - ny**2).clamp(min=0.02).sqrt()
@@ -90,9 +95,18 @@ def draw_head(c: Canvas, f: dict, head: dict) -> None:
     c.paint(c.cover(head["sdf"]), colour.clamp(0, 1), SKIN)
 
 
+def _ear_tip(c: Canvas, side: int, head: dict) -> Tensor:
+    """Signed distance to a wedge that leaves the ear upwards and outwards."""
+    length = c.look.ear_tip
+    x, up = side * c.x - head["rx"] + 0.02, (0.20 - c.y) / length  # 0 at the lobe, 1 at the tip
+    return torch.maximum(
+        (x - 0.45 * length * up).abs() - 0.15 * (1 - up), (up - 0.5).abs() * length - 0.5 * length
+    )
+
+
 def draw_wrinkles(c: Canvas, f: dict, head: dict) -> None:
     """Age: forehead lines, folds from nose to mouth, bags under the eyes, hollow cheeks."""
-    u, old = head["u"], ((f["age"] - 0.3) / 0.7).clamp(0, 1)
+    u, old = head["u"], f["age"].clamp(0, 1)
     dark = head["skin"] * 0.50
     for y0 in (-0.48, -0.36):
         line = stroke(u, c.y, 0.34, 0.014, y0 - 0.05 * (u / 0.34) ** 2)
@@ -130,14 +144,14 @@ def draw_beard(c: Canvas, f: dict, head: dict) -> None:
     jaw = torch.maximum(head["sdf"] - 0.01, cheek - c.y)
     stache = stroke(u, c.y, 0.23, 0.045, 0.40 + 0.8 * u**2)
     grain = 1 + 0.16 * torch.sin(31 * c.x + 2.5 * torch.sin(11 * c.y + head["phase"]))
-    cover = torch.maximum(c.cover(jaw, 1.6), c.cover(stache, 1.3)) * (1.7 * f["beard"]).clamp(0, 0.93)
-    c.paint(cover, (head["hair"] * 0.82 * grain[:, None]).clamp(0, 1), HAIR)
+    cover = torch.maximum(c.cover(jaw, 1.6), c.cover(stache, 1.3)) * 0.93 * f["beard"].clamp(0, 1) ** 0.75
+    c.paint(cover, (head["hair"] * 0.62 * grain[:, None]).clamp(0, 1), HAIR)
 
 
 def draw_mouth(c: Canvas, f: dict, head: dict) -> None:
     """Lips along a parabola whose corners rise with the smile; open, it shows a dark gap and teeth."""
     u, smile, opening = head["u"], f["smile"], f["mouth_open"]
-    half = 0.27 + 0.055 * smile.clamp(min=0) - 0.02 * smile.clamp(max=0).abs() - 0.02 * opening
+    half = c.look.mouth + 0.055 * smile.clamp(min=0) - 0.02 * smile.clamp(max=0).abs() - 0.02 * opening
     bend = 0.17 * smile
     curve = 0.535 + 0.4 * bend - bend * (u / half) ** 2
     profile = (1 - (u / half) ** 2).clamp(min=0).sqrt()
@@ -164,6 +178,7 @@ def draw_eyes(c: Canvas, f: dict, head: dict) -> None:
     iris = palette(_IRIS, f["eye_colour"])
     black = rgb(iris, 0.05, 0.04, 0.04)
     white = rgb(iris, 0.95, 0.95, 0.94)
+    iris, white = (torch.lerp(colour, black, c.look.dark_eyes) for colour in (iris, white))
     for side in (-1, 1):
         ex, ey = u - side * 0.27, c.y + 0.02
         socket = torch.exp(-((ex / 0.19) ** 2 + ((ey + 0.03) / 0.12) ** 2))
@@ -179,9 +194,12 @@ def draw_eyes(c: Canvas, f: dict, head: dict) -> None:
         lid = stroke(ex, ey, (wide + 0.005) * scale, 0.016 - c.look.lash * f["gender"], arch)
         c.paint(c.cover(lid) * 0.9, black, EYES)
         # +1 pulls the inner end down (angry), -1 lifts it (worried); `side * ex` grows outwards
+        if c.look.ridge:
+            bone = stroke(ex, c.y, 0.21, 0.075 * c.look.ridge, -0.06 - high * scale)
+            c.paint(c.cover(bone, 3) * 0.75, head["skin"] * 0.50, None)
         slope = -0.55 * f["brow_tilt"] * side * ex
         height = -0.130 - high - 0.02 * f["eye_size"] + 0.025 * f["brow_tilt"] + slope + 1.2 * ex**2
-        brow = stroke(ex, c.y, 0.16, 0.028 + c.look.brow * f["gender"], height)
+        brow = stroke(ex, c.y, 0.16, c.look.thick_brow + c.look.brow * f["gender"], height)
         c.paint(c.cover(brow) * 0.92, head["hair"] * 0.62, EYES)
 
 

@@ -1,8 +1,6 @@
-"""The diffusion models of `synthfaces`: U-Nets trained on v, through a codec and a schedule made for the
-resolution.
-"""
+"""The diffusion model of `synthfaces`: a U-Net trained on v, through a codec and a schedule of its own."""
 
-from typing import NamedTuple
+import json
 
 import torch
 from diffusers import UNet2DModel
@@ -12,40 +10,36 @@ from ....method.hspace import HSpaceUNet
 from ....method.schedule import NoiseSchedule
 from ....store.weights import read_weights
 from ...codec import Codec
-from ..faces import from_bytes, kept_images
+from ..faces import CODEC, EDITION, RESOLUTION, from_bytes, kept_images, world_digest
 from .loop import Job, train_network
 
-
-class Recipe(NamedTuple):
-    """What differs between resolutions: edition of the world, codec, channels per level, factor on SNR."""
-
-    edition: int
-    codec: Codec
-    channels: tuple[int, ...]
-    snr: float = 1.0
+#: Per level; h-space has 256 x 8 x 8.
+CHANNELS = (64, 128, 256)
 
 
-#: resolution -> recipe; h-space has 8 x 8 positions in both.  At 64 px times mean what they mean at 256.
-RECIPES = {32: Recipe(1, Codec(1), (32, 64, 128)), 64: Recipe(2, Codec(2), (64, 128, 256), (256 / 64) ** 2)}
+def world_schedule() -> NoiseSchedule:
+    """The linear schedule with its signal-to-noise ratio times 16: times mean what they mean at 256 pixels.
+    (Hoogeboom et al. 2023, "simple diffusion", Eq. 4)
+    """
+    return NoiseSchedule.linear().shifted((256 / RESOLUTION) ** 2)
 
 
-def build_unet(resolution: int) -> UNet2DModel:
-    """The untrained U-Net of a resolution of `RECIPES`: 2.7 or 10.9 million parameters."""
-    recipe = RECIPES[resolution]
-    plain, channels = len(recipe.channels) - 1, 3 * recipe.codec.factor**2
+def build_unet() -> UNet2DModel:
+    """The untrained U-Net, 10.9 million parameters."""
+    plain, channels = len(CHANNELS) - 1, 3 * CODEC.factor**2
     return UNet2DModel(
-        sample_size=resolution // recipe.codec.factor,
+        sample_size=RESOLUTION // CODEC.factor,
         in_channels=channels,
         out_channels=channels,
         layers_per_block=1,
-        block_out_channels=recipe.channels,
+        block_out_channels=CHANNELS,
         down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",),
         up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain,
         attention_head_dim=32,
     )
 
 
-def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
+def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = CODEC):
     """The mean squared error on v = √ᾱ_t ε − √(1−ᾱ_t) x_0 at uniform t, as `loss_of` for `train_network`.
     `images`: (N, 3, R, R) uint8; the U-Net sees them through `codec`. (Salimans & Ho 2022, appendix D)
     """
@@ -64,35 +58,35 @@ def v_loss(schedule: NoiseSchedule, images: Tensor, codec: Codec = Codec()):
 
 def pretrain_ddpm(job: Job) -> dict:
     """Train the DDPM and write it, half precision with configuration and card, at every checkpoint.
-    Without a state it goes on from a committed ddpm<resolution> of this recipe, if there is one, so that it
-    can be trained further anywhere.  The images are kept beside the job's folder.
+    Without a state it goes on from the shipped weights of this world, so that it can be trained further
+    anywhere.  The images are kept beside the job's folder.
     """
     from .. import weights_file
 
-    start = weights_file(f"ddpm{job.resolution}")
-    recipe, pool = RECIPES[job.resolution], job.folder.parent / "pool"
-    schedule = NoiseSchedule.linear().shifted(recipe.snr)
-    images = kept_images("train", job.faces, job.resolution, pool, edition=recipe.edition, device=job.device)
+    start, schedule = weights_file("ddpm"), world_schedule()
+    images = kept_images("train", job.faces, RESOLUTION, job.pool, device=job.device)
     torch.manual_seed(job.budget.seed)
-    unet, before = build_unet(job.resolution), None
-    about = {"edition": recipe.edition, "codec": recipe.codec.factor, "faces": job.faces}
-    about["data"] = "synthfaces train split"
+    unet, before = build_unet(), None
+    about = {"edition": EDITION, "codec": CODEC.factor, "data": "synthfaces train split"}
     if start.exists() and not (job.folder / "state.pt").exists():
         earlier, card = HSpaceUNet.from_pretrained(start), read_weights(start)[1]["card"]
-        if earlier.unet_config == HSpaceUNet(build_unet(job.resolution), schedule).unet_config:
+        now = HSpaceUNet(build_unet(), schedule).unet_config
+        same_net = earlier.unet_config == json.loads(json.dumps(now))  # a file has lists for tuples
+        if same_net and (card.get("edition"), card.get("world")) == (EDITION, world_digest()):
             unet.load_state_dict(earlier.net.state_dict())
             before = {key: card[key] for key in ("steps", "images", "seconds", "loss")}
 
     def on_save(average: nn.Module, info: dict) -> None:
-        HSpaceUNet(average, schedule, "v_prediction").save(job.export, {**info, **about}, dtype=torch.float16)
+        card = {**info, **job.identity("ddpm", **about)}
+        HSpaceUNet(average, schedule, "v_prediction").save(job.export, card, dtype=torch.float16)
 
     average, info = train_network(
         unet.to(job.device, memory_format=torch.channels_last),
-        v_loss(schedule, images, recipe.codec),
+        v_loss(schedule, images, CODEC),
         job.faces,
         job.budget,
         job.folder,
-        identity={"network": "ddpm", "resolution": job.resolution, **about},
+        identity=job.identity("ddpm", **about),
         before=before,
         on_save=on_save,
     )

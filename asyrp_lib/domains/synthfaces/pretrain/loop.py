@@ -16,6 +16,7 @@ from ....device import has_bf16
 from ....errors import TrainingError
 from ....progress import tqdm
 from ....store.files import atomic_write
+from ..faces import RESOLUTION, world_digest
 from ..networks import ORACLE_FACTORS
 
 
@@ -35,18 +36,23 @@ class Budget:
 
 @dataclass(frozen=True)
 class Job:
-    """One training: side of its images, budget, folder of its state, weights file, faces, device."""
+    """One training: budget, folder of its state, weights file, faces, device."""
 
-    resolution: int
     budget: Budget
     folder: Path
     export: Path
     faces: int
     device: torch.device
 
+    @property
+    def pool(self) -> Path:
+        """Where drawn images are kept, for all trainings."""
+        return self.folder.parent / "pool"
+
     def identity(self, network: str, **about: Any) -> dict:
         """What is trained on what, for `train_network`."""
-        return {"network": network, "resolution": self.resolution, "faces": self.faces, **about}
+        world = {"resolution": RESOLUTION, "world": world_digest(), "faces": self.faces}
+        return {"network": network, **world, **about}
 
 
 def factor_table(factors: pd.DataFrame, device: torch.device) -> Tensor:

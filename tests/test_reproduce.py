@@ -1,0 +1,113 @@
+"""`reproduce`: what is done, missing and stale, stages, lanes, and what a failing task does to the rest."""
+
+import sys
+
+import pytest
+
+from asyrp_lib.errors import SettingsError
+from asyrp_lib.experiments import reproduce as module
+from asyrp_lib.experiments.reproduce import Task, reproduce, run_missing, tasks
+
+
+def task(name: str, stage: int, code: str) -> Task:
+    return Task(name, stage, ("-c", code), lambda: "missing")
+
+
+@pytest.fixture
+def plain_python(monkeypatch, tmp_path):
+    """Tasks are lines of Python, not commands of the library."""
+    real = module.subprocess.run
+    run = lambda command, **how: real([sys.executable, *command[3:]], **how)
+    monkeypatch.setattr(module.subprocess, "run", run)
+    monkeypatch.setattr(module, "runs_dir", lambda: tmp_path)
+    return tmp_path
+
+
+def test_stages_run_one_after_another_and_a_stage_side_by_side(plain_python):
+    note = plain_python / "order"
+    write = f"open({str(note)!r}, 'a').write('{{}} ')"
+    wait = "import time; time.sleep(0.3); "
+    todo = [
+        task("late", 2, write.format("late")),
+        task("slow", 1, wait + write.format("slow")),
+        task("quick", 1, write.format("quick")),
+    ]
+    said = dict(reproduce(todo, lanes=2, progress=False))
+    assert note.read_text().split() == ["quick", "slow", "late"]
+    assert set(said.values()) == {"done"} and (plain_python / "reproduce" / "slow.log").exists()
+
+
+@pytest.mark.parametrize(("lanes", "is_set", "given"), [(2, None, "3"), (1, None, "6"), (2, "1", "1")])
+def test_lanes_share_the_cores_but_a_number_of_threads_that_is_set_stays(
+    plain_python, monkeypatch, lanes, is_set, given
+):
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 6)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False) if is_set is None else monkeypatch.setenv(name, is_set)
+    note = plain_python / "threads"
+    code = f"import os; open({str(note)!r}, 'w').write(os.environ['OMP_NUM_THREADS'])"
+    assert dict(reproduce([task("one", 0, code)], lanes=lanes, progress=False)).popitem()[1] == "done"
+    assert note.read_text() == given
+
+
+def test_a_failing_task_is_named_and_what_waits_is_left(plain_python):
+    todo = [
+        task("bad", 0, "raise SystemExit('error: no luck')"),
+        task("good", 0, "pass"),
+        task("later", 1, "pass"),
+    ]
+    said = {one.name: words for one, words in reproduce(todo, progress=False)}
+    assert said["good"] == "done" and "no luck" in said["bad"] and "later" not in said
+
+
+def test_a_domain_lists_curve_f_t_of_every_seed_and_experiments_the_sealed_after_all_choices(toy):
+    listed = tasks(toy, seeds=2)
+    assert [one.name for one in listed if "green" in one.name] == [
+        "f_t of green, seed 0",
+        "f_t of green, seed 1",
+    ]
+    stage = {one.name: one.stage for one in listed}
+    assert stage["curve"] < stage["experiment settings"] < stage["f_t of green, seed 1"]
+    assert stage["f_t of green, seed 1"] < stage["experiment final"]
+    assert len({one.name for one in listed}) == len(listed)
+    assert "experiment choice" not in stage, "people make it, and no machine"
+
+
+def test_no_setting_of_an_experiment_has_the_name_that_store_gives_to_f_t():
+    from asyrp_lib.experiments import EXPERIMENTS, defaults
+
+    assert not [name for name in EXPERIMENTS if "seeds" in defaults(name)], "it would be stale for ever"
+
+
+def test_an_unknown_task_is_refused_with_the_known_ones(toy):
+    with pytest.raises(SettingsError, match="--list shows them"):
+        run_missing(toy, ["nonsense"])
+
+
+def test_a_result_of_other_networks_or_settings_is_stale(toy, tmp_path, monkeypatch):
+    from asyrp_lib import experiments
+    from asyrp_lib.store import results
+
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(experiments, "judges", lambda domain: {"unet": domain.unet.digest()})
+    monkeypatch.setattr(module, "judges", lambda domain: {"unet": domain.unet.digest()})
+    state = {one.name: one.state for one in tasks(toy)}["experiment linearity"]
+    assert state() == "missing"
+    experiments.store(toy, "linearity", names=["green"], progress=False)
+    assert state() == "stale: other names"
+    names = experiments.defaults("linearity") | {"names": ["green"]}
+    monkeypatch.setattr(module, "defaults", lambda name: names)
+    assert state() == "done"
+    toy.seed_count = 4
+    assert state() == "stale: other seeds of green"
+    toy.seed_count, made = 3, toy.delta
+    monkeypatch.setattr(toy, "delta", lambda name, seed=0: made(name, seed) if seed < 2 else made("grey"))
+    assert state() == "waits: 1 f_t that it was made with are not here"
+    toy.unet.mean = 0.4
+    assert state() == "stale: other unet", "although an f_t is not here"
+    monkeypatch.setattr(toy, "delta", made)
+    assert state() == "stale: other unet"
+    toy.unet.mean, toy.seed_count = 0.3, 3
+    file = next(tmp_path.rglob("*.csv"))
+    file.write_text(file.read_text().replace("green", "grey", 1))
+    assert state().startswith("stale: ") and "make both" in state()
