@@ -131,6 +131,8 @@ def test_linear_wants_more_than_a_step_or_a_rising_curve_would_have(monkeypatch)
     found = judged(monkeypatch, verdicts.linear, linearity=curve(np.sign))
     step = linearity.nulls((-1, -0.6, -0.3, 0, 0.3, 0.6, 1))["step"]
     assert found.verdict == "fails" and found.effect.mean == pytest.approx(step, abs=0.02)
+    steep = judged(monkeypatch, verdicts.linear, linearity=curve(lambda s: 20 * s))
+    assert steep.verdict == "undecided" and "100% to 100%" not in steep.ours, "its readings are the scale's ends"
 
 
 @pytest.mark.parametrize(("together", "said"), [(0.68, "holds"), (0.2, "fails")])
