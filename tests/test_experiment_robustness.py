@@ -1,5 +1,6 @@
 """Robustness: lengths are matched as they say, come from where they say, and the walk is that of an edit."""
 
+import numpy as np
 import pytest
 import torch
 from toy_domain import ones_for_h, toy_cut
