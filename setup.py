@@ -12,7 +12,9 @@ SHIPPED = (
     "published.json",
     "weights/synthfaces/*",
     "directions/synthfaces/*",
+    "edition_1/*",
     "results/**/*.json",
+    "results/**/*.csv",
 )
 
 

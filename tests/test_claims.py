@@ -90,7 +90,7 @@ def test_known_wants_the_factor_to_move_and_the_rest_to_stay_but_for_what_is_tie
     say = lambda *how: judged(monkeypatch, verdicts.known, final=final(*how)).verdict
     assert say(1.5, 0.3) == "holds", "the mouth is tied"
     assert say(1.5, 0.7) == "fails" and say(0.5, 0.3) == "fails"
-    assert "an edit's length 0.2" in judged(monkeypatch, verdicts.known, final=final(1.5, 0.3)).ours
+    assert "as long as f_t's 0.2" in judged(monkeypatch, verdicts.known, final=final(1.5, 0.3)).ours
     assert say(0.9, 0.3, 0.85) == "holds", "more than half of the room"
     found = judged(monkeypatch, verdicts.known, final=final(-1.5, 0.3))
     assert found.verdict == "fails" and "100% of the faces go the wrong way" in found.ours
@@ -131,6 +131,8 @@ def test_linear_wants_more_than_a_step_or_a_rising_curve_would_have(monkeypatch)
     found = judged(monkeypatch, verdicts.linear, linearity=curve(np.sign))
     step = linearity.nulls((-1, -0.6, -0.3, 0, 0.3, 0.6, 1))["step"]
     assert found.verdict == "fails" and found.effect.mean == pytest.approx(step, abs=0.02)
+    steep = judged(monkeypatch, verdicts.linear, linearity=curve(lambda s: 20 * s))
+    assert steep.verdict == "undecided" and "stand at the scale's ends" in steep.ours
 
 
 @pytest.mark.parametrize(("together", "said"), [(0.68, "holds"), (0.2, "fails")])

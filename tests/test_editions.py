@@ -62,6 +62,6 @@ def test_what_was_wanted_stands_beside_what_is_there(monkeypatch):
     table = editions.wanted(None)
     assert list(table) == ["measure", "32 px", "wanted", "got"] and table.notna().all(axis=None)
     got = list(table["got"])
-    assert got[0] == "0.0140 (1 correction)" and got[1].endswith("(smile)")
+    assert got[0] == "0.0200 (0 corrections), 0.0140 (1 correction)" and got[1].endswith("(smile)")
     assert got[2] == "≥ 0.85 in 1 of 2; least 0.50 [0.40, 0.60] (nose)" and got[3].startswith("2.5 ")
     assert got[4:] == ["2", "256", "both bounds: 7 of 10 surely, 1 surely not"]

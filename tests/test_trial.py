@@ -108,7 +108,7 @@ def test_the_interval_over_seeds_and_faces_covers_the_truth(between, within):
     assert (found.seeds, found.faces) == (5, 50)
 
 
-@pytest.mark.parametrize("faces", [4, 12, 40])
+@pytest.mark.parametrize("faces", [4, 12])
 def test_an_interval_over_few_faces_of_one_seed_is_as_wide_as_it_says(faces):
     found = [over_seeds(synthetic(1, faces, 0.0, 1.0, draw)) for draw in range(200)]
     assert 0.90 < sum(f.low < 0 < f.high for f in found) / 200 <= 0.99

@@ -71,6 +71,16 @@ def unwalled(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(value=rows["value"] - start.reindex(at).to_numpy())
 
 
+def ended(rows: pd.DataFrame) -> dict[str, float]:
+    """edit -> share of the readings at strengths −1 … 1, 0 apart, of the faces that are judged, that stand at
+    an end of the scale of `logit`; from rows of `measure`.
+    """
+    rows = mid_range(pick(rows, "position"))
+    rows = rows[(rows["strength"].abs() <= 1) & (rows["strength"] != 0)]
+    at_end = rows.assign(value=(rows["value"] - 0.5).abs() >= 0.48)
+    return {str(edit): float(share) for edit, share in at_end.groupby("edit")["value"].mean().items()}
+
+
 def slope(strengths: Sequence[float], shifts: Sequence[float]) -> float:
     """Of the line through the origin, least squares over strengths −1 … 1."""
     s, y = (np.asarray(values, dtype=np.float64) for values in (strengths, shifts))

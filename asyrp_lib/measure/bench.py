@@ -152,7 +152,7 @@ def run_benchmark(
 
     for n in (1, batch):
         for figure, run in {
-            "inversion": lambda n=n: invert(domain.unet, x_0[:n], **how),
+            "inversion, uncorrected": lambda n=n: invert(domain.unet, x_0[:n], **how),
             "plain generation": lambda n=n: edit(domain, x_T[:n], {}, **how),
             "edit": lambda n=n: edit(domain, x_T[:n], {delta: 1.0}, **how),
         }.items():

@@ -54,14 +54,14 @@ def wanted(domain) -> pd.DataFrame:
     """
     back = inversion.by_grid(stored(domain, "inversion"))
     error = {f"{c} correction{'s' * (c != 1)}": line[40] for c, line in back.items() if 40 in line}
-    best, rows = min(error, key=lambda c: error[c].mean), stored(domain, "world")
+    rows = stored(domain, "world")
     moved, spreads = world.moved(rows), world.spreads(rows)
     far, narrow = max(moved, key=lambda f: abs(moved[f].mean)), min(spreads, key=lambda f: spreads[f].mean)
     enough, n = sum(s.mean >= 0.85 for s in spreads.values()), len(spreads)
     samples, test = world.frechet(rows, "samples"), world.frechet(rows, "test")
     faces, seeds = provenance(domain, "final")["settings"]["n"], stored(domain, "final")["seed"].nunique()
     got = {
-        "error": f"{error[best].mean:.4f} ({best})",
+        "error": ", ".join(f"{error[c].mean:.4f} ({c})" for c in error),
         "shift": f"{moved[far]} ({far})",
         "spread": f"≥ 0.85 in {enough} of {n}; least {spreads[narrow]} ({narrow})",
         "distance": f"{samples.mean / test.mean:.1f} ({samples.mean:.3f} / {test.mean:.3f})",

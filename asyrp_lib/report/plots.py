@@ -90,7 +90,8 @@ def intervals(
         axes.set_yticks(ticks, [typeset(label) for label in table])
         axes.set(ylim=(y - 1.1, -0.6))
         axes.tick_params(axis="y", length=0)
-        axes.set_xlim(xlim)
+        if xlim:
+            axes.set_xlim(*xlim)
         if bound is not None:
             _good_side(axes, bound)
         for label, x in (marks or {}).items():

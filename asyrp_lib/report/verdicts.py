@@ -55,20 +55,21 @@ def known(domain) -> Claim:
     chance = pick(rows, variant="random Δh")
     floor = chance[chance["score"].str.startswith("rms ")].groupby("score")["value"].mean().max()
     away, need = max(wrong, key=wrong.__getitem__), most(sides)
-    name, effect = decider(moved, need)
+    name, effect = sorted(leaks.items(), key=lambda one: one[1].mean)[need - 1]
     ours = (
         f"the aimed factor moves {spread(moved.values(), '.1f')} sd (the oracles are "
         f"{spread(apart.values(), '.1f')} apart), {spread(parts, '.0%')} of the squared movement, the worst "
         f"untied one {spread(leaks.values(), '.1f')} (root mean square; by a random "
-        f"Δh_t of an edit's length {floor:.1f}); up to {wrong[away]:.0%} of the faces go the wrong way "
+        f"Δh_t as long as f_t's {floor:.1f}); up to {wrong[away]:.0%} of the faces go the wrong way "
         f"({away}); both bounds: {counted(sides)}"
     )
     why = (
         "an edit counts if its factor moves 1 sd and twice as far as the oracles are apart, or half its "
         f"room, and no untied one 0.5 sd (root mean square); holds if {need} of {len(sides)} do"
     )
-    mind = f"{max(need - sides.count(1), 1)} edits more, or fewer, within both bounds on sealed faces"
-    return Claim(ours, effect, f"sd, {name}", verdict(sides, need), why, mind)
+    mind = f"{need} of {len(sides)} edits within both bounds, or fewer, on other sealed faces"
+    effect = effect._replace(faces=moved[name].faces)  # rms of a seed's faces together
+    return Claim(ours, effect, f"sd of the worst untied factor, {name}", verdict(sides, need), why, mind)
 
 
 def room_taken(rows: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -105,7 +106,7 @@ def unseen(domain) -> Claim | None:
         "an edit counts if it comes nearer to its true target by both distances, and nearer than the other "
         f"edits do; holds if {need} of {len(sides)} do"
     )
-    mind = "a teacher that brings the others nearer: the claim `reach` says whether h-space could"
+    mind = "a teacher that brings them nearer: the claim `reach` says whether h-space could"
     return Claim(ours, effect, f"share of the way, {name}", verdict(sides, need), why, mind)
 
 
@@ -119,16 +120,19 @@ def linear(domain) -> Claim | None:
     faces = by_edit(linearity.proportions(rows), lambda part: part["value"].median())
     curves = by_edit(rows, _of_mean_curve)
     bound = max(null.values())
-    sides, (name, effect) = [above(i, bound) for i in faces.values()], decider(faces)
+    ended = linearity.ended(stored(domain, "linearity"))
+    sides = [above(i, bound) if ended[name] <= 0.2 else 0 for name, i in faces.items()]
+    name, effect = decider({n: i for n, i in faces.items() if ended[n] <= 0.2} or faces)
     ours = (
         f"a line through the origin explains {spread(faces.values(), '.2f')} of a face's curve (median, "
         f"mid-range, logit scale), {spread(curves.values(), '.2f')} of the mean curve; of a step "
         f"{null['step']:.2f}, of random rising curves {null['rising']:.2f} (median; 5 % lie above "
-        f"{null['rising, 95 %']:.2f}); above all of these: {counted(sides)}"
+        f"{null['rising, 95 %']:.2f}); above all of these: {counted(sides)}; "
+        f"{spread(ended.values(), '.0%')} of an edit's readings stand at the scale's ends, where all bends"
     )
     why = (
-        "an edit counts if the median of its faces lies above a step and above 95 % of random rising curves "
-        f"({bound:.2f}); holds if all do"
+        "an edit counts, for or against, by the median of its faces, above a step and 95 % of random rising "
+        f"curves ({bound:.2f}), if at most 20 % of its readings stand at the scale's ends; holds if all do"
     )
     mind = "more faces in mid-range whose curves bend away from their line, or follow it"
     return Claim(ours, effect, f"share explained, {name}", verdict(sides), why, mind)
@@ -218,13 +222,13 @@ def robust(domain) -> Claim:
     harmless = [-above(i, 0.5) for i in harm]
     said = {m: verdict([*harmless, *(above(i, 1) for i in part.values())]) for m, part in found.items()}
     listed = "; ".join(
-        f"{meaning} {spread(i.values(), '.1f')} times ({spread(far[meaning], '.0%')}): {said[meaning]}"
+        f"{meaning} {spread(i.values(), '.1f')} times ({spread(far[meaning], '.0%')}), {said[meaning]}"
         for meaning, i in found.items()
     )
     name, effect = decider(found["optimised"])
     ours = (
-        f"a random Δh_t as long as an edit's leads {spread(harm, '.0%')} as far as another face is; a shift "
-        f"of ε that is as long, by each meaning, so many times as far as it (so far): {listed}"
+        f"a random Δh_t as long as one optimised on one face leads {spread(harm, '.0%')} as far as another "
+        f"face is; a random Δε_t as long, by three meanings, in multiples of that (as far): {listed}"
     )
     both_ways = {"holds", "fails"} <= set(said.values())
     whole = (
