@@ -74,11 +74,11 @@ def measure(
             own[seed], history = told(through(train, both), name, domain.delta_config, settings)
             parts.append(numbers(losses(history), edit=name, variant=TRAINED, seed=seed))
 
-        found += (search := _by_own(through(tried, both), name, f"search, {TRAINED}", own, strengths))
+        found += (own_search := _by_own(through(tried, both), name, f"search, {TRAINED}", own, strengths))
         strength = matched(pd.concat(found), TRAINED)
         for variant, at in {TRAINED: 1.0, TRAINED_MATCHED: strength}.items():
             parts += _by_own(through(trial, both), name, variant, own, [at])
-        parts += search
+        parts += own_search
     return joined(parts)
 
 
