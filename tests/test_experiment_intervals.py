@@ -72,3 +72,12 @@ def test_a_t_edit_is_judged_by_what_it_brings_less_what_it_breaks():
     assert intervals.by_t_edit(rows, "shorter")["aimed − leaked"][300].mean == 9
     blind = intervals.by_t_edit(joined([numbers({"S_dir": 0.2}, variant="shorter 300", **where)]), "shorter")
     assert list(blind) == ["S_dir"], "where no oracle knows the truth"
+
+
+def test_texts_that_point_apart_are_named_before_the_training(toy, monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "runs_dir", lambda: tmp_path)
+    toy.delta_config, toy.train_images = {"kind": "ConvDelta", "groups": 3}, 2
+    toy.curve = pd.DataFrame({"t": [0, 300, 600], "P_t": [0.0, 0.2, 0.5]})
+    monkeypatch.setattr(type(toy.clip), "prompt_cosine", lambda self, source, target: -0.18)
+    with pytest.warns(UserWarning, match=r"'green' point apart \(cosine -0.18\)"):
+        intervals.trained_from(toy, "green", 600)

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
+from warnings import warn
 
 import pandas as pd
 from pydantic import Field
@@ -100,6 +101,7 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
     domain = domain or load_domain(config.domain)
     config = replace(config, training=settled(domain, config.edit, config.training))
     unet, started = domain.unet, time.monotonic()
+    _warn_of_texts(domain, config)
     name = config.name.replace(" ", "_")
     folder = Path(root or runs_dir()) / domain.name / name / config.digest(domain)
     file = folder / "delta.safetensors"
@@ -125,6 +127,17 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
         }
         save_delta(file, delta, card)
     return Run(delta, history, config, folder, file)
+
+
+def _warn_of_texts(domain: Domain, config: RunConfig) -> None:
+    """Say that the reconstruction term's weight, λ_recon times the texts' cosine (Eq. 11), is below 0."""
+    cosine = domain.clip.prompt_cosine(config.edit.source, config.edit.target)
+    if cosine < 0 and config.training.lambda_recon:
+        warn(
+            f"The texts of {config.edit.name!r} point apart (cosine {cosine:.2f}), so the paper's loss "
+            "rewards leaving the image; expected a cosine above 0; take others, or lambda_recon 0.",
+            stacklevel=3,
+        )
 
 
 def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, replace=False) -> Path | None:
