@@ -15,6 +15,9 @@ from ..measure.judge import usual
 from .rows import joined, pick
 from .trial import MARGIN, Trial, begin
 
+#: Positions nearer to a wall count as this.
+END = 0.02
+
 
 def measure(
     domain,
@@ -56,7 +59,7 @@ def mid_range(rows: pd.DataFrame) -> pd.DataFrame:
 
 def logit(position: np.ndarray) -> np.ndarray:
     """A position between walls on a scale without them; readings closer than 2 % to one count as that."""
-    inside = np.clip(position, 0.02, 0.98)
+    inside = np.clip(position, END, 1 - END)
     return np.log(inside / (1 - inside))
 
 
@@ -77,7 +80,7 @@ def ended(rows: pd.DataFrame) -> dict[str, float]:
     """
     rows = mid_range(pick(rows, "position"))
     rows = rows[(rows["strength"].abs() <= 1) & (rows["strength"] != 0)]
-    at_end = rows.assign(value=(rows["value"] - 0.5).abs() >= 0.48)
+    at_end = rows.assign(value=(rows["value"] <= END) | (rows["value"] >= 1 - END))
     return {str(edit): float(share) for edit, share in at_end.groupby("edit")["value"].mean().items()}
 
 

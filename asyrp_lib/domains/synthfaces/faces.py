@@ -1,7 +1,7 @@
 """Pools of rendered faces: the images, masks and factors that a split of `synthfaces` consists of."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ...errors import UnknownNameError, WeightsError
+from ...errors import UnknownNameError
 from ...progress import tqdm
 from ...store.files import atomic_write
 from ...store.paths import data_dir
@@ -29,7 +29,7 @@ _open: list[bool] = []
 #: Faces drawn at once: few enough for the processor's cache, so three times as fast as 64.
 _CHUNK = 8
 #: By how much thumbnails (grey levels) and factors of one world may differ from machine to machine.
-_ROUNDING = 2, 1e-4
+_ROUNDING = 1, 1e-4
 
 
 class Faces(NamedTuple):
@@ -105,10 +105,10 @@ def world_digest() -> str:
     """Of factors and renderer, by the 256 faces that they draw: what a training on this world depends on.
 
     Processors round differently, and a sum of bits would call each another world: one that draws what is
-    stored in `world.safetensors`, to two grey levels of a thumbnail, has the digest that stands there.
+    stored in `world.safetensors`, to a grey level of a thumbnail, has the digest that stands there.
     """
     faces, known = _audit(), {}
-    with suppress(WeightsError):  # of a world that is being made
+    if _world_file().exists():  # else this world is being made
         known, about = read_tensors(_world_file())
     if known and all(
         known[name].shape == part.shape and (known[name].float() - part.float()).abs().max() <= most
@@ -120,7 +120,8 @@ def world_digest() -> str:
 
 def keep_world() -> None:
     """Write `world.safetensors`, when a world is done and before networks are trained on it."""
-    save_weights(_world_file(), _audit(), {"digest": digest(*_audit().values())[:12]})
+    faces = _audit()
+    save_weights(_world_file(), faces, {"digest": digest(*faces.values())[:12]})
 
 
 def _audit() -> dict[str, Tensor]:
