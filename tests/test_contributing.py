@@ -5,13 +5,17 @@ import re
 from importlib import import_module
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from toys import tiny_unet
 
 from asyrp_lib.deltas import Delta, build_delta, load_delta, save_delta
+from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import OfflineError
-from asyrp_lib.experiments.rows import pick
+from asyrp_lib.experiments.rows import numbers, pick
+from asyrp_lib.runs.grid import Grid, cells, read_grid
+from asyrp_lib.store import results
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = {
@@ -52,6 +56,26 @@ def test_the_experiment_sees_twice_the_strength_go_farther(toy):
     rows = names("Add an experiment")["measure"](toy, n=3, names=["green"], progress=False)
     aimed = pick(rows, "aimed").groupby("strength")["value"].mean()
     assert aimed[2.0] > 1.5 * aimed[1.0] > 0
+
+
+def test_the_ablation_is_a_grid_that_can_be_built_and_its_cell_shows_differences(
+    tiny, tmp_path, monkeypatch, capsys
+):
+    text = re.search(r"```yaml\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)[1]
+    (tmp_path / "width.yaml").write_text(text)
+    grid = read_grid(tmp_path / "width.yaml")
+    tiny.edits["smiling"] = Edit("smiling", "face", "smiling face", t_edit=700)
+    table = cells(Grid(**vars(grid) | {"delta": {**grid.delta, "groups": 4}}), tiny)
+    assert list(table)[:2] == ["feed_forward 512, seed 0", "feed_forward 512, seed 1"] and len(table) == 6
+    scores = {"feed_forward 512": 0.25, "feed_forward 2048": 0.75}
+    rows = [
+        numbers({"loss": x + s}, variant=v, seed=s).assign(epoch=2)
+        for v, x in scores.items()
+        for s in range(3)
+    ]
+    monkeypatch.setattr(results, "load_rows", lambda name, command: (pd.concat(rows), {}))
+    names("Add an ablation")
+    assert "0.50 [0.50, 0.50]" in capsys.readouterr().out
 
 
 def test_the_ablation_imports_what_there_is():

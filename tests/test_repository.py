@@ -33,6 +33,7 @@ LAYERS = [
     ("measure",),
     ("experiments",),
     ("report",),
+    ("commands",),
     ("cli",),
     ("__main__",),
 ]

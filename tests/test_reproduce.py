@@ -6,7 +6,9 @@ import pytest
 
 from asyrp_lib.errors import SettingsError
 from asyrp_lib.experiments import reproduce as module
-from asyrp_lib.experiments.reproduce import Task, reproduce, run_missing, tasks
+from asyrp_lib.experiments.reproduce import reproduce, run_missing, tasks
+from asyrp_lib.runs import launch
+from asyrp_lib.runs.launch import Task
 
 
 def task(name: str, stage: int, code: str) -> Task:
@@ -16,10 +18,8 @@ def task(name: str, stage: int, code: str) -> Task:
 @pytest.fixture
 def plain_python(monkeypatch, tmp_path):
     """Tasks are lines of Python, not commands of the library."""
-    real = module.subprocess.run
-    run = lambda command, **how: real([sys.executable, *command[3:]], **how)
-    monkeypatch.setattr(module.subprocess, "run", run)
-    monkeypatch.setattr(module, "runs_dir", lambda: tmp_path)
+    monkeypatch.setattr(launch, "COMMAND", (sys.executable,))
+    monkeypatch.setattr(launch, "runs_dir", lambda: tmp_path)
     return tmp_path
 
 
@@ -41,7 +41,7 @@ def test_stages_run_one_after_another_and_a_stage_side_by_side(plain_python):
 def test_lanes_share_the_cores_but_a_number_of_threads_that_is_set_stays(
     plain_python, monkeypatch, lanes, is_set, given
 ):
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(launch.os, "cpu_count", lambda: 6)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False) if is_set is None else monkeypatch.setenv(name, is_set)
     note = plain_python / "threads"

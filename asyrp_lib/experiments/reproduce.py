@@ -1,21 +1,17 @@
 """Everything behind `data/results` of a domain, from a declared list: what is there, stale, and to do."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import NamedTuple
+from pathlib import Path
 
 from .. import check
 from ..domains import Domain
 from ..errors import AsyrpError, DomainError, SettingsError, TrainingError, WeightsError
 from ..measure.curve import CURVE, curve_digests
 from ..progress import tqdm
+from ..runs.launch import Task, side_by_side
 from ..runs.run import config_for
-from ..store.paths import runs_dir
 from ..store.results import load_result, result_file
 from ..store.weights import module_digest, read_weights
 from . import EXPERIMENTS, PEOPLE, READS, defaults, judges, provenance, read_by
@@ -23,15 +19,6 @@ from . import EXPERIMENTS, PEOPLE, READS, defaults, judges, provenance, read_by
 #: Experiments at another stage: settings come before the f_t that are trained with them, robustness reads
 #: the lengths that homogeneity measures, and sealed faces are read when all else has come out well.
 STAGES = {"settings": 1, "robustness": 4, "final": 5}
-
-
-class Task(NamedTuple):
-    """One step: its name, the stage it waits for, its command, and what `state` says of it."""
-
-    name: str
-    stage: int  # tasks of one stage run side by side, when the stages before are done
-    command: tuple[str, ...]  # after `python -m asyrp_lib`
-    state: Callable[[], str]  # "done", "missing", or "stale: " or "waits: " and why
 
 
 def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
@@ -54,37 +41,30 @@ def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
     return found
 
 
-def reproduce(todo: Iterable[Task], *, lanes: int = 2, progress: bool = True) -> Iterator[tuple[Task, str]]:
-    """Run tasks in processes of their own, `lanes` at a time, and yield each with "done" or its last words.
+def reproduce(
+    todo: Iterable[Task],
+    *,
+    lanes: int = 2,
+    progress: bool = True,
+    cluster: Path | None = None,
+    title="reproduce",
+) -> Iterator[tuple[Task, str]]:
+    """Run tasks as `launch.side_by_side` does, stage by stage, under a bar; each with "done" or why not.
 
-    Which are done already is asked when their stage begins.  A task that is stopped goes on when it is run
-    again.  After a stage in which one failed the rest is left.  Each process gets its share of the cores, and
-    its output goes to `runs/reproduce`.
+    Which are done already is asked when their stage begins.  After a stage in which one failed the rest is
+    left.
     """
-    todo, log = list(todo), runs_dir() / "reproduce"
-    log.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, (os.cpu_count() or 1) // lanes))
-    around = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ}  # what is set stays
-
-    def run(task: Task) -> tuple[Task, str]:
-        file = log / f"{task.name.replace(' ', '_').replace(',', '')}.log"
-        with open(file, "w") as out:
-            command = [sys.executable, "-m", "asyrp_lib", *task.command]
-            code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=around).returncode
-        last = file.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-        return task, "done" if not code else f"{last[0].rsplit(chr(13), 1)[-1][:300]} (see {file})"
-
-    with tqdm(total=len(todo), unit="task", desc="reproduce", disable=not progress) as bar:
+    todo = list(todo)
+    with tqdm(total=len(todo), unit="task", desc=title, disable=not progress) as bar:
         for stage in sorted({task.stage for task in todo}):
+            here = [task for task in todo if task.stage == stage]
+            missing = [task for task in here if task.state() != "done"]
+            bar.total -= len(here) - len(missing)  # so that the time left is that of what is run
             failed = False
-            with ThreadPoolExecutor(lanes) as pool:
-                of = [task for task in todo if task.stage == stage]
-                missing = [task for task in of if task.state() != "done"]
-                bar.update(len(of) - len(missing))
-                for task, said in pool.map(run, missing):
-                    failed |= said != "done"
-                    bar.update()
-                    yield task, said
+            for task, outcome in side_by_side(missing, lanes, cluster):
+                failed |= outcome != "done"
+                bar.update()
+                yield task, outcome
             if failed:
                 return
 
@@ -110,9 +90,9 @@ def run_missing(domain: Domain, words: Sequence[str] = (), *, seeds=5, lanes=2, 
             print(f"{task.name:<32} {state}")
     print(f"{len(todo)} of {len(asked)} tasks to do", flush=True)
     failed = []
-    for task, said in () if dry else reproduce(asked, lanes=lanes):
-        print(f"{task.name}: {said}", flush=True)
-        failed += [task.name] * (said != "done")
+    for task, outcome in () if dry else reproduce(asked, lanes=lanes):
+        print(f"{task.name}: {outcome}", flush=True)
+        failed += [task.name] * (outcome != "done")
     if failed:
         raise TrainingError(f"{', '.join(failed)} failed, and what waits for them was left; see the logs.")
 

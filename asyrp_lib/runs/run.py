@@ -4,24 +4,28 @@ import hashlib
 import json
 import math
 import time
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 from warnings import warn
 
 import pandas as pd
+import torch
 from pydantic import Field
 
 from .. import check
-from ..api import settled, train_delta
+from ..api import invert, settled, train_delta
 from ..check import Whole
-from ..deltas import Delta, save_delta
+from ..deltas import Delta, build_delta, save_delta
 from ..domains import Domain, load_domain
 from ..domains.edits import Edit
 from ..errors import FileError, TrainingError
+from ..method import distributed
+from ..method.schedule import interval_pairs
 from ..method.train import TrainSettings
 from ..store.files import atomic_write, check_writable, lock
-from ..store.paths import runs_dir
+from ..store.paths import cache_dir, runs_dir
 from ..store.results import provenance
 from ..store.weights import module_digest, read_weights
 
@@ -64,15 +68,32 @@ class RunConfig:
 def config_for(domain: Domain, edit: str | Edit, **changes) -> RunConfig:
     """The run that a domain would make of an edit; `changes` are fields of `RunConfig` or of `TrainSettings`.
 
-    Raises UnknownNameError for another edit, SettingsError for another setting or one outside its range.
+    Raises UnknownNameError for another edit or an f_t that is not known, WeightsError for one that does not
+    fit the U-Net, SettingsError for another setting or one outside its range.
     """
     edit = domain.edit_named(edit) if isinstance(edit, str) else edit
     check.kind("edit", edit, Edit, "its name or an Edit")
     changes = {key: value for key, value in changes.items() if value is not None}
     own = {key: changes.pop(key) for key in ("delta", "images", "from_noise") if key in changes}
-    own = {"delta": domain.delta_config, "images": domain.train_images} | own
+    own = {"images": domain.train_images} | own | {"delta": _delta(domain, own.get("delta"))}
     training = settled(domain, edit, TrainSettings(**(asdict(domain.training) | changes)))
     return RunConfig(domain=domain.name, edit=edit, training=training, **own)
+
+
+def _delta(domain: Domain, delta: dict | None) -> dict:
+    """A configuration of f_t that says all where its kind can tell (`normal`), so that one f_t has one
+    digest; without a kind it changes the domain's own.  What cannot be built is said now.
+    """
+    if delta is None or delta == domain.delta_config:
+        return domain.delta_config
+    check.kind("configuration of Δh", delta, dict, '{"kind": "ConvDelta"}')
+    delta = delta if "kind" in delta else domain.delta_config | delta
+    normal = getattr(Delta.kinds.get(str(delta["kind"])), "normal", dict)
+    with suppress(TypeError):  # an option that it does not know, which `build_delta` names
+        delta = {"kind": delta["kind"], **normal(**{k: v for k, v in delta.items() if k != "kind"})}
+    with torch.device("meta"):  # shapes alone
+        build_delta(delta, domain.unet.h_shape, domain.unet.temb_dim)
+    return delta
 
 
 class Run(NamedTuple):
@@ -97,35 +118,42 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
     Raises:
         TrainingError: the loss became NaN.
         FileError: the folder cannot be written, or is in use; said before the training starts.
+        SettingsError: several processes, and batches that can't be shared out evenly to them.
     """
     domain = domain or load_domain(config.domain)
     config = replace(config, training=settled(domain, config.edit, config.training))
     unet, started = domain.unet, time.monotonic()
     _warn_of_texts(domain, config)
-    name = config.name.replace(" ", "_")
-    folder = Path(root or runs_dir()) / domain.name / name / config.digest(domain)
+    folder = folder_of(config, domain, root)
     file = folder / "delta.safetensors"
     x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
     how |= {"images": config.images, "x_T": x_T, "delta": config.delta, "folder": folder}
+    distributed.check_even(config.images, config.training.batch_size)
     check_writable(folder / "run.json")
-    with lock(folder):
-        with atomic_write(folder / "run.json") as temporary:
-            temporary.write_text(json.dumps(asdict(config), indent=1))
+    with lock(folder) if distributed.is_main() else nullcontext():
+        if distributed.is_main():
+            with atomic_write(folder / "run.json") as temporary:
+                temporary.write_text(json.dumps(asdict(config), indent=1))
+        if distributed.count() > 1 and cache_dir() and x_T is None:
+            with distributed.main_first():  # the others then find it in the cache
+                invert(domain, domain.images("train", config.images), steps=config.training.steps)
         delta, history = train_delta(domain, config.edit, config.training, **how)
-        with atomic_write(folder / "history.csv") as temporary:
-            history.to_csv(temporary, index=False)
-        digests, seconds = (
-            {"unet": unet.digest(), "clip": module_digest(domain.clip)},
-            time.monotonic() - started,
-        )
-        card = {
-            "source": config.edit.source,
-            "target": config.edit.target,
-            "first_clip_loss": round(float(history["clip"][:8].mean()), 4),
-            "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
-            "provenance": provenance(asdict(config), seconds, device=unet.device, digests=digests),
-        }
-        save_delta(file, delta, card)
+        if distributed.is_main():
+            with atomic_write(folder / "history.csv") as temporary:
+                history.to_csv(temporary, index=False)
+            digests = {"unet": unet.digest(), "clip": module_digest(domain.clip)}
+            made_with = {"device": unet.device, "digests": digests}
+            steps = history.attrs["seconds"]
+            card = {
+                "source": config.edit.source,
+                "target": config.edit.target,
+                "first_clip_loss": round(float(history["clip"][:8].mean()), 4),
+                "final_clip_loss": round(float(history["clip"][-200:].mean()), 4),
+                "step_seconds": None if math.isnan(steps) else round(steps, 3),  # of all optimiser steps
+                "provenance": provenance(asdict(config), time.monotonic() - started, **made_with),
+            }
+            save_delta(file, delta, card)
+    distributed.barrier()  # nobody leaves before the files are there
     return Run(delta, history, config, folder, file)
 
 
@@ -138,6 +166,19 @@ def _warn_of_texts(domain: Domain, config: RunConfig) -> None:
             "rewards leaving the image; expected a cosine above 0; take others, or lambda_recon 0.",
             stacklevel=3,
         )
+
+
+def optimiser_steps(config: RunConfig, domain: Domain) -> int:
+    """How many a whole training takes: what it costs, in the unit that `bench` gives seconds for."""
+    s = settled(domain, config.edit, config.training)
+    times = len(interval_pairs(s.steps, s.t_edit, len(domain.unet.schedule), last=True))
+    return s.epochs * -(-config.images // s.batch_size) * times
+
+
+def folder_of(config: RunConfig, domain: Domain, root: Path | None = None) -> Path:
+    """Where a run of this configuration lies, see `train_run`."""
+    config = replace(config, training=settled(domain, config.edit, config.training))
+    return Path(root or runs_dir()) / domain.name / config.name.replace(" ", "_") / config.digest(domain)
 
 
 def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, replace=False) -> Path | None:
