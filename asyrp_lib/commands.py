@@ -172,7 +172,7 @@ def reproduce(options) -> None:
 def grid(options) -> None:
     """Run the cells of a grid, or one of them, or list them."""
     from .errors import TrainingError
-    from .experiments import ablation
+    from .experiments import ablation, compare
     from .runs.grid import cells, read_grid
     from .runs.run import optimiser_steps
 
@@ -193,7 +193,7 @@ def grid(options) -> None:
     how = {"lanes": options.lanes, "cluster": options.cluster, "device": options.device}
     rows, file, failed = ablation.run_grid(options.file, domain, grid, replace=options.replace, **how)
     scores = ("aimed", "distance to target", "leaked", "S_dir", "loss")
-    for title, of in {"": ablation.summary, "minus the first variant": ablation.differences}.items():
+    for title, of in {"": compare.summary, "minus the first variant": compare.differences}.items():
         if len(table := of(rows, *scores)):
             print(title, table.map(str).to_string(), sep="\n")
     print(f"wrote {file}")

@@ -20,14 +20,13 @@ from tiny_domain import build_tiny
 from asyrp_lib.errors import FileError, SettingsError, TrainingError, UnknownNameError
 from asyrp_lib.experiments import ablation
 from asyrp_lib.experiments.ablation import (
-    differences,
     measure_cell,
     run_grid,
     split_of,
-    summary,
     table,
     tasks,
 )
+from asyrp_lib.experiments.compare import differences, summary
 from asyrp_lib.experiments.rows import COLUMNS, numbers, pick
 from asyrp_lib.measure.stats import crossed, paired
 from asyrp_lib.method import distributed

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +21,6 @@ from ..deltas import Delta, load_delta, save_delta
 from ..domains import Domain
 from ..errors import ImageError, SettingsError, UnknownNameError
 from ..measure import judge, scores
-from ..measure.stats import crossed, paired
 from ..method import distributed
 from ..method.state import batches_done
 from ..runs.grid import Cell, Grid, cells
@@ -131,7 +129,7 @@ def table(domain: Domain, grid: Grid, failed: Mapping[str, str] = {}) -> tuple[p
         files = {epoch: file for epoch, file in _files(folder, keys).items() if file.exists()}
         parts.append(_rows(cell, files, label in failed))
         for epoch in files:
-            f_t[f"f_t {label}, epoch {epoch}"] = module_digest(load_delta(_snapshot(folder, epoch)))
+            f_t[f"f_t {label}, epoch {epoch}"] = _snapshot(folder, epoch).with_suffix(".digest").read_text()
     return pd.concat(parts, ignore_index=True), f_t
 
 
@@ -168,8 +166,8 @@ def _keys(domain: Domain, grid: Grid) -> dict[int, str]:
 
 
 def _strengths(grid: Grid, epoch: int) -> list[float]:
-    """Those that are measured after an epoch, rising."""
-    return sorted({*grid.strengths, 1.0}) if epoch == grid.epochs[-1] else [1.0]
+    """Those that are measured after an epoch, rising; 0 is the reconstruction, where every curve begins."""
+    return sorted({*grid.strengths, 0.0, 1.0}) if epoch == grid.epochs[-1] else [1.0]
 
 
 def _files(folder: Path, keys: Mapping[int, str]) -> dict[int, Path]:
@@ -189,6 +187,10 @@ def _measured(domain: Domain, grid: Grid, config: RunConfig, epoch: int, progres
         sizes = sizes if target is None else sizes | apart(domain.distance, edited, {"target": target})
         run = Run(trial, {delta: strength}, {**where, "strength": strength})
         parts.append(run.rows(trial.scores(name, edited).assign(**sizes)))
+        if domain.oracle is not None:
+            shifts = judge.factor_shifts(domain, trial.plain, edited)
+            worst = judge.rms(shifts[judge.untied(domain, config.edit, shifts)].T).max()
+            parts.append(numbers({"worst": worst}, **run.where))
     single = {"parameters": sum(p.numel() for p in delta.parameters()), "steps": len(history)}
     single |= {} if seconds is None else {"seconds": seconds}
     single |= {"start steps": optimiser_steps(config.start, domain)} if config.start else {}
@@ -203,9 +205,11 @@ def _measured(domain: Domain, grid: Grid, config: RunConfig, epoch: int, progres
 
 
 def curve(history: pd.DataFrame) -> dict[str, float]:
-    """ "loss of batch k", k from 1 over the whole training, -> the loss, mean over the batch's times."""
-    means = history.groupby(["epoch", "batch"])["loss"].mean()
-    return {f"loss of batch {k}": float(loss) for k, loss in enumerate(means, 1)}
+    """ "loss of batch k", k from 1 over the whole training, -> the mean over the batch's times; of its parts
+    likewise.
+    """
+    means = history.drop(columns="t").groupby(["epoch", "batch"]).mean()
+    return {f"{part} of batch {k}": float(v) for part in means for k, v in enumerate(means[part], 1)}
 
 
 def _after(
@@ -222,6 +226,10 @@ def _after(
         run = train_run(config, domain, root=root, starts=runs_dir(), progress=progress)
         with atomic_write(curve) as temporary:
             run.history.to_csv(temporary, index=False)
+        with atomic_write(
+            file.with_suffix(".digest")
+        ) as temporary:  # rows need it, also where f_t is not kept
+            temporary.write_text(module_digest(run.delta))
         save_delta(file, run.delta, read_weights(run.file)[1]["card"])
     seconds = read_weights(file)[1]["card"]["step_seconds"]
     history = pd.read_csv(curve, float_precision="round_trip")
@@ -243,39 +251,3 @@ def _make_shared(domain: Domain, grid: Grid) -> None:
     for n, steps in {(c.images, c.training.steps) for c in configs if not c.from_noise}:
         with suppress(ImageError):  # too few of them: its cells will say so
             invert(domain, domain.images("train", n), steps=steps)
-
-
-def summary(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """(variant, epoch) × score, at strength 1 or of none: mean and interval over seeds and faces."""
-    return _intervals(rows, names, lambda part, _: crossed(part))
-
-
-def differences(rows: pd.DataFrame, *names: str, base: str | None = None) -> pd.DataFrame:
-    """(variant, epoch) × score, at strength 1 or of none: the variant minus `base` (None: the first one) at
-    that epoch, on the same seeds and faces, with its interval.
-    """
-    base = base or str(rows["variant"].iloc[0])
-    if base not in set(rows["variant"]):
-        raise UnknownNameError(f"No variant {base!r}; known are {', '.join(rows['variant'].unique())}.")
-    others = rows[rows["variant"] != base]
-    return _intervals(others, names, partial(_difference, rows[rows["variant"] == base]))
-
-
-def _difference(base: pd.DataFrame, part: pd.DataFrame, at: Mapping):
-    other = base[(base["score"] == at["score"]) & (base["epoch"] == at["epoch"])]
-    return crossed(paired(part, _plain(other)))
-
-
-def _intervals(rows: pd.DataFrame, names: tuple[str, ...], interval) -> pd.DataFrame:
-    keys, made = ["variant", "epoch", "score"], {}
-    for where, part in _plain(rows[rows["score"].isin(names)]).groupby(keys, sort=False):
-        at = dict(zip(keys, where))
-        made.setdefault((at["variant"], at["epoch"]), {})[at["score"]] = interval(part, at)
-    index = pd.MultiIndex.from_tuples(list(made), names=keys[:2]) if made else None
-    columns = [name for name in names if name in set(rows["score"])]
-    return pd.DataFrame(list(made.values()), index, columns)
-
-
-def _plain(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows at strength 1, or of none."""
-    return rows[rows["strength"].isna() | (rows["strength"] == 1)]
