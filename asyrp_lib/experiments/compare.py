@@ -8,6 +8,7 @@ import pandas as pd
 
 from ..errors import UnknownNameError
 from ..measure.stats import Interval, crossed, paired, student
+from ..store import results
 
 #: What edits are brought to when they are compared at equal effect, in standard deviations of the factor.
 EFFECT = 1.0
@@ -85,6 +86,14 @@ def chosen(rows: pd.DataFrame, of: str, by: str) -> dict:
 
 
 _BROUGHT = ("aimed", "worst")
+
+
+def stored_grid(domain, name: str) -> pd.DataFrame:
+    """The rows of a grid that `ablation.run_grid` wrote; WeightsError, with the command that makes them,
+    without.
+    """
+    command = f"python -m asyrp_lib grid ablations/{name}.yaml --domain {domain.name}"
+    return results.load_rows(f"{domain.name}_grid_{name}", command)[0]
 
 
 def at(rows: pd.DataFrame, epoch: int | None = None, strength: float = 1.0) -> pd.DataFrame:
