@@ -21,7 +21,7 @@ from asyrp_lib.store import results
 #: They train f_t, for which the toy's known ε is no network; their own tests run them on a small one.
 TRAINING = {"settings", "asymmetry", "homogeneity", "places", "reach", "intervals"}
 #: No edit takes part, or a fit or people, whom the toy has not; they have their own tests.
-OTHERS = {"world", "inversion", "fit", "choice"}
+OTHERS = {"world", "inversion", "fit", "choice", "bias"}
 RUN = [name for name in EXPERIMENTS if name not in TRAINING | OTHERS]
 #: Settings that keep an experiment on the toy domain short, where its defaults do not.
 SMALL = {

@@ -35,6 +35,7 @@ EXPERIMENTS = {
     "mixing": "do edits blend when their strengths are interpolated?",
     "samples": "do edits work on random samples as they do on real images?",
     "boosting": "does noise in the last steps make images more real, and what does it cost?",
+    "bias": "do edits treat dark and light faces, women and men differently, beyond what inversion does?",
     "choice": "do people who look blind see the edits, and can they tell an edit from an original?",
 }
 
