@@ -191,6 +191,11 @@ def _measured(domain: Domain, grid: Grid, config: RunConfig, epoch: int, progres
     return joined([*parts, numbers(single, **where)])
 
 
+def after(domain: Domain, config: RunConfig, epoch: int, progress: bool = False) -> Delta:
+    """f_t of a run after an epoch, as a grid's cell has it: read where it is there, trained where not."""
+    return _after(domain, config, epoch, progress)[0]
+
+
 def _after(
     domain: Domain, config: RunConfig, epoch: int, progress: bool
 ) -> tuple[Delta, pd.DataFrame, float | None]:
