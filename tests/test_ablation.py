@@ -73,7 +73,8 @@ def test_a_cell_is_measured_after_every_epoch_and_never_again(here):
     assert set(rows["variant"]) == {"groups 2"} and set(rows["seed"]) == {1} and set(rows["groups"]) == {2}
     for epoch in (1, 2):
         at = {"epoch": epoch}
-        assert list(pick(rows, "S_dir", **at)["image"]) == [0, 1]
+        assert list(pick(rows, "S_dir", strength=1.0, **at)["image"]) == [0, 1]
+        assert set(pick(rows, "S_dir", **at)["strength"]) == ({1.0} if epoch == 1 else {0.0, 1.0})
         assert (pick(rows, "length", **at)["value"] > 0).all()
         for score in ("parameters", "clip", "seconds"):
             assert len(pick(rows, score, **at)) == 1, score

@@ -212,6 +212,11 @@ def curve(history: pd.DataFrame) -> dict[str, float]:
     return {f"{part} of batch {k}": float(v) for part in means for k, v in enumerate(means[part], 1)}
 
 
+def after(domain: Domain, config: RunConfig, epoch: int, progress: bool = False) -> Delta:
+    """f_t of a run after an epoch, as a grid's cell has it: read where it is there, trained where not."""
+    return _after(domain, config, epoch, progress)[0]
+
+
 def _after(
     domain: Domain, config: RunConfig, epoch: int, progress: bool
 ) -> tuple[Delta, pd.DataFrame, float | None]:
