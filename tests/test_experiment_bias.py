@@ -61,7 +61,7 @@ def test_groups_are_equal_the_first_of_the_outer_thirds_and_the_same_for_every_f
 
 
 def test_twins_differ_in_one_factor_at_its_groups_medians_and_could_both_be_there():
-    poses, table = bias._poses(known(build_toy()), 3), sample_factors(2000, 2)
+    poses, table = bias.poses(known(build_toy()), 3), sample_factors(2000, 2)
     for factor in bias.GROUPED:
         low, high = (poses[f"twin {factor} {side}"] for side in gaps.SIDES)
         assert list((low != high).any()[lambda differs: differs].index) == [factor]

@@ -74,8 +74,8 @@ def measure(
     trainings = check.whole("trainings", trainings, 1, 1000)
     check.kind("groups", groups, (type(None), Mapping), '{"skin": [[20, 47], [21, 33]]}')
     members = _members(domain, n, groups)
-    poses = {} if domain.draw is None or groups is not None else _poses(domain, max(1, n // 2))
-    trial, shares = _cast(trial, members, poses)
+    alike = {} if domain.draw is None or groups is not None else poses(domain, max(1, n // 2))
+    trial, shares = _cast(trial, members, alike)
     parts = [numbers(_middles(domain))] if groups is None else []
     for factor, (low, high) in members.items():
         faces = pd.DataFrame({"image": [*low, *high], "value": [-1.0] * len(low) + [1.0] * len(high)})
@@ -155,8 +155,10 @@ def _thirds(values: pd.Series) -> tuple[pd.Series, pd.Series]:
     return values <= values.quantile(1 / 3), values >= values.quantile(2 / 3)
 
 
-def _poses(domain, n: int) -> dict[str, pd.DataFrame]:
-    """Name of a twin -> factors of the first n test faces, with its factor at the median of that group."""
+def poses(domain, n: int) -> dict[str, pd.DataFrame]:
+    """Twins as measured: "twin F low" or "twin F high" -> factors of the first n test faces, with F at the
+    median of that group and what `HELD` says.
+    """
     table, faces, made = domain.factors("test", POOL), domain.factors("test", n), {}
     for factor in [factor for factor in GROUPED if factor in table]:
         held = {name: value for name, value in HELD.get(factor, {}).items() if name in table}
@@ -166,15 +168,15 @@ def _poses(domain, n: int) -> dict[str, pd.DataFrame]:
     return made
 
 
-def _cast(trial: Trial, members: Mapping, poses: Mapping) -> tuple[Trial, dict[str | None, Trial]]:
+def _cast(trial: Trial, members: Mapping, alike: Mapping) -> tuple[Trial, dict[str | None, Trial]]:
     """All faces as one trial, and what of it is twins of each kind, or (None) faces of the split."""
     faces = sorted({image for sides in members.values() for side in sides for image in side})
     first = replace(trial, n=len(faces), order=tuple(faces), larger=None)
-    sizes = {None: len(faces)} | {twin: len(table) for twin, table in poses.items()}
-    order = [*faces, *(k for table in poses.values() for k in range(len(table)))]
+    sizes = {None: len(faces)} | {twin: len(table) for twin, table in alike.items()}
+    order = [*faces, *(k for table in alike.values() for k in range(len(table)))]
     whole = replace(first, n=len(order), order=tuple(order))
     draw = trial.domain.draw
-    drawn = [draw(table).to(first.x_0) for table in poses.values()] if draw else []
+    drawn = [draw(table).to(first.x_0) for table in alike.values()] if draw else []
     vars(whole)["x_0"] = torch.cat([first.x_0, *drawn])  # twins are in no split, from which it would read
     starts = np.cumsum([0, *sizes.values()]).tolist()
     return whole, {twin: whole.like(first=a, n=size) for (twin, size), a in zip(sizes.items(), starts)}
