@@ -61,7 +61,7 @@ def test_groups_are_equal_the_first_of_the_outer_thirds_and_the_same_for_every_f
 
 
 def test_twins_differ_in_one_factor_at_its_groups_medians_and_could_both_be_there():
-    poses, table = bias._poses(known(build_toy()), 3), sample_factors(2000, 2)
+    poses, table = bias.poses(known(build_toy()), 3), sample_factors(2000, 2)
     for factor in bias.GROUPED:
         low, high = (poses[f"twin {factor} {side}"] for side in gaps.SIDES)
         assert list((low != high).any()[lambda differs: differs].index) == [factor]
@@ -92,6 +92,15 @@ def test_the_gain_is_of_unseen_edits_and_a_share_of_the_way(rows):
     found = pick(rows, "gain")
     assert set(found["edit"]) == {"blue"}
     assert 0.6 < gaps.net(rows, "gain")["value"].mean() < 1
+
+
+def test_what_the_oracle_reads_in_a_true_target_is_no_fault_of_the_edit(rows):
+    style, beyond = gaps.styles(rows), gaps.leakage(rows, beyond_target=True)
+    assert style.loc["green", "gender"].mean == pytest.approx(0.5, abs=1e-6)
+    assert style.loc["green", "skin"].mean == pytest.approx(0, abs=1e-6)
+    whole = gaps.leakage(rows).loc["green", "gender"].mean
+    assert beyond.loc["green", "gender"].mean == pytest.approx(whole - 0.5, abs=1e-6)
+    assert pick(rows, variant="target")["seed"].isna().all()
 
 
 def test_middles_are_where_the_oracle_would_read_them(rows):
@@ -157,11 +166,14 @@ def test_flips_count_those_that_cross_and_not_those_that_the_reconstruction_cros
     parts = [numbers({"middle skin": 0.0}), *made(edit, plain, "read skin")]
     parts += [numbers({"read skin": v}, image=i, variant="original") for i, v in began.items()]
     rows = joined(parts)
-    assert gaps.flips(rows, beyond=False).loc["a", "skin up"].mean == pytest.approx(0.5)
+    assert gaps.flips(rows, beyond=None).loc["a", "skin up"].mean == pytest.approx(0.5)
     assert gaps.flips(rows).loc["a", "skin up"].mean == pytest.approx(0.25)
     none = gaps.flips(rows).loc["a", "skin down"]
     assert none.mean == 0 and (none.low, none.high) == (-1, 1), "one face that stays says little"
     assert gaps.flips(rows, [1, 2]).loc["a", "skin up"].mean == pytest.approx(0.5)
+    aims = [numbers({"read skin": 1.0}, edit="a", image=i, variant="target") for i in range(5)]
+    found = gaps.flips(joined([*parts, *aims]), beyond="target").loc["a", "skin up"]
+    assert found.mean == pytest.approx(-0.5) and found.low >= -1, "the target would have flipped them all"
 
 
 def test_ratios_say_how_far_a_group_is_moved_and_what_the_reconstruction_explains():

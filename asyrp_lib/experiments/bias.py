@@ -59,8 +59,9 @@ def measure(
         rows of images, all from the original: "S_dir", "distance", `judge.shift_scores` and of unseen edits
         the "gain", what share of its way to the true target an image went, of edits and of reconstructions
         as if they were the edit; "read F", the oracle's reading of a factor of `gaps.MIDDLES`, of
-        edits, and without an edit of reconstructions and originals; there also "group F", −1 or 1.  Variants:
-        "original", "reconstruction", none for an edit; of twins with "twin F low" or "twin F high" behind.
+        edits and their true targets, and without an edit of reconstructions and originals; there also
+        "group F", −1 or 1.  Variants: "original", "reconstruction", "target", none for an edit; of twins
+        with "twin F low" or "twin F high" behind.
         Of no image "middle F", in sd; and with n >= 2 by factor, of edits and reconstructions, fd in features
         of the second CLIP (fid: see `final`) to the originals: "fd" of each side, the "fd ratio" high / low,
         "fd excess", that ratio over the reconstructions', with low and high; and of both "… chance": what
@@ -73,24 +74,24 @@ def measure(
     trainings = check.whole("trainings", trainings, 1, 1000)
     check.kind("groups", groups, (type(None), Mapping), '{"skin": [[20, 47], [21, 33]]}')
     members = _members(domain, n, groups)
-    poses = {} if domain.draw is None or groups is not None else _poses(domain, max(1, n // 2))
-    trial, shares = _cast(trial, members, poses)
+    alike = {} if domain.draw is None or groups is not None else poses(domain, max(1, n // 2))
+    trial, shares = _cast(trial, members, alike)
     parts = [numbers(_middles(domain))] if groups is None else []
     for factor, (low, high) in members.items():
         faces = pd.DataFrame({"image": [*low, *high], "value": [-1.0] * len(low) + [1.0] * len(high)})
         parts.append(faces.assign(score=f"group {factor}", variant="original"))
 
-    def add(table: Mapping, variant: str | None = None, **where) -> None:
-        table = pd.DataFrame({name: np.asarray(values) for name, values in table.items()})
+    def add(scores: Mapping, variant: str | None = None, **where) -> None:
+        table = pd.DataFrame({name: np.asarray(values) for name, values in scores.items()})
         for twin, share in shares.items():
             called = ", ".join(filter(None, (variant, twin))) or None
             parts.append(share.rows(share.part(table), variant=called, **where))
 
     split = shares[None]
-    aims = {name: _aims(domain, name, split.numbers) for name in names if _has_aim(domain, name)}
+    aims = {name: _aims(domain, name, split.numbers) for name in names if domain.target_source}
 
     def add_gain(images: Tensor, edit: str, **where) -> None:
-        if edit in aims:
+        if edit in aims and domain.edit_named(edit).factor is None:
             ways = (absolute_error(x, aims[edit]).cpu().numpy() for x in (split.x_0, split.part(images)))
             parts.append(split.rows({"gain": gain(*ways)}, edit=edit, **where))
 
@@ -102,6 +103,9 @@ def measure(
         scores = _scores(domain, domain.edit_named(name), trial.x_0, trial.plain, before, plain)
         add(scores, "reconstruction", edit=name)
         add_gain(trial.plain, name, variant="reconstruction")
+        if name in aims and domain.oracle is not None:
+            found = _protected(domain.oracle.read(aims[name]))
+            parts.append(split.rows(found, edit=name, variant="target"))
     runs = [
         Run(trial, {domain.delta(name, seed): 1.0}, {"edit": name, "seed": seed, "strength": 1.0})
         for name in names
@@ -151,8 +155,10 @@ def _thirds(values: pd.Series) -> tuple[pd.Series, pd.Series]:
     return values <= values.quantile(1 / 3), values >= values.quantile(2 / 3)
 
 
-def _poses(domain, n: int) -> dict[str, pd.DataFrame]:
-    """Name of a twin -> factors of the first n test faces, with its factor at the median of that group."""
+def poses(domain, n: int) -> dict[str, pd.DataFrame]:
+    """Twins as measured: "twin F low" or "twin F high" -> factors of the first n test faces, with F at the
+    median of that group and what `HELD` says.
+    """
     table, faces, made = domain.factors("test", POOL), domain.factors("test", n), {}
     for factor in [factor for factor in GROUPED if factor in table]:
         held = {name: value for name, value in HELD.get(factor, {}).items() if name in table}
@@ -162,14 +168,15 @@ def _poses(domain, n: int) -> dict[str, pd.DataFrame]:
     return made
 
 
-def _cast(trial: Trial, members: Mapping, poses: Mapping) -> tuple[Trial, dict[str | None, Trial]]:
+def _cast(trial: Trial, members: Mapping, alike: Mapping) -> tuple[Trial, dict[str | None, Trial]]:
     """All faces as one trial, and what of it is twins of each kind, or (None) faces of the split."""
     faces = sorted({image for sides in members.values() for side in sides for image in side})
     first = replace(trial, n=len(faces), order=tuple(faces), larger=None)
-    sizes = {None: len(faces)} | {twin: len(table) for twin, table in poses.items()}
-    order = [*faces, *(k for table in poses.values() for k in range(len(table)))]
+    sizes = {None: len(faces)} | {twin: len(table) for twin, table in alike.items()}
+    order = [*faces, *(k for table in alike.values() for k in range(len(table)))]
     whole = replace(first, n=len(order), order=tuple(order))
-    drawn = [trial.domain.draw(table).to(first.x_0) for table in poses.values()]
+    draw = trial.domain.draw
+    drawn = [draw(table).to(first.x_0) for table in alike.values()] if draw else []
     vars(whole)["x_0"] = torch.cat([first.x_0, *drawn])  # twins are in no split, from which it would read
     starts = np.cumsum([0, *sizes.values()]).tolist()
     return whole, {twin: whole.like(first=a, n=size) for (twin, size), a in zip(sizes.items(), starts)}
@@ -180,11 +187,6 @@ def _middles(domain) -> dict[str, float]:
     table = domain.factors("test", POOL)
     middles = {f: table[f].median() if at is None else at for f, at in MIDDLES.items() if f in table}
     return {f"middle {f}": float((at - table[f].mean()) / table[f].std()) for f, at in middles.items()}
-
-
-def _has_aim(domain, name: str) -> bool:
-    """Whether it is an unseen edit whose target can be drawn."""
-    return domain.target_source is not None and domain.edit_named(name).factor is None
 
 
 def _aims(domain, name: str, faces: Sequence[int]) -> Tensor:

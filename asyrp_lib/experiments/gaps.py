@@ -61,29 +61,57 @@ def _apart(low: pd.DataFrame, high: pd.DataFrame, faces: int) -> dict[str, Inter
     return made
 
 
-def leakage(rows: pd.DataFrame, faces: Iterable[int] | None = None) -> pd.DataFrame:
+def leakage(
+    rows: pd.DataFrame, faces: Iterable[int] | None = None, *, beyond_target: bool = False
+) -> pd.DataFrame:
     """edit × protected factor: how far edits shift its reading beyond the reconstruction, in sd, as intervals
-    over f_t and faces; `faces`: only these, such as a side of `groups`.
+    over f_t and faces.
+
+    faces: only these, such as a side of `groups`.  `beyond_target`: minus what the oracle reads in the true
+    target of the face, as a style may mislead it, or belong there: a neanderthal's skin has a tint.
     """
-    inside = _inside(rows, faces)
-    of = {factor: net(inside, f"read {factor}") for factor in MIDDLES}
-    table = {
-        factor: {str(edit): crossed(part) for edit, part in shifts.groupby("edit", sort=False)}
-        for factor, shifts in of.items()
-    }
-    return pd.DataFrame({factor: intervals for factor, intervals in table.items() if intervals})
+    inside, table = _inside(rows, faces), {}
+    for factor in MIDDLES:
+        shifts = net(inside, f"read {factor}")
+        if beyond_target:
+            aim = _targets(inside, factor).rename(columns={"value": "aim"})
+            shifts = shifts.merge(aim, on=["edit", "image"])
+            shifts["value"] -= shifts["aim"]
+        of = shifts.groupby("edit", sort=False)
+        table |= {factor: {str(edit): crossed(part) for edit, part in of}} if len(shifts) else {}
+    return pd.DataFrame(table)
+
+
+def styles(rows: pd.DataFrame, faces: Iterable[int] | None = None) -> pd.DataFrame:
+    """edit × protected factor: how far its reading of the true target is from that of the original, in sd."""
+    inside, table = _inside(rows, faces), {}
+    for factor in MIDDLES:
+        of = _targets(inside, factor).assign(seed=0).groupby("edit", sort=False)
+        table |= {factor: {str(edit): crossed(part) for edit, part in of}} if len(of) else {}
+    return pd.DataFrame(table)
+
+
+def _targets(rows: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """edit, image, value: the reading of the true target minus that of the original."""
+    score = f"read {factor}"
+    real = pick(rows, score, variant="original").set_index("image")["value"]
+    aim = pick(rows, score, variant="target")
+    return aim.assign(value=aim["value"] - aim["image"].map(real))[["edit", "image", "value"]]
 
 
 def _inside(rows: pd.DataFrame, faces: Iterable[int] | None) -> pd.DataFrame:
     return rows if faces is None else rows[rows["image"].isna() | rows["image"].isin(list(faces))]
 
 
-def flips(rows: pd.DataFrame, faces: Iterable[int] | None = None, *, beyond: bool = True) -> pd.DataFrame:
+def flips(
+    rows: pd.DataFrame, faces: Iterable[int] | None = None, *, beyond: str | None = "reconstruction"
+) -> pd.DataFrame:
     """edit × ("skin up", "skin down", …): share of the faces that originally read on one side of the middle
-    and are read on the other after the edit, minus (unless not `beyond`) that of their reconstructions.
+    and are read on the other after the edit, minus that of their reconstructions, or of their true targets.
 
-    Up is to dark, masculine, blue.  Intervals over f_t and faces; where all faces are alike ± 3 / N, the rule
-    of three; a side with no face has none.
+    beyond: "reconstruction", "target", or None, to take off nothing.  Up is to dark, masculine, blue.
+    Intervals over f_t and faces, between -1 and 1; where all faces are alike ± 3 / N, the rule of three; a
+    side with no face has none.
     """
     inside, table = _inside(rows, faces), {}
     for factor in MIDDLES:
@@ -92,15 +120,14 @@ def flips(rows: pd.DataFrame, faces: Iterable[int] | None = None, *, beyond: boo
             continue
         read = pick(inside, score)[["edit", "variant", "seed", "image", "value"]]
         high = read.assign(value=(read["value"] > float(middle.iloc[0])).astype(float))
-        began, plain = (
-            pick(high, variant=name).set_index("image")["value"] for name in ("original", "reconstruction")
-        )
+        began = pick(high, variant="original").set_index("image")["value"]
+        floor = pick(high, variant=beyond or "original")
+        keys = ["image"] if floor["edit"].isna().all() else ["edit", "image"]
         for way, start in (("up", 0.0), ("down", 1.0)):
             at = pick(high, variant=None)
             at = at[at["image"].isin(began.index[began == start])]
-            flipped = (at["value"] != start).astype(float)
-            floor = (at["image"].map(plain) != start).astype(float)
-            at = at.assign(value=flipped - floor if beyond else flipped)
+            at = at.merge(floor[[*keys, "value"]], on=keys, suffixes=("", "_floor"))
+            at["value"] = (at["value"] != start).astype(float) - (at["value_floor"] != start)
             table[f"{factor} {way}"] = {
                 str(edit): _share(part) for edit, part in at.groupby("edit", sort=False)
             }
