@@ -113,6 +113,8 @@ def train(options) -> None:
     changes = {name: getattr(options, name) for name in ("images", "from_noise", *TRAINING)}
     if options.delta is not None:
         changes["delta"] = _json(options.delta, """e.g. '{"kind": "ConvDelta"}'""")
+    if options.start is not None:
+        changes["start"] = config_for(domain, options.start, **changes)
     configs = [config_for(domain, edit, **changes) for edit in edits]
     if options.dry_run:
         print(json.dumps([asdict(config) for config in configs], indent=1))
