@@ -1,5 +1,6 @@
 """Heads at run time: the runs are those of the grid, and what another head count changes is measured."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from asyrp_lib.experiments import ablation, defaults, heads
 from asyrp_lib.experiments.rows import joined, numbers, pick
 from asyrp_lib.experiments.trial import Trial
 from asyrp_lib.method.state import batches_done
+from asyrp_lib.method.train import TrainSettings
 from asyrp_lib.runs import run as runs
 from asyrp_lib.runs.grid import Grid, cells, read_grid
 from asyrp_lib.runs.run import config_for, folder_of
@@ -73,16 +75,20 @@ def test_the_runs_are_those_of_the_grid_with_the_same_settings(here, monkeypatch
     assert same(rows, "4 heads, run with 4") == pytest.approx(same(cell, "heads 4"))
 
 
-def test_the_shipped_grid_of_heads_has_what_the_defaults_train(tiny):
-    tiny.edits = {"smiling": replace(tiny.edits["warm"], name="smiling", t_edit=900)}
-    declared = read_grid(ROOT / "ablations" / "heads.yaml", "tiny")
-    declared = replace(declared, delta={**(declared.delta or {}), "groups": 4})
-    known = {cell.config.delta["heads"] for cell in cells(declared, tiny).values()}
-    assert known >= {2, 4, 8} and declared.edit == "smiling"
-    delta = {"kind": "StudyDelta", **defaults("heads")["delta"], "groups": 4, "heads": 8}
-    config = config_for(tiny, "smiling", delta=delta)
-    (cell,) = [c for label, c in cells(declared, tiny).items() if label == "heads 8, seed 0"]
-    assert cell.config.delta == config.delta
+def test_by_default_the_cells_of_the_shipped_grid_are_read(tiny, tmp_path):
+    own = defaults("heads")
+    tiny.edits["smiling"] = replace(tiny.edits["warm"], name="smiling", t_edit=900)
+    tiny.train_images, tiny.training = own["images"], TrainSettings()
+    text = (ROOT / "ablations" / "heads.yaml").read_text().replace("layout: pc", "layout: pc, groups: 4")
+    # a rate that is still to be chosen is a name between @
+    (tmp_path / "heads.yaml").write_text(re.sub(r"@\w+@", str(own["lr"]), text))
+    table = cells(read_grid(tmp_path / "heads.yaml", "tiny"), tiny)
+    how = {key: own[key] for key in ("optimiser", "lr", "batch_size", "images")}
+    for count in own["heads"]:
+        for seed in range(own["trainings"]):
+            delta = {"kind": "StudyDelta", **own["delta"], "groups": 4, "heads": count}
+            config = config_for(tiny, "smiling", delta=delta, seed=seed, **how)
+            assert config.digest(tiny) == table[f"heads {count}, seed {seed}"].config.digest(tiny)
 
 
 def test_the_difference_is_that_of_both_shifts_of_the_same_h(here):
