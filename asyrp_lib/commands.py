@@ -174,7 +174,7 @@ def grid(options) -> None:
     from .errors import TrainingError
     from .experiments import ablation, compare
     from .runs.grid import cells, read_grid
-    from .runs.run import optimiser_steps
+    from .runs.run import optimiser_steps, start_root
 
     grid = read_grid(options.file, options.domain)
     options.domain = grid.domain
@@ -187,7 +187,8 @@ def grid(options) -> None:
         for task in listed:
             print(f"{task.name:<60} {'running' if task.busy() else task.state()}")
         todo = [cell for cell, task in zip(cells(grid, domain).values(), listed) if task.state() != "done"]
-        steps = sum(optimiser_steps(cell.config, domain) for cell in todo)
+        starts = {start_root(c.config.start, domain): c.config.start for c in todo if c.config.start}
+        steps = sum(optimiser_steps(run, domain) for run in [*starts.values(), *(c.config for c in todo)])
         print(f"{len(todo)} of {len(listed)} cells to do, {steps:,} optimiser steps at most")
         return
     how = {"lanes": options.lanes, "cluster": options.cluster, "device": options.device}
