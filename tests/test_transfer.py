@@ -21,6 +21,7 @@ from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import SettingsError
 from asyrp_lib.experiments import ablation
 from asyrp_lib.experiments.ablation import measure_cell, table
+from asyrp_lib.experiments.curves import curves, lead
 from asyrp_lib.experiments.rows import pick
 from asyrp_lib.method.train import TrainSettings
 from asyrp_lib.runs import run as runs
@@ -188,6 +189,9 @@ def test_a_started_cell_says_what_its_start_cost_and_is_read_by_other_grids(here
     assert list(cost["value"]) == [optimiser_steps(config.start, domain)] * 2 == [24, 24]
     assert set(cost["variant"]) == {"begin transfer"} and set(rows["begin"]) == {"scratch", "transfer"}
     assert list(pick(rows, "steps", epoch=2)["value"]) == [24, 24], "its own alone"
+    sooner = curves(rows, 1)
+    assert list(sooner["steps"]) == [12, 24] * 2 and list(sooner["start steps"]) == [0, 0, 24, 24]
+    assert set(lead(sooner, "begin", "scratch", "transfer")["batch"]) == {1, 2}
     plain = transfer(name="other", start={"edit": "warm"}, vary={"training.seed": [0]}, epochs=[1, 2])
     again = measure_cell(domain, plain, "seed 0", progress=False)
     assert len(calls) == 5
