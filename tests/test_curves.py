@@ -66,7 +66,6 @@ def test_the_speedup_is_a_geometric_mean_of_seeds_by_edit_and_other_axes():
             many({"scratch": [down(2), down(2)], "transfer": [down(1), [9.0] * 8]}, edit="sad"),
         ]
     )
-    rows.loc[rows["begin"] == "transfer", "begin"] = "transfer"
     table = steps_to(rows, dict.fromkeys(("dark", "cold", "sad"), 1.0), 1)
     found = speedup(table, "begin", "scratch", "transfer").set_index(["edit", "f_t"])["times"]
     assert list(found.index) == [("dark", "conv"), ("dark", "pc"), ("cold", "conv"), ("sad", "conv")]

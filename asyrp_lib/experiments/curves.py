@@ -46,8 +46,9 @@ def curves(rows: pd.DataFrame, window: int | None = None) -> pd.DataFrame:
 def steps_to(rows: pd.DataFrame, levels: Mapping[str, float], window: int | None = None) -> pd.DataFrame:
     """How many optimiser steps each run takes until its loss (`curves`) is at most its edit's level.
 
-    One row per run: "steps", NaN if it doesn't come there within its "most" steps, and "start steps".  A level
-    must be chosen without a look at who is sooner, such as where runs from scratch end:
+    One row per run: "steps", NaN if it doesn't come there within its "most" steps, and "start steps".  None can
+    be there before `window` batches, which brings ratios of steps nearer to 1.  A level must be chosen without
+    a look at who is sooner, such as where runs from scratch end:
     `pick(rows, "loss", begin="scratch", epoch=4).groupby("edit")["value"].mean()`.
     """
     table = curves(rows, window)
@@ -83,10 +84,10 @@ def speedup(table: pd.DataFrame, axis: str, base, other, *, start: bool = False)
 
 
 def lead(table: pd.DataFrame, axis: str, base, other) -> pd.DataFrame:
-    """The loss of the runs `other` minus that of `base` after each batch, from `curves`: one row for each edit
-    (and value of other axes) and batch, with "steps", and "difference" the mean over seeds with its interval.
+    """The loss of the runs `other` minus that of `base` after each batch, from `curves`.
 
-    The last batch of each has the difference that is left at the end.
+    One row for each edit (and value of other axes) and batch, with "steps", and "difference" the mean over
+    seeds with its interval; that of the last batch is what is left at the end.
     """
     pairs, made = _pairs(table, axis, base, other), []
     pairs = pairs.assign(difference=pairs["loss"] - pairs["loss base"])
