@@ -46,9 +46,9 @@ def curves(rows: pd.DataFrame, window: int | None = None) -> pd.DataFrame:
 def steps_to(rows: pd.DataFrame, levels: Mapping[str, float], window: int | None = None) -> pd.DataFrame:
     """How many optimiser steps each run takes until its loss (`curves`) is at most its edit's level.
 
-    One row per run: "steps", NaN if it doesn't come there within its "most" steps, and "start steps".  None can
-    be there before `window` batches, which brings ratios of steps nearer to 1.  A level must be chosen without
-    a look at who is sooner, such as where runs from scratch end:
+    One row per run: "steps", NaN if it doesn't come there within its "most" steps, and "start steps".  None
+    can be there before `window` batches, which brings ratios of steps nearer to 1.  A level must be chosen
+    without a look at who is sooner, such as where runs from scratch end:
     `pick(rows, "loss", begin="scratch", epoch=4).groupby("edit")["value"].mean()`.
     """
     table = curves(rows, window)
