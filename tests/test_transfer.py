@@ -18,7 +18,7 @@ from torch import nn
 from asyrp_lib import api
 from asyrp_lib.deltas import load_delta
 from asyrp_lib.domains.edits import Edit
-from asyrp_lib.errors import SettingsError
+from asyrp_lib.errors import FileError, SettingsError
 from asyrp_lib.experiments import ablation
 from asyrp_lib.experiments.ablation import measure_cell, table
 from asyrp_lib.experiments.curves import curves, lead
@@ -290,3 +290,13 @@ def test_two_at_once_train_their_start_once_and_the_other_waits_for_it(tmp_path)
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     assert sorted(lines(note)) == ["cold 1", "dark 1", "warm 8"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_start_is_trained(here, tmp_path):
+    domain, calls = here
+    folder = folder_of(started(domain), domain)
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file")
+    with pytest.raises(FileError, match="Cannot write"):
+        train_run(started(domain), domain, progress=False)
+    assert not calls
