@@ -18,9 +18,10 @@ from torch import nn
 from asyrp_lib import api
 from asyrp_lib.deltas import load_delta
 from asyrp_lib.domains.edits import Edit
-from asyrp_lib.errors import SettingsError
+from asyrp_lib.errors import FileError, SettingsError
 from asyrp_lib.experiments import ablation
 from asyrp_lib.experiments.ablation import measure_cell, table
+from asyrp_lib.experiments.curves import curves, lead
 from asyrp_lib.experiments.rows import pick
 from asyrp_lib.method.train import TrainSettings
 from asyrp_lib.runs import run as runs
@@ -188,6 +189,9 @@ def test_a_started_cell_says_what_its_start_cost_and_is_read_by_other_grids(here
     assert list(cost["value"]) == [optimiser_steps(config.start, domain)] * 2 == [24, 24]
     assert set(cost["variant"]) == {"begin transfer"} and set(rows["begin"]) == {"scratch", "transfer"}
     assert list(pick(rows, "steps", epoch=2)["value"]) == [24, 24], "its own alone"
+    sooner = curves(rows, 1)
+    assert list(sooner["steps"]) == [12, 24] * 2 and list(sooner["start steps"]) == [0, 0, 24, 24]
+    assert set(lead(sooner, "begin", "scratch", "transfer")["batch"]) == {1, 2}
     plain = transfer(name="other", start={"edit": "warm"}, vary={"training.seed": [0]}, epochs=[1, 2])
     again = measure_cell(domain, plain, "seed 0", progress=False)
     assert len(calls) == 5
@@ -286,3 +290,13 @@ def test_two_at_once_train_their_start_once_and_the_other_waits_for_it(tmp_path)
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     assert sorted(lines(note)) == ["cold 1", "dark 1", "warm 8"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_start_is_trained(here, tmp_path):
+    domain, calls = here
+    folder = folder_of(started(domain), domain)
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file")
+    with pytest.raises(FileError, match="Cannot write"):
+        train_run(started(domain), domain, progress=False)
+    assert not calls

@@ -146,16 +146,15 @@ def train_run(
     """
     domain = domain or load_domain(config.domain)
     config, unet = _whole(config, domain), domain.unet
-    start = _started(config.start, domain, starts or root, **how) if config.start else None
-    started = time.monotonic()
     _warn_of_texts(domain, config)
     folder = folder_of(config, domain, root)
     file = folder / "delta.safetensors"
-    x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
-    how |= {"images": config.images, "x_T": x_T, "folder": folder}
-    how["delta"], begun_with = start or config.delta, start and module_digest(start)
     distributed.check_even(config.images, config.training.batch_size)
     check_writable(folder / "run.json")
+    start = _started(config.start, domain, starts or root, **how) if config.start else None
+    begun_with, started = start and module_digest(start), time.monotonic()
+    x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
+    how |= {"images": config.images, "x_T": x_T, "delta": start or config.delta, "folder": folder}
     with lock(folder) if distributed.is_main() else nullcontext():
         if distributed.is_main():
             with atomic_write(folder / "run.json") as temporary:
