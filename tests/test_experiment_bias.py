@@ -140,6 +140,15 @@ def test_the_gap_of_the_reconstruction_is_taken_off():
     assert gaps.gap(rows, "skin", "moved")["a"].mean == pytest.approx(2.1)
 
 
+def test_an_effect_is_that_of_all_faces_or_of_a_side():
+    edit = {0: 1.0, 1: 1.2, 2: 3.0, 3: 3.4}
+    rows = joined([*grouped([0, 1], [2, 3]), *made(edit, dict.fromkeys(edit, 1.0), "aimed")])
+    low, high = gaps.groups(rows, "skin")
+    assert gaps.effects(rows)["a"].mean == pytest.approx(1.15)
+    assert gaps.effects(rows, "aimed", low)["a"].mean == pytest.approx(0.1)
+    assert gaps.effects(rows, "aimed", high)["a"].faces == 2
+
+
 def test_the_interval_of_a_gap_is_that_of_two_groups():
     rng = np.random.default_rng(0)
     values = dict(enumerate(rng.normal(size=400)))

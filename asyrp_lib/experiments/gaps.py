@@ -33,6 +33,16 @@ def net(rows: pd.DataFrame, score: str, twin: str | None = None) -> pd.DataFrame
     return both.assign(value=both["value"] - both["value_plain"])[["edit", "seed", "image", "value"]]
 
 
+def effects(
+    rows: pd.DataFrame, score: str = "aimed", faces: Iterable[int] | None = None
+) -> dict[str, Interval]:
+    """edit -> mean `net` score with its interval over f_t and faces; `faces`: only these, such as a side of
+    `groups`.  Where an edit has no effect, a gap of it says nothing.
+    """
+    of = net(_inside(rows, faces), score).groupby("edit", sort=False)
+    return {str(edit): crossed(part) for edit, part in of}
+
+
 def gap(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, Interval]:
     """edit -> mean of `net` score of the high group minus that of the low one, with its interval over f_t
     and faces.  Faces of the groups are paired as they come: the mean and its variance stay what they are.
