@@ -90,17 +90,17 @@ def test_right_references_are_what_every_other_training_does(here):
 def test_a_measurement_that_was_stopped_goes_on(here, monkeypatch, tmp_path):
     monkeypatch.setenv("ASYRP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(teach, "runs_dir", lambda: tmp_path / "runs")
-    first = reference.measure(here, **SMALL, epochs=1, progress=False)
+    pc = {"kind": "StudyDelta", "layout": "pc", "groups": 4, "feed_forward": 8}
+    small = {**SMALL, "f_t": {"conv": {}, "pc": {"delta": pc}}, "trainings": 1, "epochs": 1}
+    first = reference.measure(here, **small, progress=False)
     assert len(list(tmp_path.glob("runs/tiny/taught/*/state.pt"))) == 6, "one for each, none is shared"
     call = reference.BatchObjective.__call__
     monkeypatch.setattr(reference.BatchObjective, "__call__", lambda *a: pytest.fail("trained again"))
-    again = reference.measure(here, **SMALL, epochs=1, progress=False)
+    again = reference.measure(here, **small, progress=False)
     pd.testing.assert_frame_equal(again, first)
     next(tmp_path.glob("runs/tiny/taught/*/state.pt")).unlink()
     monkeypatch.setattr(reference.BatchObjective, "__call__", call)
-    pd.testing.assert_frame_equal(
-        reference.measure(here, **SMALL, epochs=1, progress=False), first, rtol=1e-5
-    )
+    pd.testing.assert_frame_equal(reference.measure(here, **small, progress=False), first, rtol=1e-5)
 
 
 def test_what_is_lost_is_right_less_wrong_at_equal_batches_or_of_single_images():

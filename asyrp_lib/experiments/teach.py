@@ -95,7 +95,8 @@ def _built(trial: Trial, name: str, config: Mapping, settings: TrainSettings) ->
     """An untrained one for a trial's U-Net, from the seed of the settings, whatever ran before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return build_delta(config, trial.domain.unet.h_shape, trial.domain.unet.temb_dim, name=name)
+        delta = build_delta(config, trial.domain.unet.h_shape, trial.domain.unet.temb_dim, name=name)
+    return delta.eval()  # a transformer has dropout of 0, which in training would leave it without a name
 
 
 def free(trial: Trial, t_edit: int) -> dict:
