@@ -69,8 +69,8 @@ def over(values: pd.Series, faces: int = 0) -> Interval:
 
 
 def brought(rows: pd.DataFrame) -> pd.Series:
-    """(variant, seed) -> what an edit brings beyond what it breaks, by the rule of `experiments.settings`: its
-    mean aimed shift less the worst untied factor's, a root mean square, at strength 1 after the last epoch.
+    """(variant, seed) -> what an edit brings beyond what it breaks, by the rule of `experiments.settings`:
+    its mean aimed shift less the worst untied factor's, a root mean square, at strength 1, last epoch.
     """
     here, keys = at(rows), ["variant", "seed"]
     parts = [here[here["score"] == score].groupby(keys, sort=False)["value"].mean() for score in _BROUGHT]

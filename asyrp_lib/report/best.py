@@ -1,4 +1,4 @@
-"""The study's best f_t, an edit that nobody tuned, and transfer: judges of its claims, from the rows of grids.
+"""The study's best f_t, an untuned edit, and transfer: judges of its claims, from the rows of grids.
 
 Bounds and words as in `study`.
 """
@@ -20,10 +20,11 @@ def best(domain) -> Claim:
     found = {edit: share(*_pair(rows, edit, DISTANCE)) for edit, rows in _by_edit(domain, "best").items()}
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found, need := most(sides))
-    ours = f"it is nearer by {spread(found.values(), '+.1%')} ({EQUAL}, unseen edits at strength 1): {counted(sides)}"
+    far = spread(found.values(), "+.1%")
+    ours = f"it is nearer by {far} ({EQUAL}, unseen edits at strength 1): {counted(sides)}"
     why = (
-        f"an edit counts if it is surely nearer, against if surely less than {SEEN:.0%} nearer; holds if {need} "
-        f"of {len(sides)} do"
+        f"an edit counts if it is surely nearer, against if surely less than {SEEN:.0%} nearer; holds if "
+        f"{need} of {len(sides)} do"
     )
     mind = "edits, or longer trainings, in which the best f_t is surely nearer"
     return Claim(ours, effect, f"share nearer, {name}", verdict(sides, need), why, mind)
@@ -41,8 +42,8 @@ def keeps_structure(domain) -> Claim:
         f"SC is higher by {spread(found.values(), '+.2f')} ({EQUAL}, unseen at strength 1): {counted(sides)}"
     )
     why = (
-        f"an edit counts if its SC is surely higher, against if surely less than {SEEN_SHARE} higher; holds if "
-        f"{need} of {len(sides)} do"
+        f"an edit counts if its SC is surely higher, against if surely less than {SEEN_SHARE} higher; holds "
+        f"if {need} of {len(sides)} do"
     )
     mind = "edits in which it surely keeps more"
     return Claim(ours, effect, f"more SC, {name}", verdict(sides, need), why, mind)
@@ -86,10 +87,11 @@ def tuning(domain) -> Claim:
     found = {edit: over(values - free, rows["image"].nunique()) for edit, values in tuned.items()}
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found)
-    ours = f"tuned edits go {spread([v.mean() for v in tuned.values()], '.0%')} of the way, the goblin {free.mean():.0%}"
+    far = spread([v.mean() for v in tuned.values()], ".0%")
+    ours = f"tuned edits go {far} of the way, the goblin {free.mean():.0%}".replace("-", "−")
     why = f"a tuned edit counts if it surely goes farther, against if surely less than {SEEN:.0%} farther"
     mind = "more edits, tuned and not"
-    return Claim(ours.replace("-", "−"), effect, f"of the way more, {name}", verdict(sides), why, mind)
+    return Claim(ours, effect, f"of the way more, {name}", verdict(sides), why, mind)
 
 
 def way(rows: pd.DataFrame, variant: str) -> pd.Series:
@@ -110,8 +112,9 @@ def transfer(domain) -> Claim:
         found[name] = over((slow - fast) / slow.mean())
     sides = [above(interval, 0) for interval in found.values()]
     name, effect = decider(found, need := most(sides))
-    ours = f"one epoch after transfer is below two from scratch by {spread(found.values(), '+.1%')}: {counted(sides)}"
-    why = f"an edit and f_t count, for or against, by the sign of the difference; holds if {need} of {len(sides)} do"
+    far = spread(found.values(), "+.1%")
+    ours = f"one epoch after transfer is below two from scratch by {far}: {counted(sides)}"
+    why = _sign(need, len(sides))
     mind = "other edits to begin from, and steps of that training counted, too"
     return Claim(ours, effect, f"share lower, {name}", verdict(sides, need), why, mind)
 
@@ -125,7 +128,7 @@ def stays_lower(domain) -> Claim:
     sides = [above(interval, 0) for interval in found.values()]
     name, effect = decider(found, need := most(sides))
     ours = f"after two epochs it is below scratch by {spread(found.values(), '+.1%')}: {counted(sides)}"
-    why = f"an edit and f_t count, for or against, by the sign of the difference; holds if {need} of {len(sides)} do"
+    why = _sign(need, len(sides))
     mind = "longer trainings in which the two meet, or do not"
     return Claim(ours, effect, f"share lower, {name}", verdict(sides, need), why, mind)
 
@@ -138,7 +141,8 @@ def reaches_farther(domain) -> Claim:
             found[name] = share(of, DISTANCE, moved, scratch)
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found, need := most(sides))
-    ours = f"it is nearer than from scratch by {spread(found.values(), '+.1%')} after two epochs: {counted(sides)}"
+    far = spread(found.values(), "+.1%")
+    ours = f"it is nearer than from scratch by {far} after two epochs: {counted(sides)}"
     why = (
         f"an edit and f_t count if surely nearer, against if surely less than {SEEN:.0%}; holds if {need} of "
         f"{len(sides)} do"
@@ -154,3 +158,7 @@ def _pairs(rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
     }
     short = lambda v: v.removeprefix("edit ").replace("f_t ", "").replace(", begin scratch", "")
     return {short(scratch): (scratch, moved) for scratch, moved in begun.items()}
+
+
+def _sign(need: int, of: int) -> str:
+    return f"an edit and f_t count, for or against, by the sign of the difference; holds if {need} of {of} do"

@@ -1,14 +1,15 @@
 """What the study says of f_t: the judges of its claims, one function each, from the rows of grids.
 
 All compare f_t of the same seeds on the same faces.  The *distance* is the perceptual one to the true target
-of an edit, drawn from the face's own factors; "at equal effect" means at the strength at which the oracle sees
-`EFFECT` of the edit's factor (`experiments.compare`), since the size of Δh differs between kinds of f_t.
+of an edit, drawn from the face's own factors; "at equal effect" means at the strength at which the oracle
+sees `EFFECT` of the edit's factor (`experiments.compare`), since the size of Δh differs between kinds of f_t.
 """
 
 import pandas as pd
 
 from ..experiments import compare
 from ..experiments.compare import EFFECT, at, at_effect, over, per_seed, stored_grid
+from ..experiments.rows import pick
 from ..measure.stats import Interval
 from .claim import Claim, above, counted, decider, most, spread, verdict, within
 
@@ -19,7 +20,7 @@ EQUAL = f"at {EFFECT:g} sd of effect"
 
 
 def superior(more: Interval, margin: float) -> int:
-    """1: surely more than nothing, −1: surely less than the margin, so that it is not to be seen, 0: neither."""
+    """1: surely more than nothing, −1: surely less than the margin, not to be seen, 0: neither."""
     return -1 if more.below(margin) else above(more, 0)
 
 
@@ -65,7 +66,7 @@ def loss_as_rule(domain) -> Claim:
 
 
 def _rank_agreement(rows: pd.DataFrame) -> Interval:
-    keys, found = ["seed", "variant"], {}
+    found = {}
     for seed, of in rows.groupby("seed"):
         table = {s: of[of["score"] == s].groupby("variant")["value"].mean() for s in ("clip", DISTANCE)}
         found[seed] = pd.DataFrame(table).corr("spearman").iloc[0, 1]
@@ -82,7 +83,7 @@ def finer(domain) -> Claim:
     ours = (
         f"the distance of pc is lower than that of original, conv by {spread(found.values(), '+.1%')} {EQUAL}"
     )
-    why = f"a convolution counts if pc is surely nearer, against if surely less than {SEEN:.0%}; holds if both do"
+    why = f"a convolution counts if pc is surely nearer, against if surely less than {SEEN:.0%}; needs both"
     mind = "edits of other small parts of the face"
     return Claim(ours, effect, f"share nearer than {rival}", verdict(sides), why, mind)
 
@@ -137,8 +138,8 @@ def epochs_of_heads(domain) -> Claim:
     cost = over(took[8] / took[1] - 1)
     sides = [above(slower, 0), superior(cost, SEEN)]
     ours = (
-        f"after one of two epochs 1 head has {first[1].mean():.0%} of its effect, 8 heads {first[8].mean():.0%}; "
-        f"a training with 8 takes {cost.mean:+.0%} of the time more"
+        f"after one of two epochs 1 head has {first[1].mean():.0%} of its effect, 8 heads "
+        f"{first[8].mean():.0%}; a training with 8 takes {cost.mean:+.0%} of the time more"
     )
     why = f"both count: surely less after one epoch, surely more time (against: surely less than {SEEN:.0%})"
     return Claim(ours, slower, "share more of 1 head", verdict(sides), why, "trainings of many epochs")
@@ -168,7 +169,7 @@ def subtle(domain) -> Claim:
         ]
         found[seed] = of.groupby("variant")["value"].mean().corr(loss, "spearman")
     effect = over(pd.Series(found, dtype=float), equal["image"].nunique())
-    leaks = equal[equal["score"] == "leaked"].groupby("variant")["value"].mean()
+    leaks = pick(equal, "leaked").groupby("variant")["value"].mean()
     ours = f"rank correlation of CLIP loss and leak over f_t; they leak {spread(leaks, '.2f')} sd {EQUAL}"
     why = "holds if the correlation is surely above 0.5, fails if surely below"
     mind = "other edits in which a lower loss goes with less leak, or does not"
@@ -181,7 +182,8 @@ def time(domain) -> Claim:
     found = {k: share(rows, "clip", "part AdaGN", f"part {k}") for k in ("add, group, SiLU", "mult")}
     sides = [above(interval, 0) for interval in found.values()]
     name, effect = decider(found)
-    ours = f"CLIP loss with AdaGN lower than with add, mult by {spread(found.values(), '+.1%')}: {counted(sides)}"
+    far = spread(found.values(), "+.1%")
+    ours = f"CLIP loss with AdaGN lower than with add, mult by {far}: {counted(sides)}"
     why = "each other way counts if its CLIP loss in the last epoch is surely higher; holds if both do"
     mind = "more seeds, or trainings, in which AdaGN is surely lower"
     return Claim(ours, effect, f"share lower than {name}", verdict(sides), why, mind)
@@ -212,12 +214,12 @@ def optimiser(domain) -> Claim:
     rival, effect = decider(found)
     best = {o: max(bring[v].mean() for v in bring.index.unique(0) if o in v) for o in ("SGD", "AdamW")}
     ours = (
-        f"aimed − worst with AdamW at 0.0001 more than with SGD at 0.5 by {spread(found.values(), '+.2f')} sd; "
-        f"at its best rate AdamW brings {best['AdamW']:.2f}, SGD {best['SGD']:.2f}"
+        f"aimed − worst is {spread(found.values(), '+.2f')} sd more with AdamW at 0.0001 than with SGD at "
+        f"0.5; at its best rate AdamW brings {best['AdamW']:.2f}, SGD {best['SGD']:.2f}"
     )
     why = "each f_t counts, for or against, by the sign of the difference; holds if both do"
     mind = "other rates that one would take unseen"
-    return Claim(ours.replace("-", "−"), effect, f"sd more, {rival}", verdict(sides), why, mind)
+    return Claim(ours, effect, f"sd more, {rival}", verdict(sides), why, mind)
 
 
 def conv_with_adam(domain) -> Claim:
