@@ -42,7 +42,7 @@ EXACT = 1e-9
 def measure(
     domain,
     *,
-    n: int = 24,
+    n: int = 16,
     names: Sequence[str] | None = None,
     groups: Mapping[str, Sequence[Sequence[int]]] | None = None,
     trainings: int = 3,
