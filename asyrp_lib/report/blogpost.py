@@ -1,0 +1,143 @@
+"""`blogpost.md` and what it follows from; `python -m asyrp_lib.report.blogpost` makes both agree.
+
+Numbers and tables come from stored rows (`facts`), figures must be what their notebooks would draw today
+(`drawn`), and runs/blogpost.html is the same as one page (`page`), in which sliders work.
+"""
+
+import argparse
+import base64
+import html
+import io
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image
+
+from .. import api
+from ..errors import AsyrpError, FileError
+from ..experiments.reproduce import tasks
+from ..store.files import atomic_write
+from ..store.paths import repo_root, runs_dir
+from . import drawn, page
+from .facts import Facts, renewed
+from .panel import STRENGTHS, precompute
+
+NAME = "blogpost.md"
+#: Where the page has sliders: edits, and the number of a test image; what stands between is for GitHub.
+SLIDERS = re.compile(r"<!-- sliders: (.+?), test (\d+) -->\n(.*?)\n<!-- end of sliders -->", re.DOTALL)
+FIGURE = re.compile(r"!\[[^\]]*\]\(figures/([^)]+)\)")
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+#: Bytes that figures and frames may take, of a page's.
+MOST_FIGURES, MOST_FRAMES = 6_000_000, 1_500_000
+
+
+def write(domain, root: Path | None = None) -> bool:
+    """Renew every number and table of the post; whether anything changed.
+
+    Raises AsyrpError, and writes nothing, where rows are stale, a figure is not what its notebook would draw
+    today (FileError), or the text asks for what no rows say.
+    """
+    root = root or repo_root()
+    if stale := [task.name for task in tasks(domain) if task.state().startswith("stale")]:
+        raise AsyrpError(
+            f"{', '.join(stale)}: stale; expected what the networks of today do; reproduce them."
+        )
+    file = root / NAME
+    before = file.read_text()
+    text = renewed(before, Facts(domain, root))
+    drawn.check(root, FIGURE.findall(text))
+    if text != before:
+        with atomic_write(file) as temporary:
+            temporary.write_text(text)
+    return text != before
+
+
+def write_page(domain, path: Path, root: Path | None = None) -> Path:
+    """Write the post as one HTML file, with its figures and with sliders; see `page.write`."""
+    root = root or repo_root()
+    text, panels = (root / NAME).read_text(), []
+
+    def keep(found: re.Match) -> str:
+        """A place for sliders, which are put there when all else is HTML."""
+        panels.append(sliders(domain, found[1].split(", "), int(found[2])))
+        return f"\n\nPANEL{len(panels) - 1}\n\n"
+
+    body = to_html(COMMENT.sub("", SLIDERS.sub(keep, text)), embedded(root, FIGURE.findall(text)))
+    for k, panel in enumerate(panels):
+        body = body.replace(f"<p>PANEL{k}</p>", panel)
+    title = text.partition("\n")[0].removeprefix("# ")
+    return page.write(path, title, f"<main>\n{body}</main>", replace=True)
+
+
+def sliders(domain, names: list[str], face: int) -> str:
+    """A panel of some edits of a test image, made by the shipped f_t."""
+    x_T = api.invert(domain, domain.images("test", 1, first=face))
+    grid = precompute(domain, x_T, {name: domain.delta(name) for name in names})
+    said = f"Test face {face}. {grid[..., 0, 0, 0].numel()} images were made; between them the page blends."
+    return page.sliders(grid, STRENGTHS, names, caption=said, most=MOST_FRAMES)
+
+
+def embedded(root: Path, figures: list[str]) -> dict[str, str]:
+    """path in the post -> data URI; as JPEG, where all together would be too large."""
+    files = {f"figures/{name}": (root / "figures" / name).read_bytes() for name in figures}
+    if sum(map(len, files.values())) * 4 / 3 < MOST_FIGURES:
+        return {n: f"data:image/png;base64,{base64.b64encode(b).decode()}" for n, b in files.items()}
+    opened = {name: Image.open(io.BytesIO(image)).convert("RGB") for name, image in files.items()}
+    return {name: page.data_uri(image, "JPEG", quality=85) for name, image in opened.items()}
+
+
+def to_html(text: str, images: dict[str, str]) -> str:
+    """Markdown with formulas to HTML that needs nothing else: formulas as MathML, images as they are given.
+
+    Links that lead into the repository become text.  AsyrpError: a package is missing.
+    """
+    try:
+        import mistune
+        from latex2mathml.converter import convert
+    except ImportError as error:
+        wanted = "expected it for the page; run: pip install -e '.[blog]'"
+        raise AsyrpError(f"The package {error.name} is not installed; {wanted}") from error
+
+    class Writer(mistune.HTMLRenderer):
+        """HTML of one page."""
+
+        def image(self, text: str, url: str, title: str | None = None) -> str:
+            if url not in images:
+                raise FileError(f"The post shows {url}; expected a figure in figures/; move it there.")
+            return f'<img src="{images[url]}" alt="{html.escape(text)}">'
+
+        def link(self, text: str, url: str, title: str | None = None) -> str:
+            return f'<a href="{html.escape(url)}">{text}</a>' if url.startswith("https://") else text
+
+    writer = Writer(escape=True)
+    formula: Callable[..., Callable] = lambda display: lambda _, text: convert(text.strip(), display=display)
+    post = mistune.create_markdown(renderer=writer, plugins=["table", "math"])
+    writer.register("block_math", formula("block"))
+    writer.register("inline_math", formula("inline"))
+    made = str(post(text))
+    return made.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
+
+
+def main() -> int:
+    """Renew the post and its page; 0, or 2 with one sentence."""
+    parser = argparse.ArgumentParser(prog="python -m asyrp_lib.report.blogpost", description=__doc__)
+    parser.add_argument("--no-page", action="store_true", help=f"only {NAME}, without the page")
+    options = parser.parse_args()
+    from ..domains.load import load_domain
+
+    try:
+        domain = load_domain("synthfaces")
+        print(f"{NAME}: {'renewed' if write(domain) else 'as it was'}", flush=True)
+        if not options.no_page:
+            file = write_page(domain, runs_dir() / "blogpost.html")
+            print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+    except AsyrpError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
