@@ -14,10 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
+from torch import nn
 
 from .. import api
 from ..errors import AsyrpError, FileError
 from ..experiments.reproduce import tasks
+from ..store.cache import cached
 from ..store.files import atomic_write
 from ..store.paths import repo_root, runs_dir
 from . import drawn, page
@@ -74,7 +76,9 @@ def write_page(domain, path: Path, root: Path | None = None) -> Path:
 def sliders(domain, names: list[str], face: int) -> str:
     """A panel of some edits of a test image, made by the shipped f_t."""
     x_T = api.invert(domain, domain.images("test", 1, first=face))
-    grid = precompute(domain, x_T, {name: domain.delta(name) for name in names})
+    deltas = {name: domain.delta(name) for name in names}
+    parts, settings = nn.ModuleList([domain.unet, *deltas.values()]), {"strengths": STRENGTHS}
+    grid = cached("sliders", x_T, parts, settings, lambda: precompute(domain, x_T, deltas))
     said = f"Test face {face}. {grid[..., 0, 0, 0].numel()} images were made; between them the page blends."
     return page.sliders(grid, STRENGTHS, names, caption=said, most=MOST_FRAMES)
 
@@ -111,7 +115,7 @@ def to_html(text: str, images: dict[str, str]) -> str:
         def link(self, text: str, url: str, title: str | None = None) -> str:
             return f'<a href="{html.escape(url)}">{text}</a>' if url.startswith("https://") else text
 
-    writer = Writer(escape=True)
+    writer = Writer(escape=False)
     formula: Callable[..., Callable] = lambda display: lambda _, text: convert(text.strip(), display=display)
     post = mistune.create_markdown(renderer=writer, plugins=["table", "math"])
     writer.register("block_math", formula("block"))

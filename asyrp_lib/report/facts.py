@@ -26,7 +26,6 @@ BLOCK = re.compile(
 #: What a passage rests on: a verdict.
 WHILE = re.compile(r"<!-- while: ([^|>]+?) \| (.+?) -->")
 MADE_BY = "made by make blogpost"
-NOT_YET = "not measured yet"
 
 
 class Facts:
@@ -110,7 +109,7 @@ class Facts:
             raise UnknownNameError(f"There is no claim {min(unknown)!r}; known are {', '.join(JUDGES)}.")
         part = self.claims.loc[[name for name in ids if name in self.claims.index]]
         if part.empty:
-            return f"*{', '.join(ids)}: {NOT_YET}.*"
+            return f"*Not measured yet: {', '.join(ids)}.*"
         columns = {
             "claim": part["published"],
             "where": part["source"],
@@ -161,13 +160,13 @@ class Facts:
         return table_of(table.rename_axis("layout").reset_index())
 
     def _figures(self, number: str) -> str:
-        """All figures of a notebook, or that there are none yet."""
+        """All figures of a notebook, or where they will be."""
         names = sorted(file.name for file in (self.root / "figures").glob(f"{number}_*.png"))
         said = [f"![{Path(name).stem[3:].replace('_', ' ')}](figures/{name})" for name in names]
         return (
             "\n\n".join([*said, f"*Made by notebook {number}.*"])
             if said
-            else f"*Notebook {number}: {NOT_YET}.*"
+            else f"*Figures of notebook {number} come here.*"
         )
 
 
