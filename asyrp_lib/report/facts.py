@@ -92,7 +92,9 @@ class Facts:
         if group == "all" and verdict in table:
             return str(table[verdict].sum())
         if group not in table.index or verdict not in table:
-            wanted = f"one of {', '.join(table.index)} or all, a comma, and one of {', '.join(table)}"
+            wanted = (
+                f"one of {', '.join(map(str, table.index))} or all, a comma, and one of {', '.join(table)}"
+            )
             raise UnknownNameError(f"The tally has no {what!r}; expected {wanted}.")
         return str(table.loc[group, verdict])
 
