@@ -92,9 +92,8 @@ class Facts:
         if group == "all" and verdict in table:
             return str(table[verdict].sum())
         if group not in table.index or verdict not in table:
-            wanted = (
-                f"one of {', '.join(map(str, table.index))} or all, a comma, and one of {', '.join(table)}"
-            )
+            groups, verdicts = (", ".join(map(str, names)) for names in (table.index, table))
+            wanted = f"one of {groups} or all, a comma, and one of {verdicts}"
             raise UnknownNameError(f"The tally has no {what!r}; expected {wanted}.")
         return str(table.loc[group, verdict])
 
