@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--images", type=int, help="training images")
     add("--from-noise", action="store_true", help="generate the training images")
     add("--delta", help="kind and options of f_t as JSON")
+    add("--start", help="edit whose f_t, trained alike, they begin with; it is made first")
     for name, kind in commands.TRAINING.items():
         add(
             f"--{name.replace('_', '-')}", type=kind, help="of training (default: the domain's or the edit's)"

@@ -113,6 +113,8 @@ def train(options) -> None:
     changes = {name: getattr(options, name) for name in ("images", "from_noise", *TRAINING)}
     if options.delta is not None:
         changes["delta"] = _json(options.delta, """e.g. '{"kind": "ConvDelta"}'""")
+    if options.start is not None:
+        changes["start"] = config_for(domain, options.start, **changes)
     configs = [config_for(domain, edit, **changes) for edit in edits]
     if options.dry_run:
         print(json.dumps([asdict(config) for config in configs], indent=1))
@@ -170,9 +172,9 @@ def reproduce(options) -> None:
 def grid(options) -> None:
     """Run the cells of a grid, or one of them, or list them."""
     from .errors import TrainingError
-    from .experiments import ablation
+    from .experiments import ablation, compare
     from .runs.grid import cells, read_grid
-    from .runs.run import optimiser_steps
+    from .runs.run import optimiser_steps, start_root
 
     grid = read_grid(options.file, options.domain)
     options.domain = grid.domain
@@ -185,13 +187,14 @@ def grid(options) -> None:
         for task in listed:
             print(f"{task.name:<60} {'running' if task.busy() else task.state()}")
         todo = [cell for cell, task in zip(cells(grid, domain).values(), listed) if task.state() != "done"]
-        steps = sum(optimiser_steps(cell.config, domain) for cell in todo)
+        starts = {start_root(c.config.start, domain): c.config.start for c in todo if c.config.start}
+        steps = sum(optimiser_steps(run, domain) for run in [*starts.values(), *(c.config for c in todo)])
         print(f"{len(todo)} of {len(listed)} cells to do, {steps:,} optimiser steps at most")
         return
     how = {"lanes": options.lanes, "cluster": options.cluster, "device": options.device}
     rows, file, failed = ablation.run_grid(options.file, domain, grid, replace=options.replace, **how)
     scores = ("aimed", "distance to target", "leaked", "S_dir", "loss")
-    for title, of in {"": ablation.summary, "minus the first variant": ablation.differences}.items():
+    for title, of in {"": compare.summary, "minus the first variant": compare.differences}.items():
         if len(table := of(rows, *scores)):
             print(title, table.map(str).to_string(), sep="\n")
     print(f"wrote {file}")

@@ -20,14 +20,13 @@ from tiny_domain import build_tiny
 from asyrp_lib.errors import FileError, SettingsError, TrainingError, UnknownNameError
 from asyrp_lib.experiments import ablation
 from asyrp_lib.experiments.ablation import (
-    differences,
     measure_cell,
     run_grid,
     split_of,
-    summary,
     table,
     tasks,
 )
+from asyrp_lib.experiments.compare import differences, summary
 from asyrp_lib.experiments.rows import COLUMNS, numbers, pick
 from asyrp_lib.measure.stats import crossed, paired
 from asyrp_lib.method import distributed
@@ -74,7 +73,8 @@ def test_a_cell_is_measured_after_every_epoch_and_never_again(here):
     assert set(rows["variant"]) == {"groups 2"} and set(rows["seed"]) == {1} and set(rows["groups"]) == {2}
     for epoch in (1, 2):
         at = {"epoch": epoch}
-        assert list(pick(rows, "S_dir", **at)["image"]) == [0, 1]
+        assert list(pick(rows, "S_dir", strength=1.0, **at)["image"]) == [0, 1]
+        assert set(pick(rows, "S_dir", **at)["strength"]) == ({1.0} if epoch == 1 else {0.0, 1.0})
         assert (pick(rows, "length", **at)["value"] > 0).all()
         for score in ("parameters", "clip", "seconds"):
             assert len(pick(rows, score, **at)) == 1, score

@@ -13,6 +13,7 @@ import torch
 from toys import ToyClip
 
 from asyrp_lib.errors import ImageError, UnknownNameError, WeightsError
+from asyrp_lib.experiments.reference import lost
 from asyrp_lib.experiments.rows import joined, numbers
 from asyrp_lib.measure.frechet import inception_features
 from asyrp_lib.measure.scores import clip_features, s_dir
@@ -396,6 +397,47 @@ def test_eight_heads_run_as_one_are_another_f_t_and_the_size_of_the_shift_is_fix
     assert heads.side == -1 and heads.text.endswith("such a file is refused here")
     assert faults.heads_at_run_time(trained=1).side == 0, "the same count is the same f_t"
     assert size.side == -1 and "five: 1.00;" in size.text
+
+
+def crossed_rows(values: dict[str, float], score: str):
+    """Three seeds on the same four faces."""
+    return [
+        numbers({score: value + 0.001 * seed}, edit="smiling", variant=variant, seed=seed).assign(image=image)
+        for variant, value in values.items()
+        for seed in range(3)
+        for image in range(4)
+    ]
+
+
+@pytest.mark.parametrize(("apart", "wrong", "side"), [(0.3, 1.0, -1), (0.05, 0.6, -1), (0.05, 1.0, 0)])
+def test_trained_f_t_with_the_wrong_head_count_stand_beside_untrained_ones(
+    toy, monkeypatch, apart, wrong, side
+):
+    asked = []
+    parts = crossed_rows({"8 heads, run with 8": 1.0, "8 heads, run with 1": wrong}, "aimed")
+    parts += crossed_rows({"8 heads, run with 1": apart}, "difference")
+    monkeypatch.setattr(faults, "stored", lambda domain, name: asked.append(name) or joined(parts))
+    found = faults.wrong_heads(toy)
+    assert found.side == side and f"smiling, 8 heads: Δh {apart:.0%} another, aimed less by" in found.text
+    whole = faults.heads_at_run_time(toy, trained=1)  # the untrained ones are then the same
+    assert whole.side == side and whole.text.endswith(found.text) and set(asked) == {"heads"}
+    monkeypatch.setattr(faults, "stored", lambda domain, name: final(0.7, 0.1, 0.5))
+    assert faults.wrong_heads(toy) is None, "other rows"
+
+
+@pytest.mark.parametrize(("last", "side"), [(0.4, -1), (1.0, 0), (1.6, 0)])
+def test_what_one_reference_costs_stands_beside_the_perfect_edits(toy, monkeypatch, last, side):
+    asked, values = [], {"conv, own, batch 8": 1.0, "conv, last, batch 8": last, "conv, own, batch 1": 3.0}
+    rows = joined(crossed_rows(values, "aimed"))
+    monkeypatch.setattr(faults, "stored", lambda domain, name: asked.append(name) or rows)
+    found = faults.wrong_reference(toy)
+    assert found.side == side
+    assert found.text.endswith(f"aimed less by: smiling, conv {lost(rows)['smiling']['conv']} sd")
+    toy.edits = {"green": toy.edits["green"]}
+    whole = faults.one_reference(toy)
+    assert whole.text.endswith(found.text) and "perfect edits" in whole.text and set(asked) == {"reference"}
+    toy.target_source = None
+    assert faults.one_reference(toy) == found, "without true targets it is the rows alone"
 
 
 def test_on_images_of_ours_negatives_and_a_wrong_reference_are_seen(toy):

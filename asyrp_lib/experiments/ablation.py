@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,15 +21,14 @@ from ..deltas import Delta, load_delta, save_delta
 from ..domains import Domain
 from ..errors import ImageError, SettingsError, UnknownNameError
 from ..measure import judge, scores
-from ..measure.stats import crossed, paired
 from ..method import distributed
 from ..method.state import batches_done
 from ..runs.grid import Cell, Grid, cells
 from ..runs.launch import Task
-from ..runs.run import RunConfig, folder_of, train_run
+from ..runs.run import RunConfig, folder_of, optimiser_steps, train_run
 from ..store import results
 from ..store.files import atomic_write, lock, locked
-from ..store.paths import cache_dir
+from ..store.paths import cache_dir, runs_dir
 from ..store.weights import module_digest, read_weights
 from . import judges
 from .reproduce import reproduce
@@ -83,11 +81,11 @@ def run_grid(
 
 def tasks(file: str | Path, grid: Grid, domain: Domain, device: str | None = None) -> list[Task]:
     """One for each cell, as `launch.side_by_side` runs them."""
-    where, made, key = ("--device", device) if device else (), [], _key(domain, grid)
+    where, made, keys = ("--device", device) if device else (), [], _keys(domain, grid)
     for label, cell in cells(grid, domain).items():
         folder = folder_of(cell.config, domain)
         command = (*where, "grid", str(Path(file).absolute()), "--cell", label, "--domain", grid.domain)
-        files = list(_files(grid, folder, key).values())
+        files = list(_files(folder, keys).values())
         state = lambda files=files: "done" if all(file.exists() for file in files) else "missing"
         busy = lambda folder=folder: locked(folder / "cell") or locked(folder)
         made.append(Task(f"{grid.name}: {label}", 0, command, state, busy))
@@ -98,9 +96,10 @@ def measure_cell(domain: Domain, grid: Grid, label: str, *, progress: bool = Tru
     """Train one cell and measure it after each of the grid's epochs; what is there already is read.
 
     Returns rows, see `table`: of each image `judge.scores`, where the domain draws targets "distance to
-    target" and "error to target", and at strength 1 `teach.lengths`; of the cell "parameters", and of each
-    epoch "steps" of the optimiser and their "seconds" up to there, and the parts of the loss, their mean and
-    "… at t" at a few t.  UnknownNameError: no such cell; SettingsError: within a training on several
+    target" and "error to target", and at strength 1 `teach.lengths`; of the cell "parameters", and "start
+    steps" of the optimiser if it starts from another run; of each epoch its own "steps" and their "seconds"
+    up to there, and the parts of the loss, their mean and "… at t" at a few t.  Other strengths and `curve`
+    are of the last epoch.  UnknownNameError: no such cell; SettingsError: within a training on several
     processes; FileError: another process is at it.
     """
     if distributed.count() > 1:
@@ -108,13 +107,14 @@ def measure_cell(domain: Domain, grid: Grid, label: str, *, progress: bool = Tru
     if (cell := cells(grid, domain).get(label)) is None:
         raise UnknownNameError(f"The grid has no cell {label!r}; known are {', '.join(cells(grid, domain))}.")
     folder = folder_of(cell.config, domain)
+    files = _files(folder, _keys(domain, grid))
     with lock(folder / "cell", wait=LOCK_WAIT):
-        for epoch, file in _files(grid, folder, _key(domain, grid)).items():
+        for epoch, file in files.items():
             if not file.exists():
                 rows = _measured(domain, grid, cell.config, epoch, progress)
                 with atomic_write(file) as temporary:
                     rows.drop(columns="variant").to_csv(temporary, index=False)
-    return _rows(cell, _files(grid, folder, _key(domain, grid)))
+    return _rows(cell, files)
 
 
 def table(domain: Domain, grid: Grid, failed: Mapping[str, str] = {}) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -123,13 +123,13 @@ def table(domain: Domain, grid: Grid, failed: Mapping[str, str] = {}) -> tuple[p
     Beside `rows.COLUMNS` they have "epoch", and a column for each setting that the grid varies.  A cell that
     `failed` has a row of that score without an epoch.
     """
-    parts, f_t, key = [], {}, _key(domain, grid)
+    parts, f_t, keys = [], {}, _keys(domain, grid)
     for label, cell in cells(grid, domain).items():
         folder = folder_of(cell.config, domain)
-        files = {epoch: file for epoch, file in _files(grid, folder, key).items() if file.exists()}
+        files = {epoch: file for epoch, file in _files(folder, keys).items() if file.exists()}
         parts.append(_rows(cell, files, label in failed))
         for epoch in files:
-            f_t[f"f_t {label}, epoch {epoch}"] = module_digest(load_delta(_snapshot(folder, epoch)))
+            f_t[f"f_t {label}, epoch {epoch}"] = _snapshot(folder, epoch).with_suffix(".digest").read_text()
     return pd.concat(parts, ignore_index=True), f_t
 
 
@@ -156,16 +156,23 @@ def split_of(domain: Domain, grid: Grid) -> str:
     return "validation"
 
 
-def _key(domain: Domain, grid: Grid) -> str:
-    """Of all that measuring a cell depends on besides its run, the code included."""
-    asked = [grid.faces, split_of(domain, grid), sorted(grid.strengths), judges(domain)]
-    asked += [inspect.getsource(part) for part in (judge, scores, _measured, lengths, apart)]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+def _keys(domain: Domain, grid: Grid) -> dict[int, str]:
+    """epoch -> key of all that measuring a cell after it depends on besides its run, the code included."""
+    asked = [grid.faces, split_of(domain, grid), judges(domain)]
+    asked += [inspect.getsource(part) for part in (judge, scores, _measured, curve, lengths, apart)]
+    text = {e: [*asked, _strengths(grid, e), e == grid.epochs[-1]] for e in grid.epochs}
+    digest = lambda part: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:12]
+    return {epoch: digest(part) for epoch, part in text.items()}
 
 
-def _files(grid: Grid, folder: Path, key: str) -> dict[int, Path]:
+def _strengths(grid: Grid, epoch: int) -> list[float]:
+    """Those that are measured after an epoch, rising; 0 is the reconstruction, where every curve begins."""
+    return sorted({*grid.strengths, 0.0, 1.0}) if epoch == grid.epochs[-1] else [1.0]
+
+
+def _files(folder: Path, keys: Mapping[int, str]) -> dict[int, Path]:
     """epoch -> file of its rows."""
-    return {epoch: folder / f"{key}-{epoch}.csv" for epoch in grid.epochs}
+    return {epoch: folder / f"{key}-{epoch}.csv" for epoch, key in keys.items()}
 
 
 def _measured(domain: Domain, grid: Grid, config: RunConfig, epoch: int, progress: bool) -> pd.DataFrame:
@@ -175,13 +182,19 @@ def _measured(domain: Domain, grid: Grid, config: RunConfig, epoch: int, progres
     trial = Trial(domain, grid.faces, config.training.steps, split=split, progress=progress)
     where, parts = {"edit": name, "seed": config.training.seed}, []
     target = domain.targets(name, split, grid.faces) if domain.target_source else None
-    for strength in sorted({*grid.strengths, 1.0}):
+    for strength in _strengths(grid, epoch):
         edited, sizes, _ = lengths(trial, delta) if strength == 1 else (trial.edit({delta: strength}), {}, {})
         sizes = sizes if target is None else sizes | apart(domain.distance, edited, {"target": target})
         run = Run(trial, {delta: strength}, {**where, "strength": strength})
         parts.append(run.rows(trial.scores(name, edited).assign(**sizes)))
+        if domain.oracle is not None:
+            shifts = judge.factor_shifts(domain, trial.plain, edited)
+            worst = judge.rms(shifts[judge.untied(domain, config.edit, shifts)].T).max()
+            parts.append(numbers({"worst": worst}, **run.where))
     single = {"parameters": sum(p.numel() for p in delta.parameters()), "steps": len(history)}
     single |= {} if seconds is None else {"seconds": seconds}
+    single |= {"start steps": optimiser_steps(config.start, domain)} if config.start else {}
+    single |= curve(history) if epoch == grid.epochs[-1] else {}
     last = history[history["epoch"] == epoch - 1].drop(columns=["epoch", "batch"])
     single |= last.drop(columns="t").mean().to_dict()
     times = sorted(last["t"].unique(), reverse=True)
@@ -189,6 +202,19 @@ def _measured(domain: Domain, grid: Grid, config: RunConfig, epoch: int, progres
         at = last[last["t"] == t].drop(columns="t").mean()
         single |= {f"{part} at {t}": value for part, value in at.items()}
     return joined([*parts, numbers(single, **where)])
+
+
+def curve(history: pd.DataFrame) -> dict[str, float]:
+    """ "loss of batch k", k from 1 over the whole training, -> the mean over the batch's times; of its parts
+    likewise.
+    """
+    means = history.drop(columns="t").groupby(["epoch", "batch"]).mean()
+    return {f"{part} of batch {k}": float(v) for part in means for k, v in enumerate(means[part], 1)}
+
+
+def after(domain: Domain, config: RunConfig, epoch: int, progress: bool = False) -> Delta:
+    """f_t of a run after an epoch, as a grid's cell has it: read where it is there, trained where not."""
+    return _after(domain, config, epoch, progress)[0]
 
 
 def _after(
@@ -202,9 +228,13 @@ def _after(
         while batches_done(folder := folder_of(config, domain, root)) > epoch * batches:
             root = folder / "again"  # that run has gone past this epoch: train it anew up to there
         config = replace(config, training=replace(config.training, epochs=epoch))
-        run = train_run(config, domain, root=root, progress=progress)
+        run = train_run(config, domain, root=root, starts=runs_dir(), progress=progress)
         with atomic_write(curve) as temporary:
             run.history.to_csv(temporary, index=False)
+        with atomic_write(
+            file.with_suffix(".digest")
+        ) as temporary:  # rows need it, also where f_t is not kept
+            temporary.write_text(module_digest(run.delta))
         save_delta(file, run.delta, read_weights(run.file)[1]["card"])
     seconds = read_weights(file)[1]["card"]["step_seconds"]
     history = pd.read_csv(curve, float_precision="round_trip")
@@ -220,44 +250,9 @@ def _make_shared(domain: Domain, grid: Grid) -> None:
     faces' reconstructions.
     """
     configs = [cell.config for cell in cells(grid, domain).values()]
+    configs += [config.start for config in configs if config.start]
     for steps in {config.training.steps for config in configs}:
         Trial(domain, grid.faces, steps, split_of(domain, grid), progress=True).plain  # noqa: B018
     for n, steps in {(c.images, c.training.steps) for c in configs if not c.from_noise}:
         with suppress(ImageError):  # too few of them: its cells will say so
             invert(domain, domain.images("train", n), steps=steps)
-
-
-def summary(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """(variant, epoch) × score, at strength 1 or of none: mean and interval over seeds and faces."""
-    return _intervals(rows, names, lambda part, _: crossed(part))
-
-
-def differences(rows: pd.DataFrame, *names: str, base: str | None = None) -> pd.DataFrame:
-    """(variant, epoch) × score, at strength 1 or of none: the variant minus `base` (None: the first one) at
-    that epoch, on the same seeds and faces, with its interval.
-    """
-    base = base or str(rows["variant"].iloc[0])
-    if base not in set(rows["variant"]):
-        raise UnknownNameError(f"No variant {base!r}; known are {', '.join(rows['variant'].unique())}.")
-    others = rows[rows["variant"] != base]
-    return _intervals(others, names, partial(_difference, rows[rows["variant"] == base]))
-
-
-def _difference(base: pd.DataFrame, part: pd.DataFrame, at: Mapping):
-    other = base[(base["score"] == at["score"]) & (base["epoch"] == at["epoch"])]
-    return crossed(paired(part, _plain(other)))
-
-
-def _intervals(rows: pd.DataFrame, names: tuple[str, ...], interval) -> pd.DataFrame:
-    keys, made = ["variant", "epoch", "score"], {}
-    for where, part in _plain(rows[rows["score"].isin(names)]).groupby(keys, sort=False):
-        at = dict(zip(keys, where))
-        made.setdefault((at["variant"], at["epoch"]), {})[at["score"]] = interval(part, at)
-    index = pd.MultiIndex.from_tuples(list(made), names=keys[:2]) if made else None
-    columns = [name for name in names if name in set(rows["score"])]
-    return pd.DataFrame(list(made.values()), index, columns)
-
-
-def _plain(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows at strength 1, or of none."""
-    return rows[rows["strength"].isna() | (rows["strength"] == 1)]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..deltas import StudyDelta
 from ..errors import WeightsError
-from ..experiments import stored
+from ..experiments import heads, reference, stored
 from ..experiments.final import CONTROLS
 from ..experiments.rows import pick, with_ends
 from ..measure.scores import clip_features, frechet_distance
@@ -23,6 +23,8 @@ from .recount import Recount
 #: h-space of the paper's networks, (C, H, W), and the length of their time embedding.
 H_SHAPE, TEMB = (512, 8, 8), 512
 LAYOUTS = ("p", "c", "pc", "cp")
+#: From which share on of its own length a Δh is another; written down before any was measured.
+ANOTHER = 0.1
 
 
 def wrapped(images: Tensor) -> Tensor:
@@ -81,7 +83,9 @@ def untrained(layout: str, heads: int = 1) -> StudyDelta:
 
 @torch.inference_mode()
 def heads_at_run_time(domain=None, trained: int = 8, run: int = 1) -> Recount:
-    """E3: what f_t of one head count gives with another, all weights equal; ours refuses such a file."""
+    """E3: what f_t of one head count gives with another, all weights equal, untrained and, where there are
+    rows, trained; ours refuses such a file.
+    """
     h, temb = torch.randn(2, *H_SHAPE, generator=torch.Generator().manual_seed(0)), torch.zeros(2, TEMB)
     right, other = untrained("pc", trained), untrained("pc", run)
     a, b = (delta(h, temb, 500) for delta in (right, other))
@@ -92,7 +96,8 @@ def heads_at_run_time(domain=None, trained: int = 8, run: int = 1) -> Recount:
         refused = True
     apart = float((a - b).norm() / a.norm())
     text = f"Δh of untrained pc with {trained} heads, run with {run}, is {apart:.0%} another"
-    return Recount(-1 if apart > 0.01 else 0, text + ("; such a file is refused here" if refused else ""))
+    text += "; such a file is refused here" if refused else ""
+    return _beside(Recount(-1 if apart > 0.01 else 0, text), domain and wrong_heads(domain))
 
 
 @torch.inference_mode()
@@ -110,7 +115,7 @@ def size_of_shift(domain=None) -> Recount:
 @torch.inference_mode()
 def one_reference(domain, n: int = 9) -> Recount | None:
     """E4: cosines of perfect edits, and of faces without an edit, from their own originals and from the last
-    one of the batch.
+    one of the batch; and what training with the last one cost.
     """
     x_0, found = domain.images("test", n), []
     encode, clip = domain.clip.encode_images, domain.clip
@@ -122,13 +127,45 @@ def one_reference(domain, n: int = 9) -> Recount | None:
         cosine = lambda a, b, to=direction: float(1 - directional_distance(a, b, to)[:-1].mean())
         found.append({"own": cosine(own, edited), "last": cosine(last, edited), "no edit": cosine(last, own)})
     if not found:
-        return None
+        return wrong_reference(domain)
     mean = pd.DataFrame(found).mean()
     text = (
         f"cosine of perfect edits ({len(found)} edits, {n} faces) from their originals {mean['own']:.2f}, "
         f"from the last of the batch {mean['last']:.2f}; of no edit, from the last, {mean['no edit']:.2f}"
     ).replace("-", "−")
-    return Recount(-1 if mean["last"] < mean["own"] / 2 else 0, text)
+    return _beside(Recount(-1 if mean["last"] < mean["own"] / 2 else 0, text), wrong_reference(domain))
+
+
+def wrong_heads(domain) -> Recount | None:
+    """E3, of trained f_t: what their weights do with another head count, by the experiment `heads`."""
+    rows = _rows(domain, "heads")
+    if rows is None or not (table := heads.means(rows, "difference", right=False)):
+        return None
+    lost, words, sides = heads.lost(rows), [], []
+    for edit, apart in table.items():
+        for count, i in apart.items():
+            words.append(f"{edit}, {count} heads: Δh {i.mean:.0%} another")
+            sides.append(above(i, ANOTHER))
+            if effect := lost.get(edit, {}).get(count):
+                words[-1] += f", aimed less by {effect} sd"
+                sides.append(abs(above(effect, 0)))
+    return Recount(-1 if 1 in sides else 0, f"of trained f_t with the wrong count: {'; '.join(words)}")
+
+
+def wrong_reference(domain) -> Recount | None:
+    """E4, of trained f_t: what one reference for a batch costs, by the experiment `reference`."""
+    rows = _rows(domain, "reference")
+    if rows is None or not (table := reference.lost(rows)):
+        return None
+    lost = {f"{edit}, {kind}": i for edit, of in table.items() for kind, i in of.items()}
+    words = "; ".join(f"{name} {effect} sd" for name, effect in lost.items())
+    sides = [above(effect, 0) for effect in lost.values()]
+    return Recount(-1 if 1 in sides else 0, f"trained with one reference for a batch, aimed less by: {words}")
+
+
+def _beside(one: Recount, other: Recount | None) -> Recount:
+    """Both: what decides against is enough of either."""
+    return Recount(min(one.side, other.side), f"{one.text}; {other.text}") if other else one
 
 
 def few_images(domain, n: int = 40, few: int = 5) -> Recount:
@@ -141,10 +178,10 @@ def few_images(domain, n: int = 40, few: int = 5) -> Recount:
     return Recount(0, text)
 
 
-def _final(domain) -> pd.DataFrame | None:
-    """Rows of the final evaluation; None: it was not made yet."""
+def _rows(domain, name: str = "final") -> pd.DataFrame | None:
+    """Stored rows of an experiment; None: it was not made yet."""
     try:
-        return stored(domain, "final")
+        return stored(domain, name)
     except WeightsError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
@@ -153,7 +190,7 @@ def _final(domain) -> pd.DataFrame | None:
 
 def best_sc(domain) -> Recount | None:
     """Does no edit have a higher SC than every edit?"""
-    rows = _final(domain)
+    rows = _rows(domain)
     if rows is None or not len(of := pick(rows, "SC")):
         return None
     edits, none = by_edit(pick(of, variant=None, strength=1.0)), pick(of, variant=CONTROLS[0])["value"].mean()
@@ -164,7 +201,7 @@ def best_sc(domain) -> Recount | None:
 
 def best_fd(domain) -> Recount | None:
     """Does a Fréchet distance put edits above those that edit nothing?  (Both from the originals)"""
-    rows = _final(domain)
+    rows = _rows(domain)
     if rows is None or not len(of := pick(rows, "fd_original")):
         return None
     edits = {
@@ -180,7 +217,7 @@ def best_fd(domain) -> Recount | None:
 
 def curls_smile(domain) -> Recount | None:
     """Does *curly hair* move the smile too, so far that it can be seen?"""
-    rows = _final(domain)
+    rows = _rows(domain)
     of = None if rows is None else pick(rows, "mean smile", variant=None, edit="curly hair", strength=1.0)
     if of is None or of.empty:
         return None
@@ -192,7 +229,7 @@ def at_half(score: str, way: int, *, unseen: bool = False) -> Callable[..., Reco
     """Whether a score at strength ½ is surely higher (way 1) or lower (−1) than at 1, on the same faces."""
 
     def measured(domain) -> Recount | None:
-        rows = _final(domain)
+        rows = _rows(domain)
         if rows is None:
             return None
         of = pick(rows, score, variant=None)

@@ -18,7 +18,11 @@ from .run import RunConfig, config_for
 Count = Annotated[Whole, Field(ge=1, le=10_000)]
 Strength = Annotated[Real64, Field(ge=-check.STRONGEST, le=check.STRONGEST)]
 _TAKEN = ("variant", "seed", "image", "strength", "score", "value", "epoch")  # columns of the rows
-_FORM = "edit, train_images, delta.<option>, training.<setting>, or a name with a table of alternatives"
+_FORM = (
+    "edit, train_images, delta.<option>, training.<setting>, start.<setting>, or a name with a table of "
+    "alternatives"
+)
+_START = ("edit", "epochs", "train_images")
 
 
 @check.settings
@@ -28,13 +32,17 @@ class Grid:
     Attributes:
         name: of the result, `<domain>_grid_<name>`.
         vary: path of a setting -> its values, e.g. "delta.heads": [1, 2], "training.seed": [0, 1, 2], "edit";
-            or any other name -> alternatives, each a table of edit, train_images, delta and training, e.g.
-            "f_t": {"conv": {"delta": {"kind": "ConvDelta"}, "training": {"lr": 0.5}}, "pc": …}.  Every
+            or any other name -> alternatives, each a table of edit, train_images, delta, training and start,
+            e.g. "f_t": {"conv": {"delta": {"kind": "ConvDelta"}, "training": {"lr": 0.5}}, "pc": …}.  Every
             combination is a cell.
         edit, delta, training, train_images: what the cells share; see `RunConfig`.
+        start: edit of the run whose f_t a cell begins with, and its epochs (else the grid's last) and
+            train_images (else the cell's); f_t's kind, training and seed are the cell's, t_edit and λ that
+            edit's where the cell leaves them open.  None: new weights.
         epochs: after which f_t are measured, rising; the last is how long they are trained.
-        faces, split, strengths: of the measurement.  Choose on validation faces, the test faces are for what
-            was chosen; None: validation, where the domain has them.
+        faces, split: of the measurement.  Choose on validation faces, the test faces are for what was chosen;
+            None: validation, where the domain has them.
+        strengths: beside 1, measured after the last epoch only; at the others strength 1 is enough.
     """
 
     name: Annotated[str, Field(pattern=r"^\w[\w-]{0,59}$")]
@@ -44,6 +52,7 @@ class Grid:
     delta: dict | None = None
     training: dict = Field(default_factory=dict)
     train_images: Count | None = None
+    start: dict | None = None
     epochs: Annotated[list[Count], Field(min_length=1)] = Field(default_factory=lambda: [1, 2, 3, 4])
     faces: Count = 12
     split: Literal["validation", "test"] | None = None
@@ -116,7 +125,7 @@ def cells(grid: Grid, domain: Domain) -> dict[str, Cell]:
     axes = _axes(grid)
     for values in product(*(grid.vary[path] for path in axes)):
         shared = {"edit": grid.edit, "train_images": grid.train_images, "delta": grid.delta or {}}
-        own = shared | {"training": grid.training}
+        own = shared | {"training": grid.training, "start": grid.start or {}}
         for path, value in sorted(
             zip(axes, values), key=lambda pair: not isinstance(grid.vary[pair[0]], dict)
         ):
@@ -132,9 +141,9 @@ def cells(grid: Grid, domain: Domain) -> dict[str, Cell]:
                 "f_t are measured and how long they are trained; move it there."
             )
         about = {"delta": own["delta"] or None, "images": own["train_images"], "epochs": grid.epochs[-1]}
-        cell = Cell(
-            dict(zip(axes.values(), values)), config_for(domain, own["edit"], **about, **own["training"])
-        )
+        about["start"] = _start(domain, own, about) if own["start"] else None
+        config = config_for(domain, own["edit"], **about, **own["training"])
+        cell = Cell(dict(zip(axes.values(), values)), config)
         if twin := next((other for other in made.values() if other.config == cell.config), None):
             raise SettingsError(
                 f"The cell {cell.label!r} is the same run as {twin.label!r}; expected different ones; leave "
@@ -148,17 +157,31 @@ def cells(grid: Grid, domain: Domain) -> dict[str, Cell]:
     return made
 
 
+def _start(domain: Domain, own: Mapping[str, Any], about: Mapping[str, Any]) -> RunConfig:
+    """The run that a cell's `start` tells of."""
+    asked = own["start"]
+    if asked.keys() - {*_START} or None in asked.values() or not isinstance(asked.get("edit"), str):
+        raise SettingsError(
+            f"A start says {', '.join(map(str, asked))}; expected the name of an edit, and epochs and "
+            "train_images if they are others, e.g. start: {edit: pixar}; mend the grid."
+        )
+    epochs, images = asked.get("epochs", about["epochs"]), asked.get("train_images", about["images"])
+    how = about | {"epochs": epochs, "images": images} | own["training"]
+    return config_for(domain, asked["edit"], **how)
+
+
 def _axes(grid: Grid) -> dict[str, str]:
     """path -> name of its column, the last part of the path where that is plain; the seed last."""
     paths = sorted(grid.vary, key=lambda path: path == "training.seed")
-    short = [path.rpartition(".")[2] for path in paths]
+    # "edit" is a column of all rows, and a start's epochs are not the cell's
+    short = [path if path.startswith("start.") else path.rpartition(".")[2] for path in paths]
     return {path: name if short.count(name) == 1 else path for path, name in zip(paths, short)}
 
 
 def _changed(grid: Grid, path: str, value, own: Mapping[str, Any]) -> dict[str, Any]:
     """The parts of a run that a value of an axis changes; alternatives come before single settings."""
     part, _, key = path.partition(".")
-    choice, whole, tables = grid.vary[path], ("edit", "train_images"), ("delta", "training")
+    choice, whole, tables = grid.vary[path], ("edit", "train_images"), ("delta", "training", "start")
     if isinstance(choice, dict) and path not in (*whole, *tables, *_TAKEN):
         changes = choice[value]
         if bad := [
@@ -166,7 +189,7 @@ def _changed(grid: Grid, path: str, value, own: Mapping[str, Any]) -> dict[str, 
         ]:
             raise SettingsError(
                 f"The alternative {value!r} of {path!r} sets {', '.join(map(str, bad))}; expected edit and "
-                "train_images as values, delta and training as tables; mend the grid."
+                "train_images as values, delta, training and start as tables; mend the grid."
             )
     elif not isinstance(choice, dict) and (part in tables if key else part in whole):
         return {part: {**own[part], key: value} if key else value}

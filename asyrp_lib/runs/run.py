@@ -7,17 +7,17 @@ import time
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, field, replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Optional
 from warnings import warn
 
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .. import check
 from ..api import invert, settled, train_delta
 from ..check import Whole
-from ..deltas import Delta, build_delta, save_delta
+from ..deltas import Delta, build_delta, load_delta, save_delta
 from ..domains import Domain, load_domain
 from ..domains.edits import Edit
 from ..errors import FileError, TrainingError
@@ -43,6 +43,8 @@ class RunConfig:
         training: settings; what they leave open is the edit's.
         images: how many training images.
         from_noise: generate them instead of inverting real ones (Asyrp appendix).
+        start: the run whose f_t this one begins with, of the same kind and of another edit; the optimiser
+            begins anew.  None: new weights, of the seed.
     """
 
     domain: str
@@ -51,6 +53,17 @@ class RunConfig:
     training: TrainSettings = TrainSettings()
     images: Annotated[Whole, Field(ge=1, le=1_000_000)] = 32
     from_noise: bool = False
+    start: Optional["RunConfig"] = None  # noqa: UP045 (a name that is not there yet has no |)
+
+    @field_validator("start")
+    @classmethod
+    def _start_fits(cls, start: "RunConfig | None", others) -> "RunConfig | None":
+        own = {key: others.data.get(key) for key in ("domain", "delta", "edit")}
+        if start and own["edit"] and start.edit.name == own["edit"].name:
+            raise ValueError(f"{start.edit.name!r} would start from itself; another edit is expected")
+        if start and (start.domain, start.delta) != (own["domain"], own["delta"]):
+            raise ValueError("a run on the same domain with an f_t of the same options is expected")
+        return start
 
     @property
     def name(self) -> str:
@@ -58,8 +71,10 @@ class RunConfig:
         return f"{self.edit.name} from noise" if self.from_noise else self.edit.name
 
     def digest(self, domain: Domain) -> str:
-        """Of the configuration, but for the number of epochs, and of what it runs on."""
+        """Of the configuration, but for its own number of epochs, and of what it runs on."""
         text = asdict(self) | {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)}
+        if self.start is None:
+            del text["start"]  # so that runs of before there were starts keep their folders
         text["corrections"] = domain.corrections
         text["training"] = text["training"] | {"epochs": None}
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:12]
@@ -74,7 +89,7 @@ def config_for(domain: Domain, edit: str | Edit, **changes) -> RunConfig:
     edit = domain.edit_named(edit) if isinstance(edit, str) else edit
     check.kind("edit", edit, Edit, "its name or an Edit")
     changes = {key: value for key, value in changes.items() if value is not None}
-    own = {key: changes.pop(key) for key in ("delta", "images", "from_noise") if key in changes}
+    own = {key: changes.pop(key) for key in ("delta", "images", "from_noise", "start") if key in changes}
     own = {"images": domain.train_images} | own | {"delta": _delta(domain, own.get("delta"))}
     training = settled(domain, edit, TrainSettings(**(asdict(domain.training) | changes)))
     return RunConfig(domain=domain.name, edit=edit, training=training, **own)
@@ -106,14 +121,23 @@ class Run(NamedTuple):
     file: Path
 
 
-def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | None = None, **how) -> Run:
+def train_run(
+    config: RunConfig,
+    domain: Domain | None = None,
+    *,
+    root: Path | None = None,
+    starts: Path | None = None,
+    **how,
+) -> Run:
     """Make a run, or go on with it where it was stopped; a finished one is read.
 
     The folder `root`/<domain>/<edit>/<digest> keeps run.json, state.pt, history.csv and delta.safetensors.
+    The run that it starts from is made first, or waited for where another process is at it.
 
     Args:
         domain: if it is loaded already.
         root: of all runs; None: `runs/`.
+        starts: root of the run that it starts from; None: `root`.
         how: progress, on_epoch, save_every; see `api.train_delta`.
     Raises:
         TrainingError: the loss became NaN.
@@ -121,13 +145,15 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
         SettingsError: several processes, and batches that can't be shared out evenly to them.
     """
     domain = domain or load_domain(config.domain)
-    config = replace(config, training=settled(domain, config.edit, config.training))
-    unet, started = domain.unet, time.monotonic()
+    config, unet = _whole(config, domain), domain.unet
+    start = _started(config.start, domain, starts or root, **how) if config.start else None
+    started = time.monotonic()
     _warn_of_texts(domain, config)
     folder = folder_of(config, domain, root)
     file = folder / "delta.safetensors"
     x_T = domain.seeded_noise(config.images, first=NOISE_SEED) if config.from_noise else None
-    how |= {"images": config.images, "x_T": x_T, "delta": config.delta, "folder": folder}
+    how |= {"images": config.images, "x_T": x_T, "folder": folder}
+    how["delta"], begun_with = start or config.delta, start and module_digest(start)
     distributed.check_even(config.images, config.training.batch_size)
     check_writable(folder / "run.json")
     with lock(folder) if distributed.is_main() else nullcontext():
@@ -152,9 +178,23 @@ def train_run(config: RunConfig, domain: Domain | None = None, *, root: Path | N
                 "step_seconds": None if math.isnan(steps) else round(steps, 3),  # of all optimiser steps
                 "provenance": provenance(asdict(config), time.monotonic() - started, **made_with),
             }
+            if config.start:
+                epochs = config.start.training.epochs
+                card["start"] = {"edit": config.start.name, "epochs": epochs, "weights": begun_with}
             save_delta(file, delta, card)
     distributed.barrier()  # nobody leaves before the files are there
     return Run(delta, history, config, folder, file)
+
+
+def _started(config: RunConfig, domain: Domain, root: Path | None, **how) -> Delta:
+    """The f_t of a run that others start from, made by the first that needs it."""
+    root, how = start_root(config, domain, root), {k: v for k, v in how.items() if k != "on_epoch"}
+    file = folder_of(config, domain, root) / "delta.safetensors"
+    with lock(root, wait=-1) if distributed.is_main() else nullcontext():
+        distributed.barrier()  # the main process has the lock
+        if distributed.count() > 1 or not file.exists():  # several must agree on what they do
+            train_run(config, domain, root=root, **how)
+    return load_delta(file)
 
 
 def _warn_of_texts(domain: Domain, config: RunConfig) -> None:
@@ -177,8 +217,19 @@ def optimiser_steps(config: RunConfig, domain: Domain) -> int:
 
 def folder_of(config: RunConfig, domain: Domain, root: Path | None = None) -> Path:
     """Where a run of this configuration lies, see `train_run`."""
-    config = replace(config, training=settled(domain, config.edit, config.training))
-    return Path(root or runs_dir()) / domain.name / config.name.replace(" ", "_") / config.digest(domain)
+    name = config.name.replace(" ", "_")
+    return Path(root or runs_dir()) / domain.name / name / _whole(config, domain).digest(domain)
+
+
+def start_root(config: RunConfig, domain: Domain, root: Path | None = None) -> Path:
+    """Root of a run that others start from: of its number of epochs, so that no longer one is in the way."""
+    return folder_of(config, domain, root) / f"start after {config.training.epochs}"
+
+
+def _whole(config: RunConfig, domain: Domain) -> RunConfig:
+    """With the settings that it leaves open, and those of its start."""
+    training = settled(domain, config.edit, config.training)
+    return replace(config, training=training, start=config.start and _whole(config.start, domain))
 
 
 def place_for(domain: Domain, config: RunConfig, out: Path | None = None, *, replace=False) -> Path | None:
