@@ -331,3 +331,12 @@ def test_figures_that_are_too_large_together_become_jpeg(tmp_path, monkeypatch):
 def test_unknown_rows_are_refused(told):
     with pytest.raises(UnknownNameError):
         told.number("nothing", "mean")
+
+
+def test_the_whole_post_runs_on_another_domain(toy, tmp_path, monkeypatch):
+    pytest.importorskip("latex2mathml", reason="latex2mathml is not installed: pip install -e '.[blog]'")
+    monkeypatch.setattr(blogpost, "tasks", lambda domain: [])
+    made = blogpost.write_copy(toy, tmp_path).read_text()
+    assert made.count("-->–<!-- /n -->") > 15 and "run notebook 06" in made and "](figures/" not in made
+    page = blogpost.write_page(toy, tmp_path / "blogpost.html", tmp_path).read_text()
+    assert page.count('type="range"') == 2 and "<span>red</span>" in page and "<img" not in page
