@@ -62,7 +62,9 @@ def run_grid(
     started, todo = time.monotonic(), tasks(file, grid, domain, device)
     Trial(domain, grid.faces, split=split_of(domain, grid)).x_0  # noqa: B018 (are there so many faces?)
     if grid.split not in (None, split := split_of(domain, grid)):
-        print(f"{domain.name} has no {grid.split} images: measured on {split} images, which f_t may have seen")
+        print(
+            f"{domain.name} has no {grid.split} images: measured on {split} images, which f_t may have seen"
+        )
     missing = sum(task.state() != "done" for task in todo)
     print(f"{missing} of {len(todo)} cells to do", flush=True)
     if missing and cache_dir() and not cluster:

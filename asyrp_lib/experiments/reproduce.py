@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from .. import check
 from ..domains import Domain
 from ..errors import AsyrpError, DomainError, SettingsError, TrainingError, WeightsError
 from ..measure.curve import CURVE, curve_digests
-from ..runs.launch import Task, in_stages
 from ..runs.grid import Grid, cells, read_grid
-from ..runs.run import RunConfig, config_for, folder_of, optimiser_steps, start_root
+from ..runs.launch import Task, in_stages
+from ..runs.run import RunConfig, config_for, optimiser_steps
 from ..store.paths import in_checkout, repo_root
 from ..store.results import load_result, load_rows, result_file
 from ..store.weights import module_digest, read_weights
@@ -66,45 +66,53 @@ def _edits(grid: Grid) -> set[str]:
 
 
 def hours(domain: Domain, todo: Iterable[Task]) -> tuple[float, float] | None:
-    """About how long the f_t and grids of some tasks and of all tasks take that were just listed, each run
-    once, at the speed that `bench` stored for the domain on this kind of device; None: it stored none.
+    """About how long f_t and grids of some tasks take, if nothing of them is there, and all shipped grids;
+    each run once, at the speed that `bench` stored for the domain on this kind of device; None: it did not.
     """
-    command = f"python -m asyrp_lib bench --domain {domain.name}"
     try:
-        bench = load_result(f"bench_{domain.unet.device.type}", command)
+        bench = load_result(f"bench_{domain.unet.device.type}", "python -m asyrp_lib bench")
     except WeightsError:
         return None
     if bench["provenance"]["settings"].get("domain") != domain.name:
         return None
     speed = {row["figure"]: row["value"] for row in bench["data"]["rows"]}
     step, image = 1 / speed["training of f_t, batch 8"], speed["edit, 40 steps, batch 8"]
-    names, spent = {task.name for task in todo}, []
-    for only in (names, None):
-        runs, images = _work(domain, only)
-        steps = sum(optimiser_steps(run, domain) * run.training.batch_size for run in runs.values())
-        spent.append((steps * step + images * image) / 3600)
+    names, declared = {task.name for task in todo}, grids(domain).values()
+    f_t = [name.removeprefix("f_t of ").rpartition(", seed ") for name in names if name.startswith("f_t of ")]
+    runs = [(config_for(domain, edit, seed=int(seed)), {int(seed)}) for edit, _, seed in f_t]
+    asked = _work(domain, [grid for grid in declared if f"grid {grid.name}" in names], runs)
+    spent = [(steps * step + images * image) / 3600 for steps, images in (asked, _work(domain, declared))]
     return spent[0], spent[1]
 
 
-def _work(domain: Domain, names: set[str] | None) -> tuple[dict[Path, RunConfig], int]:
-    """The runs, by folder, and the number of edited images behind f_t and grids: what is missing of those of
-    these names; None: of all grids, from nothing.
-    """
-    runs, images = {}, 0
-    for name in names or ():
-        edit, _, seed = name.removeprefix("f_t of ").rpartition(", seed ")
-        if name.startswith("f_t of "):
-            config = config_for(domain, edit, seed=int(seed))
-            runs[folder_of(config, domain)] = config
-    for file, grid in grids(domain).items():
-        if names is None or f"grid {grid.name}" in names:
-            for task, cell in zip(ablation.tasks(file, grid, domain), cells(grid, domain).values()):
-                if names is None or task.state() != "done":
-                    runs[folder_of(cell.config, domain)] = cell.config
-                    if start := cell.config.start:
-                        runs[start_root(start, domain)] = start
-                    images += grid.faces * (len({*grid.strengths, 0, 1}) + len(grid.epochs) - 1)
-    return runs, images
+def _work(
+    domain: Domain, of: Iterable[Grid], runs: Iterable[tuple[RunConfig, set[int]]] = ()
+) -> tuple[int, int]:
+    """(image-steps of training, edited images) of grids and other runs, what they share once."""
+    trained: dict[str, tuple[int, set[int]]] = {}  # but for the seed -> image-steps, seeds
+    edited: dict[str, tuple[int, set[int]]] = {}  # the same, and how it is measured -> images, seeds
+
+    def add(run: RunConfig, seeds: set[int]) -> str:
+        plain = replace(run, training=replace(run.training, seed=0))
+        key = json.dumps(asdict(plain), sort_keys=True)
+        steps = optimiser_steps(run, domain) * run.training.batch_size
+        trained.setdefault(key, (steps, set()))[1].update(seeds)
+        return key
+
+    for run, seeds in runs:
+        add(run, seeds)
+    for grid in of:
+        seeds = set(grid.vary.get("training.seed", [0]))
+        one = Grid(**vars(grid) | {"vary": grid.vary | {"training.seed": [min(seeds)]}})
+        strengths = {*grid.strengths, 0.0, 1.0}
+        images = grid.faces * (len(strengths) + len(grid.epochs) - 1)
+        how = f"{sorted(strengths)} {grid.epochs} {grid.faces} {grid.split}"
+        for cell in cells(one, domain).values():
+            if cell.config.start:
+                add(cell.config.start, seeds)
+            edited.setdefault(how + add(cell.config, seeds), (images, set()))[1].update(seeds)
+    whole = lambda table: sum(n * len(seeds) for n, seeds in table.values())
+    return whole(trained), whole(edited)
 
 
 def run_missing(domain: Domain, words: Sequence[str] = (), *, seeds=5, lanes=2, dry=False) -> None:
@@ -142,8 +150,10 @@ def _say_hours(domain: Domain, todo: Sequence[Task]) -> None:
         text = f"how long they take is not known here: python -m asyrp_lib bench --domain {domain.name}"
         print(f"{text} measures the speed", flush=True)
     else:
-        text = f"f_t and grids: about {found[0]:.1f} hours at the speed that bench stored"
-        print(f"{text} (all shipped grids from nothing: {found[1]:.1f}); experiments come on top", flush=True)
+        text = (
+            f"f_t and grids: at most about {found[0]:.1f} hours at the speed that bench stored (all shipped"
+        )
+        print(f"{text} grids from nothing: {found[1]:.1f}); experiments come on top", flush=True)
 
 
 def _curve(domain: Domain) -> str:
