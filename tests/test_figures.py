@@ -57,6 +57,7 @@ def test_numbers_have_true_signs():
 def test_what_intervals_rest_on_is_said_where_they_agree():
     assert figures.basis([interval(1), interval(2)]) == "95 % intervals over 5 seeds, 64 faces"
     assert figures.basis([interval(1), Interval(1, 0, 2, 1, 64)]) == "95 % intervals over 64 faces"
+    assert figures.basis([Interval(1, 0, 2, 5, 0)]) == "95 % intervals over 5 seeds"  # such as a loss
     assert figures.basis([(1, 0, 2)]) == "95 % intervals" and figures.basis([(1.0, np.nan, np.nan)]) == ""
 
 

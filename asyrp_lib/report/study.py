@@ -135,7 +135,10 @@ def _more_is_better(domain, grid: str, more: tuple[str, ...], mind: str) -> Clai
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found)
     far = spread(found.values(), "+.1%")
-    ours = f"{grid} {', '.join(more)} have a distance lower than 1 by {far} {reaching(whole, rows)}"
+    ours = (
+        f"the distance of {grid} {', '.join(more)} is lower than that of {grid} 1 by {far} "
+        f"{reaching(whole, rows)}"
+    )
     why = f"each counts if surely nearer than 1, against if surely less than {SEEN:.0%}; holds if all do"
     return Claim(f"{ours}: {counted(sides)}", effect, f"share nearer, {name}", verdict(sides), why, mind)
 
@@ -150,8 +153,8 @@ def epochs_of_heads(domain) -> Claim:
     sides = [above(slower, 0), superior(cost, SEEN)]
     ours = (
         f"after one of two epochs 1 head has {first[1].mean():.0%} of its effect, 8 heads "
-        f"{first[8].mean():.0%}; a training with 8 takes {cost.mean:+.0%} of the time more"
-    ).replace("-", "−")
+        f"{first[8].mean():.0%}; a training with 8 takes {1 + cost.mean:.0%} of the time of one with 1"
+    )
     why = f"both count: surely less after one epoch, surely more time (against: surely less than {SEEN:.0%})"
     return Claim(ours, slower, "share more of 1 head", verdict(sides), why, "trainings of many epochs")
 
@@ -161,10 +164,14 @@ def strength_of_heads(domain) -> Claim:
     whole = stored_grid(domain, "heads")
     rows = at_effect(whole)
     found = {k: share(rows, "strength", f"heads {k}", "heads 1") for k in ("2", "4", "8")}
+    found = {k: i._replace(faces=rows["image"].nunique()) for k, i in found.items()}  # a mean over them
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found)
     far = spread(found.values(), "+.1%")
-    ours = f"2, 4, 8 heads need {far} less strength than 1 {reaching(whole, rows)}: {counted(sides)}"
+    ours = (
+        f"the strength that 2, 4, 8 heads need is lower than that of 1 by {far} {reaching(whole, rows)}: "
+        f"{counted(sides)}"
+    )
     why = f"each counts if surely less, against if surely less than {SEEN:.0%} less; holds if all do"
     mind = "head counts whose strengths surely differ"
     return Claim(ours, effect, f"share less, {name} heads", verdict(sides), why, mind)
