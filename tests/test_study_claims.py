@@ -193,7 +193,13 @@ def test_seeds_that_never_reach_the_effect_are_dropped_and_counted(judged, judge
 
 
 def test_the_count_is_of_what_is_compared_alone_and_of_edits_with_a_factor(judged):
-    rows = layouts(lambda k, i: {"slope": 0.3} if k in ("cp", "p") else {"distance": 0.3 + 0.2 * (k != "pc")})
+    rows = layouts(
+        lambda k, i: {
+            "slope": 0.3 if k in ("cp", "p") else 1.0,
+            "distance": 0.5 - 0.2 * (k == "pc"),
+            "leaked": 0.05 * i,
+        }
+    )
     found = judged(study.finer, rows)
     assert found.verdict == "holds" and "(seeds that reach it: 5 of 5)" in found.ours
     assert "(seeds that reach it: 0 to 5 of 5)" in judged(study.subtle, rows).ours

@@ -35,7 +35,7 @@ def light_skin(domain) -> Claim | None:
                 sides.append(side if len(less) == len(apart) else min(side, 0))
                 name, least = decider(less)
                 found[f"{unit} less on dark skin, {edit}, {name}"] = least, margin
-    if not found:
+    if not found or not any(gaps.groups(rows, "skin")):
         return None
     name, _ = decider(
         {name: scaled(i, 1 / margin) for name, (i, margin) in found.items()}, need := most(sides)
