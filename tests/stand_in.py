@@ -21,7 +21,7 @@ from asyrp_lib.domains.photos.registry import ROWS, Remote
 SMALL = DDPM | {"image_size": 128, "ch": 4, "ch_mult": (1, 1, 2, 2, 8, 8), "num_res_blocks": 1}
 SMALL |= {"attn_resolutions": (8,), "norm_num_groups": 4}
 #: Test images, as far as the study's figures need them; training images.
-IMAGES = {"test": 100, "train": 4}
+IMAGES = {"test": 100, "train": 80}
 #: Steps of inversion and generation where nobody says another number.
 STEPS = 4
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from warnings import warn
 
 import numpy as np
 import pandas as pd
@@ -20,9 +21,10 @@ def at_effect(rows: pd.DataFrame, effect: float = EFFECT) -> pd.DataFrame:
     as the score "strength" that strength.
 
     An f_t that does not reach it at any measured strength has no rows; `strength` is empty, since it differs.
-    DomainError: no oracle saw any effect.
+    No rows, and a warning, where no oracle saw any effect.
     """
-    _seen(rows, "aimed")
+    if lacks := _unseen(rows, "aimed"):
+        warn(lacks, stacklevel=2)
     last, parts = rows[(rows["epoch"] == rows["epoch"].max()) & rows["strength"].notna()], []
     for _, of in last.groupby(["edit", "variant", "seed"], sort=False):
         faces = of[of["image"].notna()]
@@ -75,7 +77,8 @@ def brought(rows: pd.DataFrame) -> pd.Series:
     its mean aimed shift less the worst untied factor's, a root mean square, at strength 1, last epoch.
     DomainError: no oracle saw them.
     """
-    _seen(rows, *_BROUGHT)
+    if lacks := _unseen(rows, *_BROUGHT):
+        raise DomainError(lacks)
     here, keys = at(rows), ["variant", "seed"]
     parts = [here[here["score"] == score].groupby(keys, sort=False)["value"].mean() for score in _BROUGHT]
     return parts[0] - parts[1]
@@ -94,12 +97,14 @@ def chosen(rows: pd.DataFrame, of: str, by: str) -> dict:
 _BROUGHT = ("aimed", "worst")
 
 
-def _seen(rows: pd.DataFrame, *scores: str) -> None:
-    if missing := [score for score in scores if score not in set(rows["score"])]:
-        raise DomainError(
-            f"These rows have no {' and no '.join(missing)}; expected those of a domain with an oracle; "
-            "without one compare at strength 1 (`compare.at`), and choose by eye or by S_dir, and say so."
-        )
+def _unseen(rows: pd.DataFrame, *scores: str) -> str:
+    """What to say of rows that lack scores which only an oracle gives; nothing if they have them."""
+    missing = [score for score in scores if score not in set(rows["score"])]
+    told = (
+        f"These rows have no {' and no '.join(missing)}; expected those of a domain with an oracle; without "
+    )
+    cure = "one compare at strength 1 (`compare.at`), and choose by eye or by S_dir, and say so."
+    return told + cure if missing else ""
 
 
 def stored_grid(domain, name: str) -> pd.DataFrame:
