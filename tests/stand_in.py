@@ -16,6 +16,7 @@ from asyrp_lib.backbones.convert import DDPM, DDPMConfig, ddpm_arguments, ddpm_n
 from asyrp_lib.deltas import ConvDelta
 from asyrp_lib.domains.photos import paper
 from asyrp_lib.domains.photos.registry import ROWS, Remote
+from asyrp_lib.experiments.trial import Trial
 
 #: As the paper's, but for sizes: h is 32 x 4 x 4, time 16.
 SMALL = DDPM | {"image_size": 128, "ch": 4, "ch_mult": (1, 1, 2, 2, 8, 8), "num_res_blocks": 1}
@@ -50,6 +51,7 @@ def furnish(home: Path, put) -> None:
     put.setattr(paper, "load_open_clip", lambda: ToyClip(128))
     for function in (api.invert, api.generate, api.edit):
         put.setitem(function.__kwdefaults__, "steps", STEPS)
+    put.setattr(Trial.__init__, "__defaults__", (STEPS, *(Trial.__init__.__defaults__ or ())[1:]))
 
 
 def official_network() -> dict[str, torch.Tensor]:
