@@ -10,10 +10,14 @@ import pytest
 import torch
 from toys import tiny_unet
 
+import asyrp_lib as al
 from asyrp_lib.deltas import Delta, build_delta, load_delta, save_delta
 from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import OfflineError
+from asyrp_lib.experiments import ablation
+from asyrp_lib.experiments.ablation import measure_cell
 from asyrp_lib.experiments.rows import numbers, pick
+from asyrp_lib.runs import run as runs
 from asyrp_lib.runs.grid import Grid, cells, read_grid
 from asyrp_lib.store import results
 
@@ -82,3 +86,32 @@ def test_the_ablation_imports_what_there_is():
     nodes = [n for n in ast.walk(ast.parse(EXAMPLES["Add an ablation"])) if isinstance(n, ast.ImportFrom)]
     for node in nodes:
         assert all(hasattr(import_module(node.module), alias.name) for alias in node.names)
+
+
+def test_readmes_own_question_is_one_file_and_one_cell(tiny, tmp_path, monkeypatch):
+    part = (ROOT / "README.md").read_text().partition("### Ask something of your own\n")[2]
+    (file := tmp_path / "batches.yaml").write_text(re.search(r"```yaml\n(.*?)```", part, re.DOTALL)[1])
+    cell = re.search(r"```python\n(.*?)```", part, re.DOTALL)[1]
+    tiny.name, tiny.edits["smiling"] = "synthfaces", Edit("smiling", "face", "smiling face", t_edit=700)
+    monkeypatch.setattr(al, "load_domain", lambda name: {"synthfaces": tiny}[name])
+    for module in (results, ablation, runs):
+        monkeypatch.setattr(module, "runs_dir", lambda: tmp_path)
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    grid = read_grid(file)
+    grid = Grid(**vars(grid) | {"delta": {**grid.delta, "groups": 4}, "faces": 2})  # sizes of a stand-in
+    assert list(cells(grid, tiny))[0] == "batch_size 1, seed 0"
+
+    def here(todo, **how):
+        return [
+            (task, measure_cell(tiny, grid, task.name.partition(": ")[2]) is None or "done") for task in todo
+        ]
+
+    monkeypatch.setattr(ablation, "in_stages", here)
+    assert not ablation.run_grid(file, tiny, grid).failed
+    *lines, last = ast.parse(cell).body
+    assert isinstance(last, ast.Expr)
+    space = {}
+    exec(compile(ast.Module(lines, []), "README", "exec"), space)
+    shown = eval(compile(ast.Expression(last.value), "README", "eval"), space)
+    assert list(shown.index) == [("batch_size 1", 1), ("batch_size 4", 1)]
+    assert {"S_dir", "loss"} <= set(shown.columns) and "[" in shown.loc["batch_size 4", "loss"].iloc[0]

@@ -6,9 +6,9 @@ import pytest
 
 from asyrp_lib.errors import SettingsError
 from asyrp_lib.experiments import reproduce as module
-from asyrp_lib.experiments.reproduce import reproduce, run_missing, tasks
+from asyrp_lib.experiments.reproduce import run_missing, tasks
 from asyrp_lib.runs import launch
-from asyrp_lib.runs.launch import Task
+from asyrp_lib.runs.launch import Task, in_stages
 
 
 def task(name: str, stage: int, code: str) -> Task:
@@ -32,7 +32,7 @@ def test_stages_run_one_after_another_and_a_stage_side_by_side(plain_python):
         task("slow", 1, wait + write.format("slow")),
         task("quick", 1, write.format("quick")),
     ]
-    said = dict(reproduce(todo, lanes=2, progress=False))
+    said = dict(in_stages(todo, lanes=2, progress=False))
     assert note.read_text().split() == ["quick", "slow", "late"]
     assert set(said.values()) == {"done"} and (plain_python / "reproduce" / "slow.log").exists()
 
@@ -46,7 +46,7 @@ def test_lanes_share_the_cores_but_a_number_of_threads_that_is_set_stays(
         monkeypatch.delenv(name, raising=False) if is_set is None else monkeypatch.setenv(name, is_set)
     note = plain_python / "threads"
     code = f"import os; open({str(note)!r}, 'w').write(os.environ['OMP_NUM_THREADS'])"
-    assert dict(reproduce([task("one", 0, code)], lanes=lanes, progress=False)).popitem()[1] == "done"
+    assert dict(in_stages([task("one", 0, code)], lanes=lanes, progress=False)).popitem()[1] == "done"
     assert note.read_text() == given
 
 
@@ -56,7 +56,7 @@ def test_a_failing_task_is_named_and_what_waits_is_left(plain_python):
         task("good", 0, "pass"),
         task("later", 1, "pass"),
     ]
-    said = {one.name: words for one, words in reproduce(todo, progress=False)}
+    said = {one.name: words for one, words in in_stages(todo, progress=False)}
     assert said["good"] == "done" and "no luck" in said["bad"] and "later" not in said
 
 

@@ -24,14 +24,13 @@ from ..measure import judge, scores
 from ..method import distributed
 from ..method.state import batches_done
 from ..runs.grid import Cell, Grid, cells
-from ..runs.launch import Task
+from ..runs.launch import Task, in_stages
 from ..runs.run import RunConfig, folder_of, optimiser_steps, train_run
 from ..store import results
 from ..store.files import atomic_write, lock, locked
 from ..store.paths import cache_dir, runs_dir
 from ..store.weights import module_digest, read_weights
 from . import judges
-from .reproduce import reproduce
 from .rows import COLUMNS, joined, numbers
 from .teach import lengths
 from .trial import Run, Trial
@@ -62,12 +61,16 @@ def run_grid(
     """
     started, todo = time.monotonic(), tasks(file, grid, domain, device)
     Trial(domain, grid.faces, split=split_of(domain, grid)).x_0  # noqa: B018 (are there so many faces?)
+    if grid.split not in (None, split := split_of(domain, grid)):
+        print(
+            f"{domain.name} has no {grid.split} images: measured on {split} images, which f_t may have seen"
+        )
     missing = sum(task.state() != "done" for task in todo)
     print(f"{missing} of {len(todo)} cells to do", flush=True)
     if missing and cache_dir() and not cluster:
         _make_shared(domain, grid)
     failed = {}
-    outcomes = reproduce(todo, lanes=lanes, cluster=cluster, title=f"grid {grid.name}")
+    outcomes = in_stages(todo, lanes=lanes, cluster=cluster, title=f"grid {grid.name}")
     for task, outcome in outcomes:
         label = task.name.removeprefix(f"{grid.name}: ")
         print(f"{label}: {outcome}", flush=True)
@@ -146,13 +149,13 @@ def _rows(cell: Cell, files: Mapping[int, Path], failed: bool = False) -> pd.Dat
 
 
 def split_of(domain: Domain, grid: Grid) -> str:
-    """The faces of a grid's measurement."""
-    if grid.split:
+    """The faces of a grid's measurement; "train" where it asks for validation faces and there are none."""
+    if grid.split == "test":
         return grid.split
     try:
         domain.images("validation", 1)
     except (ImageError, UnknownNameError):
-        return "test"
+        return "train" if grid.split else "test"
     return "validation"
 
 

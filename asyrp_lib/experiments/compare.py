@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from functools import partial
+from warnings import warn
 
 import numpy as np
 import pandas as pd
 
-from ..errors import UnknownNameError
+from ..errors import DomainError, UnknownNameError
 from ..measure.stats import Interval, crossed, paired, student
 from ..store import results
 
@@ -20,7 +21,10 @@ def at_effect(rows: pd.DataFrame, effect: float = EFFECT) -> pd.DataFrame:
     as the score "strength" that strength.
 
     An f_t that does not reach it at any measured strength has no rows; `strength` is empty, since it differs.
+    No rows, and a warning, where no oracle saw any effect.
     """
+    if lacks := _unseen(rows, "aimed"):
+        warn(lacks, stacklevel=2)
     last, parts = rows[(rows["epoch"] == rows["epoch"].max()) & rows["strength"].notna()], []
     for _, of in last.groupby(["edit", "variant", "seed"], sort=False):
         faces = of[of["image"].notna()]
@@ -71,14 +75,19 @@ def over(values: pd.Series, faces: int = 0) -> Interval:
 def brought(rows: pd.DataFrame) -> pd.Series:
     """(variant, seed) -> what an edit brings beyond what it breaks, by the rule of `experiments.settings`:
     its mean aimed shift less the worst untied factor's, a root mean square, at strength 1, last epoch.
+    DomainError: no oracle saw them.
     """
+    if lacks := _unseen(rows, *_BROUGHT):
+        raise DomainError(lacks)
     here, keys = at(rows), ["variant", "seed"]
     parts = [here[here["score"] == score].groupby(keys, sort=False)["value"].mean() for score in _BROUGHT]
     return parts[0] - parts[1]
 
 
 def chosen(rows: pd.DataFrame, of: str, by: str) -> dict:
-    """Each value of the column `of` -> the value of the column `by` that brings most, mean over seeds."""
+    """Each value of the column `of` -> the value of the column `by` that brings most, mean over seeds;
+    DomainError: see `brought`.
+    """
     names = rows.drop_duplicates("variant").set_index("variant")[[of, by]]
     table = brought(rows).groupby("variant", sort=False).mean().rename("brought").to_frame().join(names)
     best = table.loc[table.groupby(of, sort=False)["brought"].idxmax()]
@@ -86,6 +95,16 @@ def chosen(rows: pd.DataFrame, of: str, by: str) -> dict:
 
 
 _BROUGHT = ("aimed", "worst")
+
+
+def _unseen(rows: pd.DataFrame, *scores: str) -> str:
+    """What to say of rows that lack scores which only an oracle gives; nothing if they have them."""
+    missing = [score for score in scores if score not in set(rows["score"])]
+    told = (
+        f"These rows have no {' and no '.join(missing)}; expected those of a domain with an oracle; without "
+    )
+    cure = "one compare at strength 1 (`compare.at`), and choose by eye or by S_dir, and say so."
+    return told + cure if missing else ""
 
 
 def stored_grid(domain, name: str) -> pd.DataFrame:

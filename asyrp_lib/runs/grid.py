@@ -41,7 +41,8 @@ class Grid:
             edit's where the cell leaves them open.  None: new weights.
         epochs: after which f_t are measured, rising; the last is how long they are trained.
         faces, split: of the measurement.  Choose on validation faces, the test faces are for what was chosen;
-            None: validation, where the domain has them.
+            None: validation, where the domain has them.  Photographs have none, "validation" there means
+            training images, and is said.
         strengths: beside 1, measured after the last epoch only; at the others strength 1 is enough.
     """
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from .. import check
 from ..errors import SettingsError
 from ..method import distributed
+from ..progress import tqdm
 from ..store.paths import runs_dir
 
 #: What stands before a task's own words.
@@ -67,6 +68,34 @@ def side_by_side(
     finally:
         for job in running.values():
             job.stop()
+
+
+def in_stages(
+    todo: Iterable[Task],
+    *,
+    lanes: int = 2,
+    progress: bool = True,
+    cluster: Path | None = None,
+    title="reproduce",
+) -> Iterator[tuple[Task, str]]:
+    """Run tasks as `side_by_side` does, stage by stage, under a bar; each with "done" or why not.
+
+    Which are done already is asked when their stage begins.  After a stage in which one failed the rest is
+    left.
+    """
+    todo = list(todo)
+    with tqdm(total=len(todo), unit="task", desc=title, disable=not progress) as bar:
+        for stage in sorted({task.stage for task in todo}):
+            here = [task for task in todo if task.stage == stage]
+            missing = [task for task in here if task.state() != "done"]
+            bar.total -= len(here) - len(missing)  # so that the time left is that of what is run
+            failed = False
+            for task, outcome in side_by_side(missing, lanes, cluster):
+                failed |= outcome != "done"
+                bar.update()
+                yield task, outcome
+            if failed:
+                return
 
 
 class _Process:
