@@ -11,6 +11,8 @@ from .study import DISTANCE, SEEN, reaching, share, superior
 
 #: Of a share between 0 and 1, such as SC, or of the way to a target: what can be seen.
 SEEN_SHARE = 0.02
+#: Of a share of the way to a target.
+AWAY = "below 0: away from it"
 
 
 def best(domain) -> Claim:
@@ -77,7 +79,7 @@ def untuned(domain) -> Claim:
     ways = {kind: way(rows, name) for kind, name in names.items()}
     effect = over(ways["pc, 8 heads"] - ways["original"], rows["image"].nunique())
     told = " and ".join(f"{kind} {values.mean():.0%}" for kind, values in ways.items()).replace("-", "−")
-    ours = f"of the way to the true goblin go, at strength 1, {told}"
+    ours = f"of the way to the true goblin go, at strength 1, {told} ({AWAY})"
     why = f"holds if pc surely goes farther, fails if surely less than {SEEN:.0%} of the way farther"
     mind = "other edits that nobody tuned"
     return Claim(ours, effect, "of the way more", verdict([superior(effect, SEEN)]), why, mind)
@@ -94,7 +96,7 @@ def tuning(domain) -> Claim:
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found)
     far = spread([v.mean() for v in tuned.values()], ".0%")
-    ours = f"tuned edits go {far} of the way, the goblin {free.mean():.0%}".replace("-", "−")
+    ours = f"tuned edits go {far} of the way, the goblin {free.mean():.0%} ({AWAY})".replace("-", "−")
     why = f"a tuned edit counts if it surely goes farther, against if surely less than {SEEN:.0%} farther"
     mind = "more edits, tuned and not"
     return Claim(ours, effect, f"of the way more, {name}", verdict(sides), why, mind)
