@@ -7,10 +7,12 @@ import pandas as pd
 
 from ..experiments.compare import at, at_effect, difference, over, per_seed, stored_grid
 from .claim import Claim, above, counted, decider, most, spread, verdict
-from .study import DISTANCE, EQUAL, SEEN, share, superior
+from .study import DISTANCE, SEEN, reaching, share, superior
 
 #: Of a share between 0 and 1, such as SC, or of the way to a target: what can be seen.
 SEEN_SHARE = 0.02
+#: Of a share of the way to a target.
+AWAY = "below 0: away from it"
 
 
 def best(domain) -> Claim:
@@ -21,7 +23,7 @@ def best(domain) -> Claim:
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found, need := most(sides))
     far = spread(found.values(), "+.1%")
-    ours = f"it is nearer by {far} ({EQUAL}, unseen edits at strength 1): {counted(sides)}"
+    ours = f"it is nearer by {far} {_equal(domain, 'best')}: {counted(sides)}"
     why = (
         f"an edit counts if it is surely nearer, against if surely less than {SEEN:.0%} nearer; holds if "
         f"{need} of {len(sides)} do"
@@ -38,9 +40,8 @@ def keeps_structure(domain) -> Claim:
             found[edit] = difference(rows, "SC", _name(edit, "best"), _name(edit, "original"))
     sides = [superior(interval, SEEN_SHARE) for interval in found.values()]
     name, effect = decider(found, need := most(sides))
-    ours = (
-        f"SC is higher by {spread(found.values(), '+.2f')} ({EQUAL}, unseen at strength 1): {counted(sides)}"
-    )
+    far = spread(found.values(), "+.2f")
+    ours = f"SC is higher by {far} {_equal(domain, 'best')}: {counted(sides)}"
     why = (
         f"an edit counts if its SC is surely higher, against if surely less than {SEEN_SHARE} higher; holds "
         f"if {need} of {len(sides)} do"
@@ -54,6 +55,13 @@ def _by_edit(domain, grid: str) -> dict[str, pd.DataFrame]:
     rows = stored_grid(domain, grid)
     parts = {edit: rows[rows["edit"] == edit] for edit in rows["edit"].unique()}
     return {e: at_effect(of) if domain.edit_named(e).factor else at(of) for e, of in parts.items()}
+
+
+def _equal(domain, grid: str) -> str:
+    """Where its edits are compared, and how many seeds that leaves."""
+    rows = stored_grid(domain, grid)
+    own = rows[rows["edit"].map(lambda edit: domain.edit_named(edit).factor is not None)]
+    return f"{reaching(own, at_effect(own))}, of unseen edits at strength 1"
 
 
 def _name(edit: str, f_t: str) -> str:
@@ -71,7 +79,7 @@ def untuned(domain) -> Claim:
     ways = {kind: way(rows, name) for kind, name in names.items()}
     effect = over(ways["pc, 8 heads"] - ways["original"], rows["image"].nunique())
     told = " and ".join(f"{kind} {values.mean():.0%}" for kind, values in ways.items()).replace("-", "−")
-    ours = f"of the way to the true goblin go, at strength 1, {told}"
+    ours = f"of the way to the true goblin go, at strength 1, {told} ({AWAY})"
     why = f"holds if pc surely goes farther, fails if surely less than {SEEN:.0%} of the way farther"
     mind = "other edits that nobody tuned"
     return Claim(ours, effect, "of the way more", verdict([superior(effect, SEEN)]), why, mind)
@@ -88,7 +96,7 @@ def tuning(domain) -> Claim:
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found)
     far = spread([v.mean() for v in tuned.values()], ".0%")
-    ours = f"tuned edits go {far} of the way, the goblin {free.mean():.0%}".replace("-", "−")
+    ours = f"tuned edits go {far} of the way, the goblin {free.mean():.0%} ({AWAY})".replace("-", "−")
     why = f"a tuned edit counts if it surely goes farther, against if surely less than {SEEN:.0%} farther"
     mind = "more edits, tuned and not"
     return Claim(ours, effect, f"of the way more, {name}", verdict(sides), why, mind)
@@ -142,7 +150,8 @@ def reaches_farther(domain) -> Claim:
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found, need := most(sides))
     far = spread(found.values(), "+.1%")
-    ours = f"it is nearer than from scratch by {far} after two epochs: {counted(sides)}"
+    where = _equal(domain, "transfer")
+    ours = f"after two epochs it is nearer than from scratch by {far} {where}: {counted(sides)}"
     why = (
         f"an edit and f_t count if surely nearer, against if surely less than {SEEN:.0%}; holds if {need} of "
         f"{len(sides)} do"

@@ -10,7 +10,7 @@ import pandas as pd
 from ..errors import AsyrpError, WeightsError
 from ..experiments.reproduce import tasks
 from ..store.paths import repo_root
-from . import best, protocols, study, verdicts
+from . import best, groups, protocols, study, verdicts
 from .claim import Claim
 
 #: README's table stands between these.
@@ -67,6 +67,9 @@ STUDY = {
     "transfer": ("study Fig. 19", "f_t from another edit's is faster", best.transfer),
     "transfer stays lower": ("study Fig. 19", "and its loss stays lower", best.stays_lower),
     "transfer nearer": ("not in the study", "and its edits are nearer", best.reaches_farther),
+    "bias flips": ("study Fig. 12", "edits flip gender, skin and eye colour", groups.flips),
+    "pixar lightens": ("study Fig. 12", "pixar makes eyes blue and dark skin light", groups.pixar_lightens),
+    "light skin": ("study Table 4", "edits work better on light skin", groups.light_skin),
 }
 JUDGES = PAPER | STUDY
 

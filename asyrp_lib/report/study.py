@@ -30,9 +30,20 @@ def share(rows: pd.DataFrame, score: str, a: str, b: str) -> Interval:
     return scaled(compare.difference(rows, score, b, a), 1 / base)
 
 
+def reaching(rows: pd.DataFrame, equal: pd.DataFrame, *variants: str) -> str:
+    """ "at 1 sd of effect (seeds that reach it: 3 to 5 of 5)": of all variants, or of these, what `at_effect`
+    kept of rows.
+    """
+    seeds = rows.groupby("variant")["seed"].nunique()
+    seeds = seeds.reindex(list(variants), fill_value=0) if variants else seeds
+    kept = equal.groupby("variant")["seed"].nunique().reindex(seeds.index, fill_value=0)
+    return f"{EQUAL} (seeds that reach it: {spread(kept, '.0f')} of {seeds.max()})"
+
+
 def scaled(interval: Interval, factor: float) -> Interval:
     """An interval times a positive number."""
-    return Interval(*(value * factor for value in interval[:3]), *interval[3:])
+    mean, low, high = (value * factor for value in interval[:3])
+    return interval._replace(mean=mean, low=low, high=high)
 
 
 def layout(domain) -> Claim:
@@ -75,14 +86,14 @@ def _rank_agreement(rows: pd.DataFrame) -> Interval:
 
 def finer(domain) -> Claim:
     """Is a transformer's edit nearer to the true target than a convolution's, at equal effect?"""
-    rows = at_effect(_only(stored_grid(domain, "layouts"), "smiling"))
-    name = "edit smiling, f_t {}".format
+    whole = _only(stored_grid(domain, "layouts"), "smiling")
+    rows, name = at_effect(whole), "edit smiling, f_t {}".format
     found = {k: share(rows, DISTANCE, name("pc"), name(k)) for k in ("original", "conv")}
     sides = [superior(interval, SEEN) for interval in found.values()]
     rival, effect = decider(found)
-    ours = (
-        f"the distance of pc is lower than that of original, conv by {spread(found.values(), '+.1%')} {EQUAL}"
-    )
+    far = spread(found.values(), "+.1%")
+    reached = reaching(whole, rows, *map(name, ("pc", *found)))
+    ours = f"the distance of pc is lower than that of original, conv by {far} {reached}"
     why = f"a convolution counts if pc is surely nearer, against if surely less than {SEEN:.0%}; needs both"
     mind = "edits of other small parts of the face"
     return Claim(ours, effect, f"share nearer than {rival}", verdict(sides), why, mind)
@@ -118,12 +129,15 @@ def depth(domain) -> Claim:
 
 
 def _more_is_better(domain, grid: str, more: tuple[str, ...], mind: str) -> Claim:
-    rows = at_effect(stored_grid(domain, grid))
+    whole = stored_grid(domain, grid)
+    rows = at_effect(whole)
     found = {k: share(rows, DISTANCE, f"{grid} {k}", f"{grid} 1") for k in more}
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found)
+    far = spread(found.values(), "+.1%")
     ours = (
-        f"{grid} {', '.join(more)} have a distance lower than 1 by {spread(found.values(), '+.1%')} {EQUAL}"
+        f"the distance of {grid} {', '.join(more)} is lower than that of {grid} 1 by {far} "
+        f"{reaching(whole, rows)}"
     )
     why = f"each counts if surely nearer than 1, against if surely less than {SEEN:.0%}; holds if all do"
     return Claim(f"{ours}: {counted(sides)}", effect, f"share nearer, {name}", verdict(sides), why, mind)
@@ -139,7 +153,7 @@ def epochs_of_heads(domain) -> Claim:
     sides = [above(slower, 0), superior(cost, SEEN)]
     ours = (
         f"after one of two epochs 1 head has {first[1].mean():.0%} of its effect, 8 heads "
-        f"{first[8].mean():.0%}; a training with 8 takes {cost.mean:+.0%} of the time more"
+        f"{first[8].mean():.0%}; a training with 8 takes {1 + cost.mean:.0%} of the time of one with 1"
     )
     why = f"both count: surely less after one epoch, surely more time (against: surely less than {SEEN:.0%})"
     return Claim(ours, slower, "share more of 1 head", verdict(sides), why, "trainings of many epochs")
@@ -147,12 +161,16 @@ def epochs_of_heads(domain) -> Claim:
 
 def strength_of_heads(domain) -> Claim:
     """Do more heads need less strength for the same effect?"""
-    rows = at_effect(stored_grid(domain, "heads"))
+    whole = stored_grid(domain, "heads")
+    rows = at_effect(whole)
     found = {k: share(rows, "strength", f"heads {k}", "heads 1") for k in ("2", "4", "8")}
+    found = {k: i._replace(faces=rows["image"].nunique()) for k, i in found.items()}  # a mean over them
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found)
+    far = spread(found.values(), "+.1%")
     ours = (
-        f"2, 4, 8 heads need {spread(found.values(), '+.1%')} less strength than 1 {EQUAL}: {counted(sides)}"
+        f"the strength that 2, 4, 8 heads need is lower than that of 1 by {far} {reaching(whole, rows)}: "
+        f"{counted(sides)}"
     )
     why = f"each counts if surely less, against if surely less than {SEEN:.0%} less; holds if all do"
     mind = "head counts whose strengths surely differ"
@@ -170,7 +188,8 @@ def subtle(domain) -> Claim:
         found[seed] = of.groupby("variant")["value"].mean().corr(loss, "spearman")
     effect = over(pd.Series(found, dtype=float), equal["image"].nunique())
     leaks = pick(equal, "leaked").groupby("variant")["value"].mean()
-    ours = f"rank correlation of CLIP loss and leak over f_t; they leak {spread(leaks, '.2f')} sd {EQUAL}"
+    leak = f"{spread(leaks, '.2f')} sd {reaching(rows, equal)}"
+    ours = f"rank correlation of CLIP loss and leak over f_t; they leak {leak}"
     why = "holds if the correlation is surely above 0.5, fails if surely below"
     mind = "other edits in which a lower loss goes with less leak, or does not"
     return Claim(ours, effect, "rank correlation", verdict([above(effect, 0.5)]), why, mind)
@@ -192,12 +211,15 @@ def time(domain) -> Claim:
 def norm_and_activation(domain) -> Claim:
     """Do norm and activation leave distance and CLIP loss as they are?"""
     rows, base, found = stored_grid(domain, "parts"), "part add, group, SiLU", {}
-    for name in ("instance norm", "ReLU", "GELU"):
+    others, equal = ("instance norm", "ReLU", "GELU"), at_effect(rows)
+    for name in others:
         found[f"CLIP loss, {name}"] = share(at(rows), "clip", f"part {name}", base)
-        found[f"distance, {name}"] = share(at_effect(rows), DISTANCE, f"part {name}", base)
+        found[f"distance, {name}"] = share(equal, DISTANCE, f"part {name}", base)
     sides = [within(interval, -SEEN, SEEN) for interval in found.values()]
-    name, effect = max(found.items(), key=lambda one: abs(one[1].mean))
-    ours = f"CLIP loss and distance {EQUAL} differ by {spread(found.values(), '+.1%')}: {counted(sides)}"
+    name, effect = max(found.items(), key=lambda one: (one[1].mean == one[1].mean, abs(one[1].mean)))
+    reached = reaching(rows, equal, base, *(f"part {other}" for other in others))
+    far = spread(found.values(), "+.1%")
+    ours = f"CLIP loss, and distance {reached}, differ by {far}: {counted(sides)}"
     why = f"each counts if it is surely within {SEEN:.0%}, against if surely beyond; holds if all do"
     mind = "a norm or an activation whose difference is surely larger"
     return Claim(ours, effect, f"share less, {name}", verdict(sides), why, mind)

@@ -25,7 +25,7 @@ CONTRADICTED, REPRODUCED, FAILED, UNDECIDED, UNKNOWABLE = VERDICTS = (
 #: The groups of rows, by how an id begins.
 GROUPS = {"E": "inconsistencies", "P": "numbers", "T": "numbers", "F": "numbers"}
 #: Claims that other notebooks will make: once they stand among `JUDGES` they are read like the others.
-AWAITED = ("bias", "latent", "latent cost")
+AWAITED = ("latent", "latent cost")
 #: What a verdict of ours says of a claim; other words leave it undecided.
 SIDES = {"holds": 1, "fails": -1}
 NOT_YET = "python -m asyrp_lib reproduce"
