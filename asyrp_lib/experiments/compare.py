@@ -100,10 +100,8 @@ _BROUGHT = ("aimed", "worst")
 def _unseen(rows: pd.DataFrame, *scores: str) -> str:
     """What to say of rows that lack scores which only an oracle gives; nothing if they have them."""
     missing = [score for score in scores if score not in set(rows["score"])]
-    told = (
-        f"These rows have no {' and no '.join(missing)}; expected those of a domain with an oracle; without "
-    )
-    cure = "one compare at strength 1 (`compare.at`), and choose by eye or by S_dir, and say so."
+    told = f"These rows have no {' and no '.join(missing)}; expected those of a domain with an oracle; "
+    cure = "without one compare at strength 1 (`compare.at`), and choose by eye or by S_dir, and say so."
     return told + cure if missing else ""
 
 
