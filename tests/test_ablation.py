@@ -63,7 +63,7 @@ def in_process(domain, grid, monkeypatch) -> None:
             except Exception as error:
                 yield task, f"error: {error}"
 
-    monkeypatch.setattr(ablation, "reproduce", reproduce)
+    monkeypatch.setattr(ablation, "in_stages", reproduce)
 
 
 def test_a_cell_is_measured_after_every_epoch_and_never_again(here):
@@ -128,7 +128,7 @@ def test_an_earlier_epoch_is_added_to_a_run_that_has_gone_past_it(here):
     apart = small(vary=one, epochs=[1])
     domain.name = "elsewhere"
     alone = measure_cell(domain, apart, "seed 0", progress=False)
-    scored = lambda rows: rows[(rows["epoch"] == 1) & rows["image"].notna()]["value"].to_numpy()
+    scored = lambda rows: pick(rows, epoch=1, strength=1.0).dropna(subset="image")["value"].to_numpy()
     assert (scored(alone) == scored(both)).all() and len(scored(alone))
 
 
@@ -291,7 +291,7 @@ def test_the_summary_has_a_line_for_each_variant_and_epoch(here):
     lines = summary(rows, "S_dir", "loss", "aimed")
     assert list(lines.columns) == ["S_dir", "loss"] and len(lines) == 4
     one = lines.loc[("groups 4", 2), "S_dir"]
-    there = pick(rows, "S_dir", variant="groups 4", epoch=2)
+    there = pick(rows, "S_dir", variant="groups 4", epoch=2, strength=1.0)
     assert one.mean == pytest.approx(there["value"].mean()) and (one.seeds, one.faces) == (2, 2)
     assert one.low < one.mean < one.high
     assert json.dumps(lines.map(str).to_dict(orient="split"))

@@ -41,7 +41,7 @@ def f_t(count: int, seed: int = 0, h_shape=(8, 4, 4), temb: int = 16) -> StudyDe
 def grid(**changes) -> Grid:
     """Of the same runs as `SMALL`."""
     vary = {"delta.heads": [2, 4], "training.seed": [0, 1]}
-    training = {"optimiser": "adamw", "lr": 1e-3, "batch_size": 4}
+    training = {"optimiser": "adamw", "lr": 1e-4, "batch_size": 4}
     plain = {"name": "heads", "vary": vary, "domain": "tiny", "edit": "warm", "train_images": 2, "faces": 2}
     return Grid(
         **plain | {"delta": {"kind": "StudyDelta", **DELTA}, "training": training, "epochs": [1]} | changes

@@ -215,7 +215,7 @@ def test_strengths_and_the_loss_curve_are_of_the_last_epoch_whatever_was_measure
     )
     rows = measure_cell(domain, grid([1, 2], [0.5]), "seed 0", progress=False)
     assert set(rows[rows["epoch"] == 1]["strength"].dropna()) == {1.0}
-    assert set(rows[rows["epoch"] == 2]["strength"].dropna()) == {0.5, 1.0}
+    assert set(rows[rows["epoch"] == 2]["strength"].dropna()) == {0.0, 0.5, 1.0}
     curve = rows[rows["score"].str.startswith("loss of batch")]
     assert list(curve["score"]) == [f"loss of batch {k}" for k in (1, 2, 3, 4)] and set(curve["epoch"]) == {2}
     (file,) = folder_of(cells(grid([1, 2], [0.5]), domain)["seed 0"].config, domain).glob("epoch 2.csv")
@@ -227,9 +227,9 @@ def test_strengths_and_the_loss_curve_are_of_the_last_epoch_whatever_was_measure
     assert curve["value"].iloc[2:].mean() == pytest.approx(mean)
     n = len(calls)
     other = measure_cell(domain, grid([1, 2], [2.0]), "seed 0", progress=False)
-    assert set(other[other["epoch"] == 2]["strength"].dropna()) == {1.0, 2.0}
+    assert set(other[other["epoch"] == 2]["strength"].dropna()) == {0.0, 1.0, 2.0}
     short = measure_cell(domain, grid([1], [2.0]), "seed 0", progress=False)
-    assert set(short["strength"].dropna()) == {1.0, 2.0}
+    assert set(short["strength"].dropna()) == {0.0, 1.0, 2.0}
     assert sum(short["score"].str.startswith("loss of batch")) == 2 and len(calls) == n
     keys = lambda *a: ablation._keys(domain, grid(*a))
     assert keys([1, 2], [0.5])[1] == keys([1, 3], [2.0])[1] != keys([1], [1.0])[1]

@@ -32,7 +32,7 @@ def measure(
     trainings: int = 5,
     delta: Mapping = {"layout": "pc"},
     optimiser: str = "adamw",
-    lr: float = 1e-3,
+    lr: float = 1e-4,
     batch_size: int = 4,
     images: int = 16,
     epochs: int = 2,

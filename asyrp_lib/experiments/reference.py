@@ -28,7 +28,7 @@ OWN, LAST = "own", "last"
 #: What is trained: of each f_t its `delta` and `training`, see `runs.run.config_for`; none: the domain's.
 F_T = {
     "conv": {},
-    "pc": {"delta": {"kind": "StudyDelta", "layout": "pc"}, "training": {"optimiser": "adamw", "lr": 1e-3}},
+    "pc": {"delta": {"kind": "StudyDelta", "layout": "pc"}, "training": {"optimiser": "adamw", "lr": 1e-4}},
 }
 
 
