@@ -15,7 +15,7 @@ SPREAD := -n auto --maxprocesses 4 --dist loadfile
 ALONE  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env run test quick lint types lab bench clean
+.PHONY: help env run test quick lint types lab bench blogpost clean
 
 help:
 	@echo "make run                  create the environment, execute all notebooks, refresh figures/"
@@ -26,6 +26,7 @@ help:
 	@echo "make types                types (pyright)"
 	@echo "make lab                  open JupyterLab in notebooks/"
 	@echo "make bench                measure speed and memory"
+	@echo "make blogpost             renew the numbers of blogpost.md, and write it as a page, runs/blogpost.html"
 	@echo "make env                  only create the environment ($(VENV)); 6.2 GB on Linux, CUDA libraries included"
 	@echo "make env TORCH=cpu        the same without CUDA libraries, about 2 GB"
 	@echo "make clean                remove the environment and runs/"
@@ -69,6 +70,9 @@ lab: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m asyrp_lib bench
+
+blogpost: $(READY)
+	@$(BIN)/python -m asyrp_lib.report.blogpost --domain "$(DOMAIN)"
 
 clean:
 	rm -rf $(VENV) runs

@@ -10,6 +10,7 @@ SHIPPED = (
     "*.md",
     "SHA256SUMS",
     "published.json",
+    "trial.json",
     "weights/synthfaces/*",
     "directions/synthfaces/*",
     "edition_1/*",

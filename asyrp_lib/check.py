@@ -117,6 +117,24 @@ def path(value, *, error: type[AsyrpError] = AsyrpError) -> Path:
         raise error(f"{_shown(value)} is no usable path ({cause}); expected a file's or folder's.") from cause
 
 
+def yaml_table(file, what: str) -> dict:
+    """The table that a YAML file holds; SettingsError: it can't be read, or holds something else."""
+    try:
+        import yaml
+    except ImportError as error:
+        text = "YAML files need the package pyyaml, which is not installed; run: pip install -e '.[grid]'"
+        raise SettingsError(text) from error
+    file = path(file, error=SettingsError)
+    try:
+        table = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, RecursionError, ValueError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise SettingsError(f"{file} can't be read as YAML ({why}); expected {what}; check it.") from error
+    if not isinstance(table, dict):
+        raise SettingsError(f"{file} holds a {type(table).__name__}; expected {what} as a table; mend it.")
+    return table
+
+
 def edit_name(value: str) -> str:
     """A name that can also be a file's: letters, digits, spaces, hyphens and underscores, at most 60."""
     if not isinstance(value, str) or not re.fullmatch(r"\w[\w \-]{0,59}", value) or value != value.strip():

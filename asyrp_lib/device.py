@@ -23,6 +23,8 @@ def pick_device(name: str | None = None) -> torch.device:
         )
     if not there[kind]:
         raise AsyrpError(f"The device {asked!r} was asked for, and torch finds none; use 'cpu'.")
+    if asked == "cuda" and "LOCAL_RANK" in os.environ:  # one of several processes: a GPU of its own
+        asked = f"cuda:{os.environ['LOCAL_RANK']}"
     return torch.device(asked)
 
 

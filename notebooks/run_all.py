@@ -1,8 +1,9 @@
 """Execute the notebooks top to bottom, store their outputs, and say what was checked.
 
 On the embedded domain the notebooks are rewritten in place, each only after it ran to its end; what differs
-by rounding stays as it was, so that a second run changes no file.  On another domain executed copies go to
-runs/<domain>/, their figures to runs/<domain>/figures/, and the stored ones stay.
+by rounding stays as it was, so that a second run changes no file; what their figures were drawn from goes to
+data/figures.json.  On another domain executed copies go to runs/<domain>/, their figures to
+runs/<domain>/figures/, and the stored ones stay.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from asyrp_lib import errors
 from asyrp_lib.domains import load_domain
 from asyrp_lib.errors import AsyrpError
 from asyrp_lib.progress import tqdm
+from asyrp_lib.report import drawn
 from asyrp_lib.report.figures import same_image
 from asyrp_lib.store.files import atomic_write
 
@@ -253,6 +255,8 @@ def main() -> int:
         try:
             with tqdm(total=cells, desc=f"[{number}/{len(paths)}] {path.stem}", unit="cell") as bar:
                 rows.append((path.stem, *execute(path, options.domain, target / path.name, bar=bar)))
+            if "ASYRP_FIGURES" not in os.environ:
+                drawn.record(path)
         except NotebookError as error:  # the others do not depend on it
             print(f"error: {error}", file=sys.stderr, flush=True)
             failed.append(path.stem)

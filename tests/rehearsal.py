@@ -31,6 +31,8 @@ SMALL = {
     "homogeneity": {"epochs": 3},
     "places": {"n": 6, "images": 2, "epochs": 1},
     "reach": {"n": 4},
+    "heads": {"heads": (2, 4), "delta": {"layout": "pc", "groups": 4}, "images": 2, "epochs": 1},
+    "reference": {"f_t": {"conv": {}}, "batch_size": 2, "images": 2, "epochs": 1},
     "boosting": {"n": 30},
     "intervals": {"n": 10, "n_trained": 4, "grids": (20, 100), "long_grid": 200},
 }

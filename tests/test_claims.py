@@ -12,7 +12,7 @@ from asyrp_lib.errors import AsyrpError, WeightsError
 from asyrp_lib.experiments import linearity
 from asyrp_lib.experiments.rows import joined, numbers
 from asyrp_lib.measure.stats import Interval
-from asyrp_lib.report import claims, editions, protocols, verdicts
+from asyrp_lib.report import best, claims, editions, groups, protocols, study, verdicts
 from asyrp_lib.report.claim import above, decider, verdict, within
 from asyrp_lib.store.paths import repo_root
 
@@ -316,8 +316,10 @@ def test_what_is_not_measured_has_no_claim_and_the_rest_is_a_table(monkeypatch):
             raise WeightsError("not there") from (None if name in damaged else FileNotFoundError())
         return joined(final(1.5, 0.3))
 
-    for module in (verdicts, protocols):
+    for module in (verdicts, protocols, groups):
         monkeypatch.setattr(module, "stored", stored)
+    for module in (study, best):
+        monkeypatch.setattr(module, "stored_grid", stored)
     table = claims.claims(DOMAIN)
     assert list(table.index) == ["known"] and table.loc["known", "verdict"] == "holds"
     line = claims.markdown(table).splitlines()[-1]
@@ -358,8 +360,11 @@ def test_readme_prints_the_claims_that_the_stored_rows_give():
         pytest.skip("the networks of synthfaces are not there")
     if judged.empty:
         pytest.skip("no results are stored")
+    again = "write it again: python -m asyrp_lib.report.claims"
     _, printed, _ = claims.between((repo_root() / "README.md").read_text())
-    assert printed == claims.markdown(judged), "write it again: python -m asyrp_lib.report.claims"
+    assert printed == claims.markdown(judged[judged.index.isin(list(claims.PAPER))]), again
+    _, told, _ = claims.between((repo_root() / "README.md").read_text(), claims.STUDY_MARKERS)
+    assert told == claims.markdown(judged[judged.index.isin(list(claims.STUDY))]), again
     _, first, _ = claims.between((repo_root() / "README.md").read_text(), claims.HEADLINE_MARKERS)
     assert first == claims.headline(judged) and first.count("**") == 2 * len(claims.HEADLINE)
     _, then, _ = claims.between((repo_root() / "README.md").read_text(), editions.MARKERS)

@@ -19,9 +19,9 @@ from asyrp_lib.measure.judge import all_trained
 from asyrp_lib.store import results
 
 #: They train f_t, for which the toy's known ε is no network; their own tests run them on a small one.
-TRAINING = {"settings", "asymmetry", "homogeneity", "places", "reach", "intervals"}
+TRAINING = {"settings", "asymmetry", "homogeneity", "places", "reach", "intervals", "heads", "reference"}
 #: No edit takes part, or a fit or people, whom the toy has not; they have their own tests.
-OTHERS = {"world", "inversion", "fit", "choice"}
+OTHERS = {"world", "inversion", "fit", "choice", "bias"}
 RUN = [name for name in EXPERIMENTS if name not in TRAINING | OTHERS]
 #: Settings that keep an experiment on the toy domain short, where its defaults do not.
 SMALL = {

@@ -56,7 +56,9 @@ def test_numbers_have_true_signs():
 
 def test_what_intervals_rest_on_is_said_where_they_agree():
     assert figures.basis([interval(1), interval(2)]) == "95 % intervals over 5 seeds, 64 faces"
+    assert figures.basis([Interval(1, 0, 2, 5, 0)]) == "95 % intervals over 5 seeds"
     assert figures.basis([interval(1), Interval(1, 0, 2, 1, 64)]) == "95 % intervals over 64 faces"
+    assert figures.basis([Interval(1, 0, 2, 5, 0)]) == "95 % intervals over 5 seeds"  # such as a loss
     assert figures.basis([(1, 0, 2)]) == "95 % intervals" and figures.basis([(1.0, np.nan, np.nan)]) == ""
 
 
@@ -277,6 +279,22 @@ def test_aimed_against_leaked_counts_what_is_wholly_inside_and_names_every_point
     assert {*points, r"random $\Delta h$"} <= set(said)
     named = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in points]
     assert not any(a.overlaps(b) for a in named for b in named if a is not b)
+
+
+def test_planes_name_every_point_once_and_a_label_has_one_colour_in_all():
+    points = {
+        "pc": (interval(0.3), interval(0.2)),
+        "conv": (interval(0.4), interval(0.1)),
+        "no edit": (0.6, 0),
+    }
+    figure = overview.planes({"smiling": points, "pixar": dict(reversed(points.items()))}, "loss", "distance")
+    for axes in figure.axes:
+        named = [text for text in axes.texts if text.get_text() in points]
+        boxes = [text.get_window_extent() for text in named]
+        assert len(named) == 3 and not any(a.overlaps(b) for a in boxes for b in boxes if a is not b)
+    dots = [{line.get_color() for line in axes.lines if line.get_marker() == "s"} for axes in figure.axes]
+    assert dots[0] == dots[1] and len(dots[0]) == 1
+    assert figure.get_supxlabel().startswith("loss") and figure.get_supylabel() == "distance"
 
 
 def test_leakage_frames_the_aimed_factor_dots_the_tied_ones_and_greys_what_may_be_0():

@@ -63,7 +63,7 @@ def test_a_wheel_works_in_an_empty_folder_without_the_checkout(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     names = {file.name for file in site.rglob("*.*")}
-    assert {"py.typed", "choice.html"} <= names and "somebody_elses.ckpt" not in names
+    assert {"py.typed", "choice.html", "page.html"} <= names and "somebody_elses.ckpt" not in names
     code = """import asyrp_lib as al
 domain = al.load_domain("synthfaces", device="cpu")
 print(al.__file__, domain.delta("smiling").name, domain.t_boost, sep="\\n")"""

@@ -1,6 +1,7 @@
 """The slider panel, headless: values in, images out."""
 
 import io
+import re
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from toy_domain import toy  # noqa: F401
 
 import asyrp_lib as al
 from asyrp_lib.domains.codec import Codec
-from asyrp_lib.errors import GridError, ImageError
+from asyrp_lib.errors import FileError, GridError, ImageError
+from asyrp_lib.report import page
 from asyrp_lib.report.panel import Panel, blend, precompute, to_png
 
 
@@ -111,3 +113,37 @@ def test_an_edit_alone_looks_as_it_does_in_edit_whatever_its_neighbours_t_edit(t
     for k, delta in (((1, 0), early), ((0, 1), late)):
         alone = al.edit(toy, x_T, {delta: 1.0}, steps=20, progress=False)[0].clamp(-1, 1)
         torch.testing.assert_close(grid[k], alone, atol=1e-5, rtol=0)
+
+
+def test_a_panel_becomes_one_page(panel, tmp_path):
+    file = panel.to_html(tmp_path / "mine.html", title="A <grin>")
+    text = file.read_text()
+    assert "<title>A &lt;grin&gt;</title>" in text and text.count('type="range"') == 2
+    assert text.count("data:image/png") == 9 and "9 images of the asymmetric reverse process" in text
+    assert not re.search(r"""(src|href)=["'](?!data:)""", text), "a page that needs something beside it"
+    with pytest.raises(FileError, match="is there already.*replace=True"):
+        panel.to_html(file)
+    assert file.read_text() == text
+    assert "Sliders: red, green" in panel.to_html(file, replace=True).read_text()
+    with pytest.raises(FileError, match="ends in .html"):
+        panel.to_html(tmp_path / "mine.htm")
+
+
+def test_frames_that_are_too_many_are_stored_nearly_and_then_refused():
+    grid = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    exact = page.sliders(grid, (-1.0, 0.0, 1.0), ["red"])
+    nearly = page.sliders(grid, (-1.0, 0.0, 1.0), ["red"], most=len(exact) - 4000)
+    assert exact.count("data:image/png") == nearly.count("data:image/jpeg") == 3
+    with pytest.raises(FileError, match="3 frames of 64 pixels take 0.0 MB; expected at most 0.01 MB"):
+        page.sliders(grid, (-1.0, 0.0, 1.0), ["red"], most=10_000)
+
+
+def test_a_slider_of_a_page_reaches_every_strength_of_the_grid():
+    assert page.stops((-0.33, 0.0, 0.1)) == [
+        -0.33,
+        *(round(-0.33 * k / 7, 6) for k in range(6, 0, -1)),
+        0.0,
+        0.05,
+        0.1,
+    ]
+    assert len(page.stops((-1.0, -0.5, 0.0, 0.5, 1.0))) == 41

@@ -1,12 +1,20 @@
 """`reproduce`: what is done, missing and stale, stages, lanes, and what a failing task does to the rest."""
 
 import sys
+from dataclasses import asdict
 
 import pytest
 
 from asyrp_lib.errors import SettingsError
-from asyrp_lib.experiments import reproduce as module
-from asyrp_lib.experiments.reproduce import Task, reproduce, run_missing, tasks
+from asyrp_lib.experiments import judges, reproduce as module
+from asyrp_lib.experiments.ablation import split_of
+from asyrp_lib.experiments.reproduce import hours, run_missing, tasks
+from asyrp_lib.experiments.rows import numbers
+from asyrp_lib.method.schedule import interval_pairs
+from asyrp_lib.runs import launch
+from asyrp_lib.runs.grid import read_grid
+from asyrp_lib.runs.launch import Task, in_stages
+from asyrp_lib.store import results
 
 
 def task(name: str, stage: int, code: str) -> Task:
@@ -16,10 +24,8 @@ def task(name: str, stage: int, code: str) -> Task:
 @pytest.fixture
 def plain_python(monkeypatch, tmp_path):
     """Tasks are lines of Python, not commands of the library."""
-    real = module.subprocess.run
-    run = lambda command, **how: real([sys.executable, *command[3:]], **how)
-    monkeypatch.setattr(module.subprocess, "run", run)
-    monkeypatch.setattr(module, "runs_dir", lambda: tmp_path)
+    monkeypatch.setattr(launch, "COMMAND", (sys.executable,))
+    monkeypatch.setattr(launch, "runs_dir", lambda: tmp_path)
     return tmp_path
 
 
@@ -32,7 +38,7 @@ def test_stages_run_one_after_another_and_a_stage_side_by_side(plain_python):
         task("slow", 1, wait + write.format("slow")),
         task("quick", 1, write.format("quick")),
     ]
-    said = dict(reproduce(todo, lanes=2, progress=False))
+    said = dict(in_stages(todo, lanes=2, progress=False))
     assert note.read_text().split() == ["quick", "slow", "late"]
     assert set(said.values()) == {"done"} and (plain_python / "reproduce" / "slow.log").exists()
 
@@ -41,12 +47,12 @@ def test_stages_run_one_after_another_and_a_stage_side_by_side(plain_python):
 def test_lanes_share_the_cores_but_a_number_of_threads_that_is_set_stays(
     plain_python, monkeypatch, lanes, is_set, given
 ):
-    monkeypatch.setattr(module.os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(launch.os, "cpu_count", lambda: 6)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False) if is_set is None else monkeypatch.setenv(name, is_set)
     note = plain_python / "threads"
     code = f"import os; open({str(note)!r}, 'w').write(os.environ['OMP_NUM_THREADS'])"
-    assert dict(reproduce([task("one", 0, code)], lanes=lanes, progress=False)).popitem()[1] == "done"
+    assert dict(in_stages([task("one", 0, code)], lanes=lanes, progress=False)).popitem()[1] == "done"
     assert note.read_text() == given
 
 
@@ -56,7 +62,7 @@ def test_a_failing_task_is_named_and_what_waits_is_left(plain_python):
         task("good", 0, "pass"),
         task("later", 1, "pass"),
     ]
-    said = {one.name: words for one, words in reproduce(todo, progress=False)}
+    said = {one.name: words for one, words in in_stages(todo, progress=False)}
     assert said["good"] == "done" and "no luck" in said["bad"] and "later" not in said
 
 
@@ -111,3 +117,69 @@ def test_a_result_of_other_networks_or_settings_is_stale(toy, tmp_path, monkeypa
     file = next(tmp_path.rglob("*.csv"))
     file.write_text(file.read_text().replace("green", "grey", 1))
     assert state().startswith("stale: ") and "make both" in state()
+
+
+GRID = """name: own
+edit: warm
+vary: {training.seed: [0, 1]}
+training: {t_edit: 700}
+epochs: [1, 2]
+faces: 3
+"""
+
+
+@pytest.fixture
+def shipped(tiny, tmp_path, monkeypatch):
+    """The tiny domain, with one grid for it, one whose edit it lacks, and the settings of a cluster."""
+    (folder := tmp_path / "ablations").mkdir()
+    (folder / "own.yaml").write_text(GRID)
+    (folder / "others.yaml").write_text(GRID.replace("warm", "smiling").replace("own", "others"))
+    (folder / "starts.yaml").write_text(GRID.replace("own", "starts") + "start: {edit: smiling}\n")
+    (folder / "slurm.yaml").write_text("cluster: slurm\n")
+    monkeypatch.setattr(module, "repo_root", lambda: tmp_path)
+    for place in ("data_dir", "runs_dir"):
+        monkeypatch.setattr(results, place, lambda: tmp_path)
+    return tiny
+
+
+def test_grids_whose_edits_a_domain_has_are_tasks_and_stale_by_file_judges_and_failures(shipped):
+    (grid,) = [one for one in tasks(shipped, seeds=1) if one.name.startswith("grid ")]
+    assert grid.name == "grid own" and grid.command[-3:] == ("--replace", "--lanes", "1")
+    assert grid.state() == "missing"
+    grid_of = read_grid(grid.command[1], "tiny")
+    told = asdict(grid_of) | {"split": split_of(shipped, grid_of), "failed": {}}
+    rows = numbers({"loss": 1.0}, edit="warm", seed=0)
+
+    def store(**changes):
+        digests = judges(shipped)
+        digests |= {key: changes.pop(key) for key in digests.keys() & changes.keys()}
+        made_by = {"started": 0.0, "digests": digests, "replace": True}
+        results.save_rows("tiny_grid_own", rows, told | changes, **made_by)
+        return grid.state()
+
+    assert store() == "done"
+    assert store(faces=4) == "stale: other faces"
+    assert store(unet="another") == "stale: other unet"
+    assert store(failed={"seed 1": "no luck"}) == "missing: 1 cells failed"
+
+
+def test_hours_are_those_of_the_stored_bench_and_unknown_without(shipped, capsys):
+    run_missing(shipped, ["grid own"], dry=True)
+    assert "not known here: python -m asyrp_lib bench --domain tiny" in capsys.readouterr().out
+    figures = {"training of f_t, batch 8": 2.0, "edit, 40 steps, batch 8": 100.0}
+    rows = [{"figure": figure, "value": value} for figure, value in figures.items()]
+    bench = lambda domain: results.save_result(
+        "bench_cpu", {"rows": rows}, {"domain": domain}, started=0.0, replace=True
+    )
+    bench("another")
+    assert hours(shipped, tasks(shipped, seeds=1)) is None
+    bench("tiny")
+    todo = [one for one in tasks(shipped, seeds=1) if one.name == "grid own"]
+    times = len(interval_pairs(40, 700, 1000, last=True))
+    steps = 2 * 2 * 2 * times  # two seeds, two epochs, two images
+    images = 2 * 3 * (2 + 1)  # two seeds, three faces, at strengths 0 and 1, and at 1 after the first epoch
+    wanted = (steps / 2 + images * 100) / 3600
+    assert hours(shipped, todo) == pytest.approx((wanted, wanted))
+    assert hours(shipped, [])[0] == 0 and hours(shipped, todo + todo)[0] == pytest.approx(wanted)
+    run_missing(shipped, ["grid own"], dry=True)
+    assert f"at most about {wanted:.1f} hours" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """`make run` and `make test` on toy notebooks: what is stored, what fails, and that nothing is excused."""
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -213,3 +214,19 @@ def test_a_cell_that_nbval_excuses_after_a_timeout_counts_as_failed(runner, monk
     assert result.returncode == 1
     assert "2 failed, 1 passed" in result.stdout
     assert "xfailed" not in result.stdout and "xpassed" not in result.stdout
+
+
+def test_what_the_figures_of_a_notebook_were_drawn_from_is_recorded(runner, monkeypatch):
+    monkeypatch.delenv("ASYRP_FIGURES", raising=False)
+    write(runner.HERE, "00_toy.ipynb", ('DOMAIN = "synthfaces"', ["parameters"]), ('print("one: True")', []))
+    figures = runner.HERE.parent / "figures"
+    figures.mkdir()
+    for name in ("00_a.png", "01_b.png"):
+        (figures / name).write_bytes(b"image")
+    assert run(runner, monkeypatch) == 0
+    recorded = json.loads((runner.HERE.parent / "data" / "figures.json").read_text())
+    assert list(recorded) == ["00_toy"] and list(recorded["00_toy"]["figures"]) == ["00_a.png"]
+    monkeypatch.setenv("ASYRP_FIGURES", "elsewhere")
+    (figures / "00_a.png").write_bytes(b"another image")
+    assert run(runner, monkeypatch) == 0, "figures that went elsewhere are not those of the repository"
+    assert json.loads((runner.HERE.parent / "data" / "figures.json").read_text()) == recorded

@@ -31,7 +31,7 @@ def tiny(monkeypatch) -> TinyDomain:
     return build_tiny()
 
 
-def build_tiny() -> TinyDomain:
+def build_tiny(name: str = "tiny") -> TinyDomain:
     """One in-domain edit, an unseen one whose target is a darker image, no oracle and no segmenter."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
@@ -49,7 +49,7 @@ def build_tiny() -> TinyDomain:
         return 0.3 * randn(first + n, 3, 8, 8, seed=len(split))[first:]
 
     return TinyDomain(
-        "tiny",
+        name,
         HSpaceUNet(net, NoiseSchedule.linear().shifted(2**14)),  # an image shows even at t = 999
         images,
         ToyClip(8),

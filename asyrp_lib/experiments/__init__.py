@@ -33,8 +33,11 @@ EXPERIMENTS = {
     "places": "is it h that is special, or would another place of the U-Net do?",
     "intervals": "what do t_edit and the number of steps do?",
     "mixing": "do edits blend when their strengths are interpolated?",
+    "heads": "what does f_t of h heads do when it is run with another head count?",
+    "reference": "what does one reference for a whole batch do?",
     "samples": "do edits work on random samples as they do on real images?",
     "boosting": "does noise in the last steps make images more real, and what does it cost?",
+    "bias": "do edits treat dark and light faces, women and men differently, beyond what inversion does?",
     "choice": "do people who look blind see the edits, and can they tell an edit from an original?",
 }
 

@@ -1,41 +1,30 @@
 """Everything behind `data/results` of a domain, from a declared list: what is there, stale, and to do."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 
 from .. import check
 from ..domains import Domain
 from ..errors import AsyrpError, DomainError, SettingsError, TrainingError, WeightsError
 from ..measure.curve import CURVE, curve_digests
-from ..progress import tqdm
-from ..runs.run import config_for
-from ..store.paths import runs_dir
-from ..store.results import load_result, result_file
+from ..runs.grid import Grid, cells, read_grid
+from ..runs.launch import Task, in_stages
+from ..runs.run import RunConfig, config_for, optimiser_steps
+from ..store.paths import in_checkout, repo_root
+from ..store.results import load_result, load_rows, result_file
 from ..store.weights import module_digest, read_weights
-from . import EXPERIMENTS, PEOPLE, READS, defaults, judges, provenance, read_by
+from . import EXPERIMENTS, PEOPLE, READS, ablation, defaults, judges, provenance, read_by
 
 #: Experiments at another stage: settings come before the f_t that are trained with them, robustness reads
 #: the lengths that homogeneity measures, and sealed faces are read when all else has come out well.
 STAGES = {"settings": 1, "robustness": 4, "final": 5}
 
 
-class Task(NamedTuple):
-    """One step: its name, the stage it waits for, its command, and what `state` says of it."""
-
-    name: str
-    stage: int  # tasks of one stage run side by side, when the stages before are done
-    command: tuple[str, ...]  # after `python -m asyrp_lib`
-    state: Callable[[], str]  # "done", "missing", or "stale: " or "waits: " and why
-
-
 def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
-    """All of a domain: curve, f_t of every edit from every seed, experiments but those that people make.
+    """All of a domain: curve, f_t of every edit from every seed, experiments but those that people make, and
+    the grids of `ablations/` whose edits it has.
 
     `seeds`: of each edit, 0 … seeds − 1.
     """
@@ -51,42 +40,79 @@ def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
         command = ("experiment", name, *here, "--replace")
         state = lambda name=name: _experiment(domain, name)
         found.append(Task(f"experiment {name}", STAGES.get(name, 3), command, state))
+    for file, grid in grids(domain).items():
+        command = ("grid", str(file), *here, "--replace", "--lanes", "1")  # several grids are side by side
+        state = lambda grid=grid: _grid(domain, grid)
+        found.append(Task(f"grid {grid.name}", 3, command, state))
     return found
 
 
-def reproduce(todo: Iterable[Task], *, lanes: int = 2, progress: bool = True) -> Iterator[tuple[Task, str]]:
-    """Run tasks in processes of their own, `lanes` at a time, and yield each with "done" or its last words.
-
-    Which are done already is asked when their stage begins.  A task that is stopped goes on when it is run
-    again.  After a stage in which one failed the rest is left.  Each process gets its share of the cores, and
-    its output goes to `runs/reproduce`.
+def grids(domain: Domain) -> dict[Path, Grid]:
+    """file -> the grid that it declares on a domain, of the repository's `ablations/`: those whose edits the
+    domain has.
     """
-    todo, log = list(todo), runs_dir() / "reproduce"
-    log.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, (os.cpu_count() or 1) // lanes))
-    around = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **os.environ}  # what is set stays
+    files = sorted((repo_root() / "ablations").glob("*.yaml")) if in_checkout() else []
+    declared = [file for file in files if "vary" in check.yaml_table(file, "a grid")]  # others: of a cluster
+    found = {file: read_grid(file, domain.name) for file in declared}
+    return {file: grid for file, grid in found.items() if _edits(grid) <= domain.edits.keys()}
 
-    def run(task: Task) -> tuple[Task, str]:
-        file = log / f"{task.name.replace(' ', '_').replace(',', '')}.log"
-        with open(file, "w") as out:
-            command = [sys.executable, "-m", "asyrp_lib", *task.command]
-            code = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=around).returncode
-        last = file.read_text(errors="replace").strip().splitlines()[-1:] or ["no output"]
-        return task, "done" if not code else f"{last[0].rsplit(chr(13), 1)[-1][:300]} (see {file})"
 
-    with tqdm(total=len(todo), unit="task", desc="reproduce", disable=not progress) as bar:
-        for stage in sorted({task.stage for task in todo}):
-            failed = False
-            with ThreadPoolExecutor(lanes) as pool:
-                of = [task for task in todo if task.stage == stage]
-                missing = [task for task in of if task.state() != "done"]
-                bar.update(len(of) - len(missing))
-                for task, said in pool.map(run, missing):
-                    failed |= said != "done"
-                    bar.update()
-                    yield task, said
-            if failed:
-                return
+def _edits(grid: Grid) -> set[str]:
+    """All edits that a grid names, those of starts among them."""
+    tables = [table for choice in grid.vary.values() if isinstance(choice, dict) for table in choice.values()]
+    tables += [{"edit": edit} for edit in grid.vary.get("edit", [grid.edit])]
+    starts = [grid.start, *(table.get("start") for table in tables)]
+    return {table["edit"] for table in [*tables, *starts] if table and "edit" in table}
+
+
+def hours(domain: Domain, todo: Iterable[Task]) -> tuple[float, float] | None:
+    """About how long f_t and grids of some tasks take, if nothing of them is there, and all shipped grids;
+    each run once, at the speed that `bench` stored for the domain on this kind of device; None: it did not.
+    """
+    try:
+        bench = load_result(f"bench_{domain.unet.device.type}", "python -m asyrp_lib bench")
+    except WeightsError:
+        return None
+    if bench["provenance"]["settings"].get("domain") != domain.name:
+        return None
+    speed = {row["figure"]: row["value"] for row in bench["data"]["rows"]}
+    step, image = 1 / speed["training of f_t, batch 8"], speed["edit, 40 steps, batch 8"]
+    names, declared = {task.name for task in todo}, grids(domain).values()
+    f_t = [name.removeprefix("f_t of ").rpartition(", seed ") for name in names if name.startswith("f_t of ")]
+    runs = [(config_for(domain, edit, seed=int(seed)), {int(seed)}) for edit, _, seed in f_t]
+    asked = _work(domain, [grid for grid in declared if f"grid {grid.name}" in names], runs)
+    spent = [(steps * step + images * image) / 3600 for steps, images in (asked, _work(domain, declared))]
+    return spent[0], spent[1]
+
+
+def _work(
+    domain: Domain, of: Iterable[Grid], runs: Iterable[tuple[RunConfig, set[int]]] = ()
+) -> tuple[int, int]:
+    """(image-steps of training, edited images) of grids and other runs, what they share once."""
+    trained: dict[str, tuple[int, set[int]]] = {}  # but for the seed -> image-steps, seeds
+    edited: dict[str, tuple[int, set[int]]] = {}  # the same, and how it is measured -> images, seeds
+
+    def add(run: RunConfig, seeds: set[int]) -> str:
+        plain = replace(run, training=replace(run.training, seed=0))
+        key = json.dumps(asdict(plain), sort_keys=True)
+        steps = optimiser_steps(run, domain) * run.training.batch_size
+        trained.setdefault(key, (steps, set()))[1].update(seeds)
+        return key
+
+    for run, seeds in runs:
+        add(run, seeds)
+    for grid in of:
+        seeds = set(grid.vary.get("training.seed", [0]))
+        one = Grid(**vars(grid) | {"vary": grid.vary | {"training.seed": [min(seeds)]}})
+        strengths = {*grid.strengths, 0.0, 1.0}
+        images = grid.faces * (len(strengths) + len(grid.epochs) - 1)
+        how = f"{sorted(strengths)} {grid.epochs} {grid.faces} {grid.split}"
+        for cell in cells(one, domain).values():
+            if cell.config.start:
+                add(cell.config.start, seeds)
+            edited.setdefault(how + add(cell.config, seeds), (images, set()))[1].update(seeds)
+    whole = lambda table: sum(n * len(seeds) for n, seeds in table.values())
+    return whole(trained), whole(edited)
 
 
 def run_missing(domain: Domain, words: Sequence[str] = (), *, seeds=5, lanes=2, dry=False) -> None:
@@ -99,22 +125,35 @@ def run_missing(domain: Domain, words: Sequence[str] = (), *, seeds=5, lanes=2, 
     known = tasks(domain, check.whole("seeds", seeds, 1, 100, error=SettingsError))
     asked = [task for task in known if not words or any(word in task.name for word in words)]
     if not asked:
-        text = (
-            f"No task is called like {', '.join(words)}; there are curve, 'f_t of <edit>, seed <number>' and "
-        )
-        raise SettingsError(f"{text}'experiment <name>'; --list shows them all.")
+        text = f"No task is called like {', '.join(words)}; there are curve, 'f_t of <edit>, seed <number>', "
+        raise SettingsError(f"{text}'experiment <name>' and 'grid <name>'; --list shows them all.")
     states = [(task, task.state()) for task in asked]
     todo = [task for task, state in states if state != "done"]
     for task, state in states:
         if dry or state != "done":
             print(f"{task.name:<32} {state}")
     print(f"{len(todo)} of {len(asked)} tasks to do", flush=True)
+    _say_hours(domain, todo)
     failed = []
-    for task, said in () if dry else reproduce(asked, lanes=lanes):
-        print(f"{task.name}: {said}", flush=True)
-        failed += [task.name] * (said != "done")
+    for task, outcome in () if dry else in_stages(asked, lanes=lanes):
+        print(f"{task.name}: {outcome}", flush=True)
+        failed += [task.name] * (outcome != "done")
     if failed:
         raise TrainingError(f"{', '.join(failed)} failed, and what waits for them was left; see the logs.")
+
+
+def _say_hours(domain: Domain, todo: Sequence[Task]) -> None:
+    """Print what f_t and grids will take, where there are any to make."""
+    if not any(task.name.startswith(("f_t of ", "grid ")) for task in todo):
+        return
+    if (found := hours(domain, todo)) is None:
+        text = f"how long they take is not known here: python -m asyrp_lib bench --domain {domain.name}"
+        print(f"{text} measures the speed", flush=True)
+    else:
+        text = (
+            f"f_t and grids: at most about {found[0]:.1f} hours at the speed that bench stored (all shipped"
+        )
+        print(f"{text} grids from nothing: {found[1]:.1f}); experiments come on top", flush=True)
 
 
 def _curve(domain: Domain) -> str:
@@ -172,6 +211,22 @@ def _experiment(domain: Domain, name: str) -> str:
     if changed:
         return f"stale: other {', '.join(changed)}"
     return f"waits: {len(absent)} f_t that it was made with are not here" if absent else "done"
+
+
+def _grid(domain: Domain, grid: Grid) -> str:
+    name = f"{domain.name}_grid_{grid.name}"
+    try:
+        made_by = load_rows(name, f"python -m asyrp_lib grid {grid.name}.yaml")[1]
+    except WeightsError as error:
+        return "missing" if not result_file(name).exists() else f"stale: {error}"
+    wanted = json.loads(json.dumps(asdict(grid) | {"split": ablation.split_of(domain, grid)}))
+    changed = [key for key in wanted if made_by["settings"].get(key) != wanted[key]]
+    now = judges(domain)
+    changed += [key for key in now if now[key] != made_by["digests"].get(key)]
+    if changed:
+        return f"stale: other {', '.join(changed)}"
+    failed = made_by["settings"].get("failed")
+    return f"missing: {len(failed)} cells failed" if failed else "done"
 
 
 def _digest_of(domain: Domain, edit: str, seed: int) -> str:

@@ -16,7 +16,7 @@ from ..errors import SettingsError
 from ..method import clip, train as train_module
 from ..method.cut import Cut
 from ..method.schedule import interval_pairs
-from ..method.train import TrainSettings, train, train_delta
+from ..method.train import Objective, TrainSettings, train, train_delta
 from ..store.cache import digest, entry
 from ..store.files import lock
 from ..store.paths import runs_dir
@@ -66,9 +66,15 @@ def shown(
     trial: Trial, name: str, config: Mapping, settings: TrainSettings, targets: Tensor
 ) -> tuple[Delta, pd.DataFrame]:
     """As `told`, but trained on |P_t^edit − target|₁; targets: (n, 3, R, R) in [-1, 1]."""
-    domain, delta = trial.domain, _built(trial, name, config, settings)
-    objective = TargetObjective(domain.codec.encode(targets))
-    run = lambda **kept: train(domain.unet, delta, trial.x_T, objective, settings, **kept)
+    return taught(trial, name, config, settings, TargetObjective(trial.domain.codec.encode(targets)))
+
+
+def taught(
+    trial: Trial, name: str, config: Mapping, settings: TrainSettings, objective: Objective
+) -> tuple[Delta, pd.DataFrame]:
+    """As `told`, but by an objective of one's own; its `identity` says which training is gone on with."""
+    delta = _built(trial, name, config, settings)
+    run = lambda **kept: train(trial.domain.unet, delta, trial.x_T, objective, settings, **kept)
     return delta, _kept(trial, delta, nn.Identity(), [objective.identity(), asdict(settings)], run)
 
 
@@ -89,7 +95,8 @@ def _built(trial: Trial, name: str, config: Mapping, settings: TrainSettings) ->
     """An untrained one for a trial's U-Net, from the seed of the settings, whatever ran before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return build_delta(config, trial.domain.unet.h_shape, trial.domain.unet.temb_dim, name=name)
+        delta = build_delta(config, trial.domain.unet.h_shape, trial.domain.unet.temb_dim, name=name)
+    return delta.eval()  # a transformer has dropout of 0, which in training would leave it without a name
 
 
 def free(trial: Trial, t_edit: int) -> dict:

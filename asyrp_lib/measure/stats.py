@@ -66,6 +66,32 @@ def over_seeds(
     return Interval(mean, float(low), float(high), max(len(seeds), 1), faces)
 
 
+def crossed(rows: pd.DataFrame) -> Interval:
+    """The mean of rows where every seed has the same faces, with an interval over seeds *and* faces.
+
+    var = var(means of seeds) / S + var(means of faces) / I, which counts the rest twice and so is rather too
+    wide, and Student's t with Satterthwaite's degrees of freedom.  Of one seed it is over faces alone, of
+    rows without a face over seeds alone; faces that some seeds lack are left out.
+    """
+    of = rows.assign(image=rows["image"].astype("Int64").fillna(-1))  # no face: one for all
+    table = of.pivot(index="seed", columns="image", values="value").astype(float).dropna(axis=1)
+    means = [table.mean(axis=1), table.mean(axis=0)]
+    parts = [(m.var() / len(m), len(m) - 1) for m in means if len(m) > 1]
+    mean, variance = float(table.to_numpy().mean()) if table.size else math.nan, sum(v for v, _ in parts)
+    half = 0.0 if parts else math.nan
+    if variance > 0:
+        freedom = variance**2 / sum(v**2 / n for v, n in parts)
+        half = float(stats.t.ppf(0.975, freedom) * variance**0.5)
+    faces = int((table.columns >= 0).sum())
+    return Interval(mean, mean - half, mean + half, len(table), faces)
+
+
+def paired(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the differences a − b of one score on the same seeds and faces, for `crossed`."""
+    both = a.merge(b, on=["seed", "image"], suffixes=("", "_b"))
+    return both.assign(value=both["value"] - both["value_b"])[["seed", "image", "value"]]
+
+
 def _jackknife(mean: float, without: list[float]) -> float:
     """Half the width of Student's t interval, from the statistic of all, and without one after another."""
     values = len(without) * mean - (len(without) - 1) * np.asarray(without)

@@ -1,6 +1,8 @@
 """What a training run keeps so that it can go on after a kill at any moment."""
 
 import json
+import math
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +23,7 @@ class State:
     def __init__(self, folder: Path | None, identity: dict, delta: Delta, optimiser):
         self.file = Path(folder) / "state.pt" if folder else None
         self.identity, self.delta, self.optimiser = identity, delta, optimiser
-        self.done, self.rows, self.names, self.last = 0, [], (), {}
+        self.done, self.seconds, self.rows, self.names, self.last = 0, 0.0, [], (), {}
         if self.file is not None and self.file.exists():
             self._load()
 
@@ -30,6 +32,7 @@ class State:
             kept = torch.load(self.file, map_location=next(self.delta.parameters()).device, weights_only=True)
             if (other := dict(json.loads(kept["identity"]))) == self.identity:
                 self.done, self.names = int(kept["done"]), tuple(kept["names"])
+                self.seconds = float(kept.get("seconds", math.nan))  # states of 0.1 don't say
                 self.rows = [(int(e), int(b), int(t), *parts) for e, b, t, *parts in kept["rows"].tolist()]
                 load_strictly(self.delta, kept["delta"], self.file)
                 self.optimiser.load_state_dict(kept["optimiser"])
@@ -52,8 +55,10 @@ class State:
         self.rows.append((epoch, batch, t, *parts.values()))
 
     def history(self) -> pd.DataFrame:
-        """All rows: epoch, batch, t and the parts of the loss."""
-        return pd.DataFrame(self.rows, columns=["epoch", "batch", "t", *self.names])
+        """All rows: epoch, batch, t and the parts of the loss; see `train`."""
+        history = pd.DataFrame(self.rows, columns=["epoch", "batch", "t", *self.names])
+        history.attrs["seconds"] = self.seconds
+        return history
 
     def save(self) -> None:
         """Write the state, atomically; TrainingError, and no write, if f_t is no longer finite."""
@@ -68,8 +73,16 @@ class State:
             "delta": self.delta.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "done": self.done,
+            "seconds": self.seconds,
             "names": list(self.names),
             "rows": torch.tensor(self.rows, dtype=torch.float64),
         }
         with atomic_write(self.file) as temporary:
             torch.save(state, temporary)
+
+
+def batches_done(folder: Path) -> int:
+    """Optimiser batches that a run's folder holds; 0 without a state that can be read."""
+    with suppress(Exception):  # a damaged one is named when it is trained on
+        return int(torch.load(Path(folder) / "state.pt", map_location="cpu", weights_only=True)["done"])
+    return 0

@@ -4,6 +4,7 @@ Source: Asyrp Sec. 3.2-3.3 and Algorithm in the appendix.
 """
 
 import json
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from ..deltas import Delta
 from ..errors import GridError, TrainingError
 from ..progress import tqdm
 from ..store.weights import digest, module_digest
+from . import distributed
 from .clip import Clip, clip_loss, directional_distance
 from .hspace import HSpaceUNet
 from .process import interval_pairs, walk
@@ -31,6 +33,12 @@ from .state import State
 #: Cosine of two texts above which CLIP does not know their difference: the shipped edits have at most 0.973,
 #: words that the embedded CLIP never read ("winking", "pirate") 0.997 and more.
 UNKNOWN = 0.99
+#: The optimisers and what they are told; AdamW without weight decay, as the study has it.
+OPTIMISERS = {
+    "adam": (torch.optim.Adam, {}),
+    "adamw": (torch.optim.AdamW, {"weight_decay": 0.0}),
+    "sgd": (torch.optim.SGD, {}),
+}
 #: Columns of the loss history of `ClipObjective`, one row per optimiser step.
 HISTORY = ("epoch", "batch", "t", "clip", "recon", "loss")
 
@@ -43,7 +51,8 @@ class TrainSettings:
     t_edit: Annotated[Whole, Field(ge=0, le=999)] | None = None  # the editing interval is t >= t_edit
     lambda_clip: Annotated[Real64, Field(ge=0, le=1e6)] | None = None  # λ_CLIP, of the directional loss
     lambda_recon: Annotated[Real64, Field(ge=0, le=1e6)] | None = None  # λ_recon, see `ClipObjective`
-    optimiser: Literal["adam", "sgd"] = "adam"  # the paper takes "sgd" for the conv block, with lr 0.5
+    #: The paper takes "sgd" with lr 0.5, the study "adamw".
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     lr: Annotated[Real64, Field(gt=0, le=1e3)] = 2e-3
     lr_decay: Annotated[Real64, Field(gt=0, le=1)] = 1.0  # factor on lr after every epoch
     epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 3  # passes over the images
@@ -132,7 +141,8 @@ def train(
         save_every: seconds between checkpoints.
         on_epoch: called after every epoch with its number and the history so far, e.g. for previews.
     Returns:
-        The loss history, one row per optimiser step: epoch, batch, t and the objective's parts.
+        The loss history, one row per optimiser step: epoch, batch, t and the objective's parts; in its
+        `attrs` "seconds" of those steps, also of the sessions before a kill.
     Raises:
         TrainingError: loss or weights are not finite, or the folder holds another run or a longer one.
         GridError: t_edit outside the grid.
@@ -145,8 +155,8 @@ def train(
         )
     delta.to(unet.device).train().requires_grad_(True)
     delta.t_edit, delta.train_steps, delta.unet_digest = settings.t_edit, settings.steps, unet.digest()
-    kinds = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-    optimiser = kinds[settings.optimiser](delta.parameters(), settings.lr)
+    kind, options = OPTIMISERS[settings.optimiser]
+    optimiser = kind(delta.parameters(), settings.lr, **options)
     identity = _identity(unet, delta, x_T, objective, settings) if folder else {}
     state, batches = State(folder, identity, delta, optimiser), -(-len(x_T) // settings.batch_size)
     total, K = settings.epochs * batches, len(pairs)
@@ -157,8 +167,13 @@ def train(
         )
     shift = lambda z, t: delta(z.h, z.emb, t)
     saved = time.monotonic()
-    shown = {"desc": f"f_t {delta.name}", "unit": "step", "disable": not progress}
-    with tqdm(total=total * K, initial=state.done * K, **shown) as bar:
+    distributed.barrier()  # all have read the state before one writes it
+    bar_of = {
+        "desc": f"f_t {delta.name}",
+        "unit": "step",
+        "disable": not (progress and distributed.is_main()),
+    }
+    with tqdm(total=total * K, initial=state.done * K, **bar_of) as bar:
         for number in range(state.done, total):
             epoch, batch = divmod(number, batches)
             for group in optimiser.param_groups:
@@ -166,22 +181,27 @@ def train(
             # the order depends on seed and epoch alone, so a resumed run draws the same batches
             seed = 1_000_003 * settings.seed + epoch
             order = torch.randperm(len(x_T), generator=torch.Generator().manual_seed(seed))
-            index = order[batch * settings.batch_size : (batch + 1) * settings.batch_size]
+            index = distributed.shard(order[batch * settings.batch_size :][: settings.batch_size])
+            begun = time.monotonic()
             for k, now in enumerate(walk(unet, x_T[index].to(unet.device), pairs, shift)):
                 parts = objective(now.P.float(), index, k)
-                if not torch.isfinite(parts["loss"]):
+                means = distributed.all_mean(torch.stack([*parts.values()]).detach())
+                means = dict(zip(parts, means.tolist()))
+                if not math.isfinite(means["loss"]):
                     raise TrainingError(
-                        f"The loss of f_t became {parts['loss'].item()} at epoch {epoch}, t = {now.t}; "
+                        f"The loss of f_t became {means['loss']} at epoch {epoch}, t = {now.t}; "
                         f"expected a finite number; lower lr = {settings.lr} and train again."
                     )
                 optimiser.zero_grad(set_to_none=True)
                 parts["loss"].backward()
+                distributed.mean_gradients(delta)
                 optimiser.step()
-                state.add(epoch, batch, now.t, {name: part.item() for name, part in parts.items()})
+                state.add(epoch, batch, now.t, means)
                 bar.update()
             bar.set_postfix({name: f"{value:.3f}" for name, value in state.last.items()})
+            state.seconds += time.monotonic() - begun
             state.done, last_of_epoch = number + 1, batch == batches - 1
-            if last_of_epoch or time.monotonic() - saved > save_every:
+            if (last_of_epoch or time.monotonic() - saved > save_every) and distributed.is_main():
                 saved = time.monotonic()
                 state.save()
             if last_of_epoch and on_epoch:
@@ -208,7 +228,8 @@ def train_delta(
     `how`: folder, save_every, progress, on_epoch; see `train`.
     """
     pairs = interval_pairs(settings.steps, _start(settings), len(unet.schedule), last=True)
-    reference = reference_trajectory(unet, x_T, pairs, progress=how.get("progress", True))
+    with distributed.main_first():
+        reference = reference_trajectory(unet, x_T, pairs, progress=how.get("progress", True))
     clip_weight = 1.0 if settings.lambda_clip is None else settings.lambda_clip
     recon_weight = 3.0 if settings.lambda_recon is None else settings.lambda_recon
     objective = ClipObjective(clip, x_0, reference, source, target, clip_weight, recon_weight, decode)

@@ -70,9 +70,12 @@ def by_seeds(whole: str, effect: Interval) -> str:
 
 
 def decider(found: Mapping[str, Interval], need: int | None = None) -> tuple[str, Interval]:
-    """(name, interval) of the one that decides whether `need` of them (None: all) are large enough."""
-    falling = sorted(found.items(), key=lambda one: -one[1].mean)
-    return falling[(len(falling) if need is None else need) - 1]
+    """(name, interval) of the one that decides whether `need` of them (None: all) are large enough; what has
+    no mean, as nothing of it could be measured, comes last if there is another.
+    """
+    known = [one for one in found.items() if not math.isnan(one[1].mean)] or list(found.items())
+    falling = sorted(known, key=lambda one: -one[1].mean)
+    return falling[min(len(found) if need is None else need, len(falling)) - 1]
 
 
 def by_edit(rows: pd.DataFrame, statistic: Statistic | None = None) -> dict[str, Interval]:
@@ -95,8 +98,9 @@ def counted(sides: Sequence[int]) -> str:
 
 
 def spread(values: Iterable[Interval | float], form: str) -> str:
-    """ "0.5 to 2.1": lowest to highest, of intervals their means; "none"."""
+    """ "0.5 to 2.1": lowest to highest, of intervals their means; what is NaN left out; "none"."""
     means = [float(value.mean) if isinstance(value, Interval) else float(value) for value in values]
+    means = [mean for mean in means if not math.isnan(mean)]
     if not means:
         return "none"
     return " to ".join(dict.fromkeys(f"{v:{form}}".replace("-", "−") for v in (min(means), max(means))))

@@ -10,16 +10,17 @@ import pandas as pd
 from ..errors import AsyrpError, WeightsError
 from ..experiments.reproduce import tasks
 from ..store.paths import repo_root
-from . import protocols, verdicts
+from . import best, groups, protocols, study, verdicts
 from .claim import Claim
 
 #: README's table stands between these.
 MARKERS = ("<!-- claims: made by python -m asyrp_lib.report.claims -->", "<!-- end of claims -->")
+STUDY_MARKERS = (MARKERS[0].replace("claims:", "study:"), "<!-- end of study -->")
 HEADLINE_MARKERS = (MARKERS[0].replace("claims:", "headline:"), "<!-- end of headline -->")
 #: What stands on README's first screen, chosen before anything was measured.
 HEADLINE = ("asymmetric", "known", "unseen", "linear", "homogeneous")
 #: id of a claim -> where the paper makes it, what it says, and our judge; in the order of the table.
-JUDGES = {
+PAPER = {
     "known": ("Fig. 4", "h-space edits what the model knows", verdicts.known),
     "unseen": ("Fig. 5", "it reaches what the model never saw", verdicts.unseen),
     "reach": ("control of Fig. 5", "h-space can draw what the model never saw", verdicts.reach),
@@ -40,6 +41,37 @@ JUDGES = {
     "S_dir": ("Table 4", "a higher S_dir is a better edit", protocols.s_dir),
     "Table 4": ("Table 4", "S_dir is 0.81 to 0.99", protocols.table_4),
 }
+#: The same of the study.
+STUDY = {
+    "layout": ("study Fig. 15", "pc has the lowest CLIP loss", study.layout),
+    "loss as rule": ("study Sec. 4", "the lowest CLIP loss is the best f_t", study.loss_as_rule),
+    "layout finer": ("study Sec. 7", "a transformer's edits are finer", study.finer),
+    "epochs": ("study Sec. 4", "transformers need more epochs", study.epochs),
+    "heads": ("study Fig. 13", "more heads are better", study.heads),
+    "epochs of heads": ("study Fig. 13", "more heads need more epochs and time", study.epochs_of_heads),
+    "strength of heads": ("study Fig. 18", "more heads need less strength", study.strength_of_heads),
+    "subtle": ("study Fig. 18", "better f_t edit more subtly", study.subtle),
+    "depth": ("not in the study", "deeper encoders are better", study.depth),
+    "time": ("study Fig. 16", "AdaGN has the lower loss", study.time),
+    "norm and activation": (
+        "study Fig. 16",
+        "norm and activation do not matter",
+        study.norm_and_activation,
+    ),
+    "optimiser": ("study Sec. 5", "untuned, AdamW beats SGD", study.optimiser),
+    "conv with Adam": ("study Fig. 18", "the original learns nothing with AdamW", study.conv_with_adam),
+    "best": ("study Table 5", "the best f_t is better than the original", best.best),
+    "best keeps structure": ("study Table 5", "it keeps structure better", best.keeps_structure),
+    "untuned": ("study Fig. 17", "untuned, pc does the goblin better", best.untuned),
+    "tuning": ("study Sec. 5", "an edit needs tuning", best.tuning),
+    "transfer": ("study Fig. 19", "f_t from another edit's is faster", best.transfer),
+    "transfer stays lower": ("study Fig. 19", "and its loss stays lower", best.stays_lower),
+    "transfer nearer": ("not in the study", "and its edits are nearer", best.reaches_farther),
+    "bias flips": ("study Fig. 12", "edits flip gender, skin and eye colour", groups.flips),
+    "pixar lightens": ("study Fig. 12", "pixar makes eyes blue and dark skin light", groups.pixar_lightens),
+    "light skin": ("study Table 4", "edits work better on light skin", groups.light_skin),
+}
+JUDGES = PAPER | STUDY
 
 
 def claims(domain, *ids: str) -> pd.DataFrame:
@@ -112,7 +144,8 @@ def write(domain, file: Path) -> None:
         )
     table = claims(domain)
     rewrite(file, HEADLINE_MARKERS, headline(table))
-    rewrite(file, MARKERS, markdown(table))
+    rewrite(file, MARKERS, markdown(table[table.index.isin(list(PAPER))]))
+    rewrite(file, STUDY_MARKERS, markdown(table[table.index.isin(list(STUDY))]))
 
 
 if __name__ == "__main__":

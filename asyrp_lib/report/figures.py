@@ -100,7 +100,7 @@ def basis(intervals: Iterable[tuple]) -> str:
         return ""
     seeds, faces = ({pair[k] for pair in found if len(pair) == 2} for k in (0, 1))
     parts = [f"{next(iter(seeds))} seeds"] if len(seeds) == 1 and max(seeds) > 1 else []
-    parts += [f"{next(iter(faces))} faces"] if len(faces) == 1 else []
+    parts += [f"{next(iter(faces))} faces"] if len(faces) == 1 and max(faces) > 0 else []
     return "95 % intervals" + (f" over {', '.join(parts)}" if parts else "")
 
 

@@ -1,4 +1,4 @@
-"""Many edits or methods at a glance: aimed against leaked, matrices of factors."""
+"""Many edits or methods at a glance: points in a plane, matrices of factors."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -36,10 +36,7 @@ def aimed_against_leaked(points: Pairs, *, floor: float | None = None) -> Figure
                 colour, marker = GREEN if _inside(path[-1]) else BLUE, "o"
             axes.plot([x[0] for x, _ in path], [y[0] for _, y in path], color=colour, lw=1, alpha=0.6)
             for x, y in path:
-                last = (x, y) == path[-1]
-                for line in (x[1:3], [y[0]] * 2), ([x[0]] * 2, y[1:3]):
-                    axes.plot(*line, color=colour, lw=1.3, alpha=1 if last else 0.5)
-                axes.plot(x[0], y[0], marker, ms=6.5 if last else 3.5, color=colour, mec="white", mew=0.6)
+                _cross(axes, x, y, colour, marker, 6.5 if (x, y) == path[-1] else 3.5)
                 every += [x, y]
             ends[label] = (*path[-1], colour)
         axes.margins(0.08)
@@ -52,6 +49,38 @@ def aimed_against_leaked(points: Pairs, *, floor: float | None = None) -> Figure
         axes.set_xlabel("\n".join(filter(None, ("aimed: shift of the factor aimed at, sd", basis(every)))))
         _names(figure, axes, ends)
     return figure
+
+
+def planes(plots: Mapping[str, Mapping[str, tuple[Point, Point]]], xlabel: str, ylabel: str) -> Figure:
+    """Points in planes side by side, title -> label -> (x, y), with intervals along both axes, each named
+    beside it; the same label has the same colour and marker everywhere.
+    """
+    labels = list(dict.fromkeys(label for points in plots.values() for label in points))
+    every = [triple(value) for points in plots.values() for pair in points.values() for value in pair]
+    with plt.rc_context(STYLE):
+        figure, grid = plt.subplots(1, len(plots), figsize=(3.9 * len(plots), 3.6), squeeze=False)
+        looks = {
+            label: (COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]) for k, label in enumerate(labels)
+        }
+        ends = []
+        for axes, (title, points) in zip(grid[0], plots.items()):
+            for label, (x, y) in points.items():
+                _cross(axes, triple(x), triple(y), *looks[label])
+            axes.margins(0.12)
+            axes.set_title(typeset(title))
+            ends.append((axes, {k: (triple(x), triple(y), looks[k][0]) for k, (x, y) in points.items()}))
+        figure.supxlabel("\n".join(filter(None, (typeset(xlabel), basis(every)))), fontsize=9)
+        figure.supylabel(typeset(ylabel), fontsize=9)
+        for axes, named in ends:
+            _names(figure, axes, named)
+    return figure
+
+
+def _cross(axes: Axes, x: tuple, y: tuple, colour: str, marker: str, size: float = 6.5) -> None:
+    """A point with its intervals along both axes."""
+    for line in (x[1:3], [y[0]] * 2), ([x[0]] * 2, y[1:3]):
+        axes.plot(*line, color=colour, lw=1.3, alpha=1 if size > 5 else 0.5)
+    axes.plot(x[0], y[0], marker, ms=size, color=colour, mec="white", mew=0.6)
 
 
 def _corner(axes: Axes, ends: list) -> None:

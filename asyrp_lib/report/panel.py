@@ -6,10 +6,12 @@ point, or the blend of its neighbours in the grid.  Nothing is generated while d
 
 import html
 import io
+import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
 from math import isfinite
 from numbers import Real
+from pathlib import Path
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -21,7 +23,7 @@ from .. import check
 from ..api import edit
 from ..errors import GridError, ImageError
 from ..store.images import as_noise
-from . import figures, sheets
+from . import figures, page, sheets
 
 #: Strengths that are precomputed for every edit.
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -161,6 +163,18 @@ class Panel:
             for row in self.sliders
         ]
         return sheets.strip(rows, self.strengths, list(self.sliders))
+
+    def to_html(self, path: str | os.PathLike, *, title: str = "", replace: bool = False) -> Path:
+        """Write the panel as one HTML file, which needs neither Python nor a network; returns its path.
+
+        `title`: empty: the names of the edits.  The image itself is in the file: mind whom you give it.
+        Raises FileError: no .html, can't be written, is there already (unless `replace`), or over 8 MB.
+        """
+        title = title or f"Sliders: {', '.join(self.sliders)}"
+        made = self.grid[..., 0, 0, 0].numel()
+        said = f"{made} images of the asymmetric reverse process; between them the page blends."
+        body = page.sliders(self.grid, self.strengths, list(self.sliders), caption=said)
+        return page.write(path, title, f"<h1>{html.escape(title)}</h1>\n{body}", replace=replace)
 
     def _repr_png_(self) -> bytes:
         """The sheet as PNG."""

@@ -16,11 +16,13 @@ from ..store.paths import data_dir
 from .claim import VISIBLE, Claim, above, all_of, by_edit, by_seeds, counted, decider, spread, verdict, within
 
 
-def asymmetric(domain) -> Claim:
+def asymmetric(domain) -> Claim | None:
     """Does the shift do more in P_t alone, also against a symmetric process at matched gain or trained so?"""
     table = stored(domain, "asymmetry")
     rows = pick(table, "aimed")
     rivals = (MATCHED, TRAINED_MATCHED)
+    if not {ALONE, BOTH, TRAINED, *rivals} <= set(rows["variant"]):  # rows from before these were asked
+        return None
     of = {v: by_edit(pick(rows, variant=v)) for v in (ALONE, BOTH, TRAINED, *rivals)}
     on_same_faces = lambda v: by_edit(
         rows[rows["variant"].isin([ALONE, v])], partial(_mean_difference, ALONE, v)

@@ -76,8 +76,7 @@ def lock(path: str | os.PathLike, *, wait: float = 0) -> Iterator[None]:
     Raises FileError where another one holds it (says which) for `wait` seconds, or it can't be written.
     """
     path = Path(path).absolute()
-    place = path.parent / f".{path.name}.lock"
-    holder = place.with_suffix(".lock.by")  # a file of its own: some versions empty the lock when they try it
+    place, holder = _lock_files(path)
     with os_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(place, timeout=wait)
@@ -97,6 +96,25 @@ def lock(path: str | os.PathLike, *, wait: float = 0) -> Iterator[None]:
         with suppress(OSError):
             holder.unlink()
         held.release()
+
+
+def locked(path: str | os.PathLike) -> bool:
+    """Whether somebody holds `lock(path)` at this moment."""
+    if not _lock_files(path)[1].is_file():  # not tried without need: trying it holds it for a moment
+        return False
+    try:
+        with lock(path):  # what a killed process left behind goes
+            return False
+    except FileError:
+        return True
+
+
+def _lock_files(path: str | os.PathLike) -> tuple[Path, Path]:
+    """The lock beside `path`, and who holds it: a file of its own, for some versions empty the lock when they
+    try it.
+    """
+    path = Path(path).absolute()
+    return path.parent / f".{path.name}.lock", path.parent / f".{path.name}.lock.by"
 
 
 def _temporary(path: Path) -> Path:

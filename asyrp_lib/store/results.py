@@ -92,7 +92,8 @@ def load_rows(name: str, command: str) -> tuple[pd.DataFrame, dict]:
         raise WeightsError(f"The rows {path.name} are missing; make them with `{command}`.") from None
     if hashlib.sha256(text).hexdigest() != result["data"].get("sha256"):
         raise WeightsError(f"{path.name} is not what {path.stem}.json tells of; make both with `{command}`.")
-    types = {"seed": "Int64", "image": "Int64", "edit": "string", "variant": "string", "score": "string"}
+    types = dict.fromkeys(("seed", "image", "epoch"), "Int64")
+    types |= dict.fromkeys(("edit", "variant", "score"), "string")
     return pd.read_csv(path, dtype=types), result["provenance"]
 
 

@@ -118,6 +118,8 @@ def lines() -> dict[str, list[str]]:
     )
     made += [["experiment", "linearity", "--set", setting] for setting in settings]
     made += [["fetch", name] for name in NAMES]
+    made += [["grid", name] for name in ("", "nope.yaml", "a" * 300, "/", "\n")]
+    made += [["grid", "ablations/slurm.yaml"], ["grid"], ["grid", "nope.yaml", "--lanes", "x"]]
     made += [["pretrain", name] for name in ("", "nope", "../oracle")]
     for number in ("-1", "0"):
         made += [
@@ -134,7 +136,18 @@ TAKEN = {
     "version": (["--version"], "help"),
     **{
         f"help {c}": ([c, "--help"], "help")
-        for c in ("edit", "invert", "fetch", "train", "curve", "reproduce", "experiment", "bench", "pretrain")
+        for c in (
+            "edit",
+            "invert",
+            "fetch",
+            "train",
+            "curve",
+            "reproduce",
+            "experiment",
+            "grid",
+            "bench",
+            "pretrain",
+        )
     },
     "fetch": (["fetch"], "help"),
     "dry": (["train", "green", "--dry-run", "--t-edit", "500"], "dry"),

@@ -3,6 +3,7 @@
 Texts: the table of text pairs of the original code (commit a6c82dc).  λ_CLIP and t_edit: Table 1 of the study
 where it lists the edit; elsewhere λ_CLIP is the 1.0 of the original's training script, and t_edit follows
 from the curve and the cosine of the texts.  What is unseen, the study says where it lists the edit, else we.
+The goblin is the study's own (its Fig. 17), at the settings of its other edits: nobody tuned it.
 """
 
 from dataclasses import replace
@@ -39,6 +40,7 @@ FACES = _edits(
     _unseen("nicolas", "Person", "Nicolas Cage", lambda_clip=0.8, t_edit=461),
     _unseen("pixar", "Human", "3D render in the style of Pixar", lambda_clip=0.8, t_edit=446),
     _unseen("neanderthal", "Human", "Neanderthal", lambda_clip=1.2, t_edit=490),
+    _unseen("goblin", "person", "goblin", lambda_clip=0.8, tuned=False),
     _unseen("modigliani", "photo", "Painting in Modigliani style", lambda_clip=0.8, t_edit=403),
     _unseen("frida", "photo", "self-portrait by Frida Kahlo", lambda_clip=0.8, t_edit=321),
     *(Edit(name, "face", f"{name} face") for name in ("pale", "surprised", "disgusted")),
