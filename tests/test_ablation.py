@@ -344,7 +344,8 @@ def test_killed_twice_it_ends_with_the_table_of_one_that_was_not(tmp_path, monke
 
 def test_two_processes_on_one_grid_compute_no_cell_twice(tmp_path, monkeypatch, tiny):
     both = [FORKS.Process(target=run_cells, args=(tmp_path / "runs", tmp_path / f"{k}.txt")) for k in (1, 2)]
-    for process in both:
+    for k, process in enumerate(both, 1):
+        (tmp_path / f"{k}.txt").touch()  # where one comes so late that it has nothing to do
         process.start()
     for process in both:
         process.join()
