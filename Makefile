@@ -53,7 +53,8 @@ run: $(READY)
 
 test: $(READY)
 	@$(ALONE) $(BIN)/python -m pytest $(SPREAD)
-	@$(ALONE) $(BIN)/python -m pytest $(SPREAD) --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
+	@$(ALONE) ASYRP_FIGURES="$(CURDIR)/runs/figures" \
+	  $(BIN)/python -m pytest $(SPREAD) --nbval --nbval-current-env --nbval-cell-timeout 600 notebooks
 
 quick: lint
 	@$(BIN)/python -m pytest $(FAST)
