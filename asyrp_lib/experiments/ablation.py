@@ -191,8 +191,7 @@ def _measured(domain: Domain, grid: Grid, config: RunConfig, epoch: int, progres
         run = Run(trial, {delta: strength}, {**where, "strength": strength})
         parts.append(run.rows(trial.scores(name, edited).assign(**sizes)))
         if domain.oracle is not None:
-            shifts = judge.factor_shifts(domain, trial.plain, edited)
-            worst = judge.rms(shifts[judge.untied(domain, config.edit, shifts)].T).max()
+            worst = judge.worst(domain, config.edit, trial.plain, edited)
             parts.append(numbers({"worst": worst}, **run.where))
     single = {"parameters": sum(p.numel() for p in delta.parameters()), "steps": len(history)}
     single |= {} if seconds is None else {"seconds": seconds}

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..domains import t_edit_of
 from ..domains.edits import Edit
-from ..measure.judge import factor_shifts, rms, untied
+from ..measure.judge import worst
 from ..runs.run import config_for, train_run
 from .rows import joined, numbers
 from .trial import Run, Trial
@@ -64,9 +64,7 @@ def measure(
                 where = {"edit": name, "variant": variant(weight, t_edit), "strength": 1.0}
                 parts.append(Run(trial, {delta: 1.0}, where).rows(table))
                 if edit.factor:
-                    shifts = factor_shifts(domain, trial.plain, edited)
-                    worst = rms(shifts[untied(domain, edit, shifts)].T).max()
-                    parts.append(numbers({"worst": worst}, **where))
+                    parts.append(numbers({"worst": worst(domain, edit, trial.plain, edited)}, **where))
     return joined(parts)
 
 

@@ -107,6 +107,12 @@ def untied(domain, edit: Edit, factors: Iterable[str]) -> list[str]:
     return [name for name in factors if name not in own]
 
 
+def worst(domain, edit: Edit, before: Tensor, after: Tensor) -> float:
+    """What an edit broke most: the largest root mean square shift of an untied factor, over all images."""
+    shifts = factor_shifts(domain, before, after)
+    return float(rms(shifts[untied(domain, edit, shifts)].T).max())
+
+
 def rms(table: pd.DataFrame) -> pd.Series:
     """Root mean square of each row."""
     return pd.Series(np.sqrt((table**2).mean(axis=1)))

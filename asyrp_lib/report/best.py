@@ -19,7 +19,10 @@ def best(domain) -> Claim:
     """Does the best f_t as it is written come nearer to the true targets than the original?  At equal effect
     where an edit has a factor, else at strength 1.
     """
-    found = {edit: share(*_pair(rows, edit, DISTANCE)) for edit, rows in _by_edit(domain, "best").items()}
+    found = {
+        edit: share(rows, DISTANCE, _name(edit, "best"), _name(edit, "original"))
+        for edit, rows in _by_edit(domain, "best").items()
+    }
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found, need := most(sides))
     far = spread(found.values(), "+.1%")
@@ -66,10 +69,6 @@ def _equal(domain, grid: str) -> str:
 
 def _name(edit: str, f_t: str) -> str:
     return f"edit {edit}, f_t {f_t}"
-
-
-def _pair(rows: pd.DataFrame, edit: str, score: str) -> tuple:
-    return rows, score, _name(edit, "best"), _name(edit, "original")
 
 
 def untuned(domain) -> Claim:
