@@ -1,13 +1,13 @@
 """`reproduce`: what is done, missing and stale, stages, lanes, and what a failing task does to the rest."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 from asyrp_lib.errors import SettingsError
 from asyrp_lib.experiments import judges, reproduce as module
-from asyrp_lib.experiments.ablation import split_of
+from asyrp_lib.experiments.ablation import cells_digest, split_of
 from asyrp_lib.experiments.reproduce import hours, run_missing, tasks
 from asyrp_lib.experiments.rows import numbers
 from asyrp_lib.method.schedule import interval_pairs
@@ -142,7 +142,9 @@ def shipped(tiny, tmp_path, monkeypatch):
     return tiny
 
 
-def test_grids_whose_edits_a_domain_has_are_tasks_and_stale_by_file_judges_and_failures(shipped):
+def test_grids_whose_edits_a_domain_has_are_tasks_and_stale_by_file_judges_edit_and_failures(
+    shipped, monkeypatch
+):
     (grid,) = [one for one in tasks(shipped, seeds=1) if one.name.startswith("grid ")]
     assert grid.name == "grid own" and grid.command[-3:] == ("--replace", "--lanes", "1")
     assert grid.state() == "missing"
@@ -151,7 +153,7 @@ def test_grids_whose_edits_a_domain_has_are_tasks_and_stale_by_file_judges_and_f
     rows = numbers({"loss": 1.0}, edit="warm", seed=0)
 
     def store(**changes):
-        digests = judges(shipped)
+        digests = judges(shipped) | {"cells": cells_digest(shipped, grid_of)}
         digests |= {key: changes.pop(key) for key in digests.keys() & changes.keys()}
         made_by = {"started": 0.0, "digests": digests, "replace": True}
         results.save_rows("tiny_grid_own", rows, told | changes, **made_by)
@@ -160,26 +162,35 @@ def test_grids_whose_edits_a_domain_has_are_tasks_and_stale_by_file_judges_and_f
     assert store() == "done"
     assert store(faces=4) == "stale: other faces"
     assert store(unet="another") == "stale: other unet"
+    assert store(cells="another") == "stale: other cells"
+    store()
+    edit = shipped.edits["warm"]
+    monkeypatch.setitem(shipped.edits, "warm", replace(edit, target="a very warm face"))
+    assert grid.state() == "stale: other cells"
     assert store(failed={"seed 1": "no luck"}) == "missing: 1 cells failed"
 
 
-def test_hours_are_those_of_the_stored_bench_and_unknown_without(shipped, capsys):
+def test_hours_are_those_of_the_stored_bench_and_unknown_without(shipped, capsys, monkeypatch):
     run_missing(shipped, ["grid own"], dry=True)
     assert "not known here: python -m asyrp_lib bench --domain tiny" in capsys.readouterr().out
     figures = {"training of f_t, batch 8": 2.0, "edit, 40 steps, batch 8": 100.0}
+    figures |= {f"{figure}, 1 thread": value * 1.5 for figure, value in figures.items()}
+    monkeypatch.setattr(module.os, "cpu_count", lambda: 4)
     rows = [{"figure": figure, "value": value} for figure, value in figures.items()]
     bench = lambda domain: results.save_result(
         "bench_cpu", {"rows": rows}, {"domain": domain}, started=0.0, replace=True
     )
     bench("another")
-    assert hours(shipped, tasks(shipped, seeds=1)) is None
+    assert hours(shipped, tasks(shipped, seeds=1), 2) is None
     bench("tiny")
     todo = [one for one in tasks(shipped, seeds=1) if one.name == "grid own"]
     times = len(interval_pairs(40, 700, 1000, last=True))
     steps = 2 * 2 * 2 * times  # two seeds, two epochs, two images
     images = 2 * 3 * (2 + 1)  # two seeds, three faces, at strengths 0 and 1, and at 1 after the first epoch
     wanted = (steps / 2 + images * 100) / 3600
-    assert hours(shipped, todo) == pytest.approx((wanted, wanted))
-    assert hours(shipped, [])[0] == 0 and hours(shipped, todo + todo)[0] == pytest.approx(wanted)
+    assert hours(shipped, todo, 2) == pytest.approx((wanted, wanted))
+    assert hours(shipped, [], 2)[0] == 0 and hours(shipped, todo + todo, 2)[0] == pytest.approx(wanted)
+    side_by_side = (steps / 3 + images * 150) / 4 / 3600  # four processes of one thread
+    assert hours(shipped, todo, 4)[0] == pytest.approx(side_by_side)
     run_missing(shipped, ["grid own"], dry=True)
     assert f"at most about {wanted:.1f} hours" in capsys.readouterr().out

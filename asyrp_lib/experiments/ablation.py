@@ -77,7 +77,8 @@ def run_grid(
         failed |= {label: outcome} if outcome != "done" else {}
     rows, f_t = table(domain, grid, failed)
     settings = asdict(grid) | {"split": split_of(domain, grid), "failed": failed}
-    made_with = {"started": started, "device": domain.unet.device, "digests": judges(domain) | f_t}
+    digests = judges(domain) | {"cells": cells_digest(domain, grid)} | f_t
+    made_with = {"started": started, "device": domain.unet.device, "digests": digests}
     name = f"{domain.name}_grid_{grid.name}"
     return Table(rows, results.save_rows(name, rows, settings, **made_with, replace=replace), failed)
 
@@ -146,6 +147,12 @@ def _rows(cell: Cell, files: Mapping[int, Path], failed: bool = False) -> pd.Dat
     rows["variant"] = pd.array([cell.variant] * len(rows), dtype="string")
     axes = {axis: value for axis, value in cell.settings.items() if axis not in COLUMNS}
     return rows.assign(epoch=rows["epoch"].astype("Int64"), **axes)
+
+
+def cells_digest(domain: Domain, grid: Grid) -> str:
+    """Of all runs of a grid, with what the domain's edits say of them."""
+    runs = {label: folder_of(cell.config, domain).name for label, cell in cells(grid, domain).items()}
+    return hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()
 
 
 def split_of(domain: Domain, grid: Grid) -> str:

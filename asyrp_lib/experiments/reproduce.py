@@ -1,6 +1,7 @@
 """Everything behind `data/results` of a domain, from a declared list: what is there, stale, and to do."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -65,9 +66,11 @@ def _edits(grid: Grid) -> set[str]:
     return {table["edit"] for table in [*tables, *starts] if table and "edit" in table}
 
 
-def hours(domain: Domain, todo: Iterable[Task]) -> tuple[float, float] | None:
+def hours(domain: Domain, todo: Iterable[Task], lanes: int) -> tuple[float, float] | None:
     """About how long f_t and grids of some tasks take, if nothing of them is there, and all shipped grids;
     each run once, at the speed that `bench` stored for the domain on this kind of device; None: it did not.
+
+    On a CPU `lanes` that leave one core to each are as fast as a process of one thread, times the cores.
     """
     try:
         bench = load_result(f"bench_{domain.unet.device.type}", "python -m asyrp_lib bench")
@@ -76,13 +79,16 @@ def hours(domain: Domain, todo: Iterable[Task]) -> tuple[float, float] | None:
     if bench["provenance"]["settings"].get("domain") != domain.name:
         return None
     speed = {row["figure"]: row["value"] for row in bench["data"]["rows"]}
-    step, image = 1 / speed["training of f_t, batch 8"], speed["edit, 40 steps, batch 8"]
+    cores, one = os.cpu_count() or 1, ", 1 thread"
+    if lanes < cores or f"edit, 40 steps, batch 8{one}" not in speed:
+        cores, one = 1, ""
+    step, image = 1 / speed[f"training of f_t, batch 8{one}"], speed[f"edit, 40 steps, batch 8{one}"]
     names, declared = {task.name for task in todo}, grids(domain).values()
     f_t = [name.removeprefix("f_t of ").rpartition(", seed ") for name in names if name.startswith("f_t of ")]
     runs = [(config_for(domain, edit, seed=int(seed)), {int(seed)}) for edit, _, seed in f_t]
     asked = _work(domain, [grid for grid in declared if f"grid {grid.name}" in names], runs)
-    spent = [(steps * step + images * image) / 3600 for steps, images in (asked, _work(domain, declared))]
-    return spent[0], spent[1]
+    in_hours = lambda steps, images: (steps * step + images * image) / cores / 3600
+    return in_hours(*asked), in_hours(*_work(domain, declared))
 
 
 def _work(
@@ -133,7 +139,7 @@ def run_missing(domain: Domain, words: Sequence[str] = (), *, seeds=5, lanes=2, 
         if dry or state != "done":
             print(f"{task.name:<32} {state}")
     print(f"{len(todo)} of {len(asked)} tasks to do", flush=True)
-    _say_hours(domain, todo)
+    _say_hours(domain, todo, lanes)
     failed = []
     for task, outcome in () if dry else in_stages(asked, lanes=lanes):
         print(f"{task.name}: {outcome}", flush=True)
@@ -142,11 +148,11 @@ def run_missing(domain: Domain, words: Sequence[str] = (), *, seeds=5, lanes=2, 
         raise TrainingError(f"{', '.join(failed)} failed, and what waits for them was left; see the logs.")
 
 
-def _say_hours(domain: Domain, todo: Sequence[Task]) -> None:
+def _say_hours(domain: Domain, todo: Sequence[Task], lanes: int) -> None:
     """Print what f_t and grids will take, where there are any to make."""
     if not any(task.name.startswith(("f_t of ", "grid ")) for task in todo):
         return
-    if (found := hours(domain, todo)) is None:
+    if (found := hours(domain, todo, lanes)) is None:
         text = f"how long they take is not known here: python -m asyrp_lib bench --domain {domain.name}"
         print(f"{text} measures the speed", flush=True)
     else:
@@ -221,7 +227,7 @@ def _grid(domain: Domain, grid: Grid) -> str:
         return "missing" if not result_file(name).exists() else f"stale: {error}"
     wanted = json.loads(json.dumps(asdict(grid) | {"split": ablation.split_of(domain, grid)}))
     changed = [key for key in wanted if made_by["settings"].get(key) != wanted[key]]
-    now = judges(domain)
+    now = judges(domain) | {"cells": ablation.cells_digest(domain, grid)}
     changed += [key for key in now if now[key] != made_by["digests"].get(key)]
     if changed:
         return f"stale: other {', '.join(changed)}"

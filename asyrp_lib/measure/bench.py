@@ -159,9 +159,21 @@ def run_benchmark(
             add(f"{figure}, {steps} steps, batch {n}", run, n, "s/image")
     settings, trained = TrainSettings(steps=steps, t_edit=t_edit_of(domain, change), epochs=1), []
     train = lambda: trained.append(train_delta(domain, change, settings, images=batch, progress=False)[1])
-    train()
-    seconds = timed({"": train}, repeats, device)[""]
-    tell("training of f_t, batch 8", len(trained[-1]) * settings.batch_size / seconds, "image-steps/s")
+
+    def add_training(words: str = "") -> None:
+        train()
+        seconds = timed({"": train}, repeats, device)[""]
+        rate = len(trained[-1]) * settings.batch_size / seconds
+        tell(f"training of f_t, batch 8{words}", rate, "image-steps/s")
+
+    add_training()
+    if device.type == "cpu":  # a process of `reproduce` has as little, and as many of them are faster
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        again = lambda: edit(domain, x_T, {delta: 1.0}, **how)
+        add(f"edit, {steps} steps, batch {batch}, 1 thread", again, batch, "s/image")
+        add_training(", 1 thread")
+        torch.set_num_threads(threads)
     panel = Panel(domain, x_T[:1], {"smiling": delta}, steps=steps, progress=False)
     values = iter([0.1, -0.2] * repeats + [0.3, -0.3] * repeats)
 
