@@ -1,4 +1,4 @@
-"""Execute the notebooks top to bottom, store their outputs, and say what was checked.
+"""Execute the notebooks top to bottom, some side by side, store their outputs, and say what was checked.
 
 On the embedded domain the notebooks are rewritten in place, each only after it ran to its end; what differs
 by rounding stays as it was, so that a second run changes no file; what their figures were drawn from goes to
@@ -12,15 +12,17 @@ import os
 import re
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from asyrp_lib import errors
+from asyrp_lib import check, errors
+from asyrp_lib.device import pick_device
 from asyrp_lib.domains import load_domain
-from asyrp_lib.errors import AsyrpError
+from asyrp_lib.errors import AsyrpError, SettingsError
 from asyrp_lib.progress import tqdm
 from asyrp_lib.report import drawn
 from asyrp_lib.report.figures import same_image
@@ -151,7 +153,7 @@ def claims(notebook) -> list[str]:
 
 
 def execute(
-    path: Path, domain: str, out: Path, *, cell_timeout: int = 1800, bar=None
+    path: Path, domain: str, out: Path, *, cell_timeout: int = 1800, bar=None, threads: int | None = None
 ) -> tuple[float, list[str]]:
     """Run one notebook with its own folder as working folder; write it only if every cell ran.
 
@@ -160,18 +162,20 @@ def execute(
         domain: overrides DOMAIN in its `parameters` cell unless it is the embedded one.
         out: where the executed notebook goes.
         cell_timeout: seconds that one cell may take.
-        bar: a progress bar that counts cells.
+        bar: a progress bar that counts cells, of several notebooks.
+        threads: of the kernel, where $OMP_NUM_THREADS does not say; None: all cores.
     Returns:
         (seconds, lines that state a checked claim).
     Raises:
         NotebookError: a cell raised, took too long or killed the kernel; `out` stays as it was.
     """
     notebook, current = nbformat.read(path, as_version=4), {}
+    share = {} if threads is None else dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
 
     def begin(cell, cell_index: int) -> None:
-        current["index"] = cell_index
         if bar is not None:
-            bar.update(cell_index - bar.n)
+            bar.update(cell_index - current.get("index", 0))
+        current["index"] = cell_index
 
     try:
         stored = nbformat.read(out, as_version=4) if out.exists() else nbformat.v4.new_notebook()
@@ -186,7 +190,7 @@ def execute(
             extra_arguments=["--IPKernelApp.log_level=40"],
         )  # notices would break the line of progress
         started = time.perf_counter()
-        client.execute(env=os.environ | {"TQDM_DISABLE": "1"})  # the bar below is enough
+        client.execute(env=share | os.environ | {"TQDM_DISABLE": "1"})  # the bar below is enough
     except (CellExecutionError, CellTimeoutError, DeadKernelError, NotebookError) as error:
         what = str(error)
         if isinstance(error, CellExecutionError):
@@ -229,6 +233,38 @@ def choose(only: list[str], domain: str) -> list[Path]:
     ]
 
 
+def run(paths: list[Path], domain: str, target: Path, lanes: int) -> tuple[list, list[str]]:
+    """Execute notebooks, `lanes` of them side by side, each with its share of the cores.
+
+    Returns rows of (name, seconds, lines that state a claim) in the order of the paths, and the names of
+    those that failed, whose reasons are printed.
+    """
+    total = sum(len(nbformat.read(path, as_version=4).cells) for path in paths)
+    threads = max(1, (os.cpu_count() or 1) // lanes) if lanes > 1 else None
+    rows, failed = {}, []
+    with tqdm(total=total, unit="cell") as bar, ThreadPoolExecutor(lanes) as pool:
+
+        def one(path: Path) -> tuple[float, list[str]]:
+            bar.set_description(f"[{paths.index(path) + 1}/{len(paths)}] {path.stem}")
+            return execute(path, domain, target / path.name, bar=bar, threads=threads)
+
+        running = {pool.submit(one, path): path for path in paths}
+        try:
+            for future in as_completed(running):
+                path = running[future]
+                try:
+                    rows[path] = (path.stem, *future.result())
+                    if "ASYRP_FIGURES" not in os.environ:
+                        drawn.record(path)
+                except NotebookError as error:  # the others do not depend on it
+                    print(f"\nerror: {error}", file=sys.stderr, flush=True)
+                    failed.append(path.stem)
+        except KeyboardInterrupt:
+            print("\ninterrupted; notebooks that were not finished are as they were", file=sys.stderr)
+            os._exit(130)  # not after the notebooks that run; their kernels end with this process
+    return [rows[path] for path in paths if path in rows], sorted(failed)
+
+
 def main() -> int:
     """Run what the options say; 0 if every notebook ran, 1 if one failed, 2 for wrong input.
 
@@ -237,9 +273,13 @@ def main() -> int:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=layout)
     parser.add_argument("--domain", default=EMBEDDED, help=f"which domain to run on (default: {EMBEDDED})")
+    lanes = 1 if pick_device().type != "cpu" else min(2, os.cpu_count() or 1)
+    say = "notebooks side by side (default here: %(default)s)"
+    parser.add_argument("--lanes", type=int, default=lanes, help=say)
     parser.add_argument("--only", nargs="+", default=[], metavar="NN", help="beginnings of notebooks' names")
     options = parser.parse_args()
     try:
+        check.whole("lanes", options.lanes, 1, 64, error=SettingsError)
         paths = choose(options.only, options.domain)
         load_domain(options.domain)
     except AsyrpError as error:
@@ -249,20 +289,12 @@ def main() -> int:
     if options.domain != EMBEDDED:
         target = HERE.parent / "runs" / options.domain
         os.environ["ASYRP_FIGURES"] = str(target / "figures")  # the kernels inherit it
-    rows, failed = [], []
-    for number, path in enumerate(paths, start=1):
-        cells = len(nbformat.read(path, as_version=4).cells)
-        try:
-            with tqdm(total=cells, desc=f"[{number}/{len(paths)}] {path.stem}", unit="cell") as bar:
-                rows.append((path.stem, *execute(path, options.domain, target / path.name, bar=bar)))
-            if "ASYRP_FIGURES" not in os.environ:
-                drawn.record(path)
-        except NotebookError as error:  # the others do not depend on it
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            failed.append(path.stem)
+    started = time.perf_counter()
+    rows, failed = run(paths, options.domain, target, options.lanes)
     width = max((len(name) for name, _, _ in rows), default=8)
     print(f"\n{'notebook':<{width}}  seconds  claims checked")
-    for name, seconds, lines in (*rows, ("total", sum(r[1] for r in rows), sum((r[2] for r in rows), []))):
+    whole = ("total", time.perf_counter() - started, sum((row[2] for row in rows), []))
+    for name, seconds, lines in (*rows, whole):
         print(f"{name:<{width}}  {seconds:7.0f}  {len(lines):14d}")
     broken = [f"{name}: {line}" for name, _, lines in rows for line in lines if line.endswith("False")]
     if broken:

@@ -191,6 +191,21 @@ def test_near_is_one_unit_in_the_last_place(runner, a, b, near):
     assert runner.near(a, b) == near
 
 
+def test_notebooks_side_by_side_share_the_cores_and_are_told_in_order(runner, monkeypatch, capsys):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 6)
+    for name, wait in {"00_slow": 0.5, "01_fast": 0}.items():
+        source = f"import os, time\ntime.sleep({wait})\nprint(os.environ.get('OMP_NUM_THREADS'), '1 of 1')"
+        write(runner.HERE, f"{name}.ipynb", (source, []))
+    assert run(runner, monkeypatch, "--lanes", "2") == 0
+    table = capsys.readouterr().out
+    assert table.index("00_slow") < table.index("01_fast")
+    stored = [nbformat.read(path, as_version=4) for path in sorted(runner.HERE.glob("*.ipynb"))]
+    assert [notebook.cells[0].outputs[0].text for notebook in stored] == ["3 1 of 1\n"] * 2
+    assert run(runner, monkeypatch, "--lanes", "0") == 2
+    assert "lanes" in capsys.readouterr().err
+
+
 def test_bars_are_not_stored_and_not_compared(runner, monkeypatch):
     bar = "from asyrp_lib.progress import tqdm\nfor _ in tqdm(range(3)): pass\nprint(3)"
     path = write(runner.HERE, "00_toy.ipynb", (bar, []))
