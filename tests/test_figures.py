@@ -52,13 +52,17 @@ def test_numbers_have_true_signs():
     assert [figures.signed(x) for x in (1.25, -0.44, -0.01)] == ["+1.2", "−0.4", "0.0"]
     assert figures.spread(interval(-0.5)) == "−0.50 [−0.60, −0.40]"
     assert figures.spread((0.5, np.nan, np.nan)) == "0.50"
+    assert figures.spread((-0.004, -0.1, -0.001)) == "0.00 [−0.10, −0.00]"
 
 
-def test_what_intervals_rest_on_is_said_where_they_agree():
+def test_what_intervals_rest_on_is_said():
     assert figures.basis([interval(1), interval(2)]) == "95 % intervals over 5 seeds, 64 faces"
     assert figures.basis([Interval(1, 0, 2, 5, 0)]) == "95 % intervals over 5 seeds"
-    assert figures.basis([interval(1), Interval(1, 0, 2, 1, 64)]) == "95 % intervals over 64 faces"
-    assert figures.basis([Interval(1, 0, 2, 5, 0)]) == "95 % intervals over 5 seeds"  # such as a loss
+    assert figures.basis([Interval(1, 0, 2, 1, 64)]) == "95 % intervals over 64 faces"
+    some = [interval(1), Interval(1, 0, 2, 2, 64), Interval(1, 0, 2, 3, 9)]
+    assert figures.basis(some) == "95 % intervals over 2 to 5 seeds, 9 to 64 faces"
+    both = [interval(1), Interval(1, 0, 2, 5, 0)]  # such as a loss
+    assert figures.basis(both) == "95 % intervals over 5 seeds, 64 faces where there are any"
     assert figures.basis([(1, 0, 2)]) == "95 % intervals" and figures.basis([(1.0, np.nan, np.nan)]) == ""
 
 

@@ -90,18 +90,25 @@ def ink(colour: str) -> tuple[float, float, float]:
 def spread(interval: tuple, digits: int = 2) -> str:
     """A mean with its interval, "1.22 [0.98, 1.41]"; without the brackets where there is none."""
     mean, low, high = (f"{value:.{digits}f}".replace("-", "−") for value in interval[:3])
+    mean = mean if float(mean.replace("−", "-")) else mean.lstrip("−")  # no "−0.0"
     return mean if np.isnan(interval[1]) else f"{mean} [{low}, {high}]"
 
 
 def basis(intervals: Iterable[tuple]) -> str:
-    """What intervals rest on, "95 % intervals over 5 seeds, 256 faces", as far as they agree and know."""
+    """What intervals rest on, "95 % intervals over 3 to 5 seeds, 256 faces", as far as they know."""
     found = {tuple(interval[3:5]) for interval in intervals if not np.isnan(interval[1])}
     if not found:
         return ""
     seeds, faces = ({pair[k] for pair in found if len(pair) == 2} for k in (0, 1))
-    parts = [f"{next(iter(seeds))} seeds"] if len(seeds) == 1 and max(seeds) > 1 else []
-    parts += [f"{next(iter(faces))} faces"] if len(faces) == 1 and max(faces) > 0 else []
+    parts = [f"{_range(seeds)} seeds"] if max(seeds, default=0) > 1 else []
+    some = " where there are any" if 0 in faces else ""  # a loss, or a strength, has none
+    parts += [f"{_range(faces - {0})} faces{some}"] if max(faces, default=0) > 0 else []
     return "95 % intervals" + (f" over {', '.join(parts)}" if parts else "")
+
+
+def _range(counts: set[int]) -> str:
+    """ "5", or "2 to 5"."""
+    return " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
 
 
 def text_size(text: str, points: float, dpi: float) -> tuple[float, float]:
