@@ -238,6 +238,15 @@ def test_more_faces_than_there_are_and_wrong_cells_are_said_before_anything_runs
     assert not calls
 
 
+def test_a_cell_that_says_done_without_rows_of_this_grid_is_told_of(here, monkeypatch, capsys):
+    domain, _ = here
+    monkeypatch.setattr(ablation, "in_stages", lambda todo, **how: ((task, "done") for task in todo))
+    grid = small(vary={"training.seed": [0]}, epochs=[1])  # another file, or code, by the time it ran
+    rows, file, failed = run_grid("file.yaml", domain, grid)
+    assert list(failed) == ["seed 0"] and "seed 0: its rows are not those" in capsys.readouterr().out
+    assert list(rows["score"]) == ["failed"] and "seed 0" in file.read_text()
+
+
 def effects(variant: str, by_seed, by_face, offset=0.0) -> pd.DataFrame:
     """A score of a variant at epoch 1, the sum of an effect of the seed and one of the face."""
     parts = [

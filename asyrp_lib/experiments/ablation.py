@@ -55,7 +55,8 @@ def run_grid(
 ) -> Table:
     """Run what is missing of a grid, `lanes` cells at a time, or as jobs of a `cluster`, and store all rows.
 
-    A cell that fails has a row "failed", and what it measured before; the next call tries it again.
+    A cell that fails, or whose rows are not there in the end, has a row "failed", and what it measured
+    before; the next call tries it again.
     `device`: that the cells shall run on; `replace`: see `store.results.save_result`.  SettingsError,
     ImageError: a grid that makes no cells, or wants more faces than there are; said before anything is run.
     """
@@ -75,6 +76,10 @@ def run_grid(
         label = task.name.removeprefix(f"{grid.name}: ")
         print(f"{label}: {outcome}", flush=True)
         failed |= {label: outcome} if outcome != "done" else {}
+    for task in tasks(file, grid, domain):  # by the code of now, as `table` looks for their rows
+        if task.state() != "done" and (label := task.name.removeprefix(f"{grid.name}: ")) not in failed:
+            failed[label] = "its rows are not those of this grid: did its file, or code, change meanwhile?"
+            print(f"{label}: {failed[label]}", flush=True)
     rows, f_t = table(domain, grid, failed)
     settings = asdict(grid) | {"split": split_of(domain, grid), "failed": failed}
     made_with = {"started": started, "device": domain.unet.device, "digests": judges(domain) | f_t}
