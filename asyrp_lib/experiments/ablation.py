@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from .. import check
 from ..api import invert
 from ..deltas import Delta, load_delta, save_delta
 from ..domains import Domain
-from ..errors import ImageError, SettingsError, UnknownNameError
+from ..errors import FileError, ImageError, SettingsError, UnknownNameError
 from ..measure import judge, scores
 from ..method import distributed
 from ..method.state import batches_done
@@ -60,6 +61,7 @@ def run_grid(
     `device`: that the cells shall run on; `replace`: see `store.results.save_result`.  SettingsError,
     ImageError: a grid that makes no cells, or wants more faces than there are; said before anything is run.
     """
+    check.whole("lanes", lanes, 1, 64, error=SettingsError)
     started, todo = time.monotonic(), tasks(file, grid, domain, device)
     Trial(domain, grid.faces, split=split_of(domain, grid)).x_0  # noqa: B018 (are there so many faces?)
     if grid.split not in (None, split := split_of(domain, grid)):
@@ -143,7 +145,7 @@ def table(domain: Domain, grid: Grid, failed: Mapping[str, str] = {}) -> tuple[p
 
 def _rows(cell: Cell, files: Mapping[int, Path], failed: bool = False) -> pd.DataFrame:
     """What is in a cell's files, under the names of its grid."""
-    parts = [pd.read_csv(file, float_precision="round_trip").assign(epoch=e) for e, file in files.items()]
+    parts = [_read(file).assign(epoch=epoch) for epoch, file in files.items()]
     if failed:
         where = {"edit": cell.config.edit.name, "seed": cell.config.training.seed}
         parts.append(numbers({"failed": 1.0}, **where).assign(epoch=None))
@@ -151,6 +153,13 @@ def _rows(cell: Cell, files: Mapping[int, Path], failed: bool = False) -> pd.Dat
     rows["variant"] = pd.array([cell.variant] * len(rows), dtype="string")
     axes = {axis: value for axis, value in cell.settings.items() if axis not in COLUMNS}
     return rows.assign(epoch=rows["epoch"].astype("Int64"), **axes)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """What `to_csv` wrote; FileError: not all of it, as when a copy of runs/ was interrupted."""
+    if not file.read_bytes().endswith(b"\n"):
+        raise FileError(f"{file} is not whole; expected all its rows; delete it, and run the grid again.")
+    return pd.read_csv(file, float_precision="round_trip")
 
 
 def split_of(domain: Domain, grid: Grid) -> str:
@@ -230,7 +239,7 @@ def _after(
     """f_t after an epoch, its history, and the seconds of its optimiser steps; kept beside the run."""
     file = _snapshot(folder_of(config, domain), epoch)
     curve = file.with_suffix(".csv")
-    if not file.exists():
+    if not (file.exists() and curve.exists()):
         root, batches = None, -(-config.images // config.training.batch_size)
         while batches_done(folder := folder_of(config, domain, root)) > epoch * batches:
             root = folder / "again"  # that run has gone past this epoch: train it anew up to there
@@ -244,8 +253,7 @@ def _after(
             temporary.write_text(module_digest(run.delta))
         save_delta(file, run.delta, read_weights(run.file)[1]["card"])
     seconds = read_weights(file)[1]["card"]["step_seconds"]
-    history = pd.read_csv(curve, float_precision="round_trip")
-    return load_delta(file).to(domain.unet.device), history, seconds
+    return load_delta(file).to(domain.unet.device), _read(curve), seconds
 
 
 def _snapshot(folder: Path, epoch: int) -> Path:
