@@ -160,6 +160,10 @@ def test_a_notebook_that_was_run_is_recorded(copy):
     before = (copy / drawn.RECORD).read_bytes()
     drawn.record(notebook)
     assert (copy / drawn.RECORD).read_bytes() == before
+    renamed = of_ones_own(copy, "notebooks") / "06_a.ipynb"
+    (renamed.parent / notebook.name).rename(renamed)
+    drawn.record(renamed)
+    assert not drawn.faults(copy, ["06_linearity.png"])
 
 
 def test_a_notebook_depends_on_the_rows_of_a_grid_and_on_what_was_published(tmp_path):
