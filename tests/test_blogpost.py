@@ -321,6 +321,15 @@ def test_the_page_has_formulas_tables_and_images_in_itself():
         blogpost.to_html("![b](figures/b.png)", {})
 
 
+@pytest.mark.parametrize(
+    "mark", ["<!-- sliders: a, face 1 -->\nx\n", "<!-- sliders: a, test 1 -->\nx\n<!-- end -->"]
+)
+def test_sliders_that_would_be_left_out_are_told_of(tmp_path, mark):
+    (tmp_path / "blogpost.md").write_text(f"# Post\n\n{mark}\n")
+    with pytest.raises(AsyrpError, match="mark of sliders .* not whole"):
+        blogpost.write_page(None, tmp_path / "blogpost.html", tmp_path)
+
+
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "latex2mathml.converter", None)
     with pytest.raises(AsyrpError, match=r"latex2mathml.converter is not installed; .*\[blog\]"):
