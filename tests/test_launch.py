@@ -117,7 +117,16 @@ def test_jobs_of_a_cluster_on_this_machine_are_bounded_and_say_why_they_failed(p
     assert outcomes["bad"].startswith("error: no luck; try again (see ")
 
 
-@pytest.mark.parametrize("text", ["cluster: nonsense", "cluster: local\ncolour: red", "- 1", "cluster: ["])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cluster: nonsense",
+        "cluster: local\ncolour: red",
+        "cluster: local\ntimeout_min: 8h",
+        "- 1",
+        "cluster: [",
+    ],
+)
 def test_a_cluster_that_cannot_be_is_one_sentence(plain_python, text):
     pytest.importorskip("submitit", reason="submitit is not installed: no cluster was tried")
     (plain_python / "bad.yaml").write_text(text)

@@ -168,7 +168,7 @@ def jobs_of(file: Path, lanes: int) -> tuple[Callable[[list[Task]], dict[Task, _
 
         executor = submitit.AutoExecutor(runs_dir() / "cluster", cluster=table.pop("cluster", None))
         executor.update_parameters(**table)
-    except (ImportError, TypeError, ValueError, NameError, RuntimeError) as error:
+    except (ImportError, TypeError, ValueError, NameError, RuntimeError, AssertionError) as error:
         raise SettingsError(
             f"{file} starts no cluster ({error}); expected submitit (pip install -e '.[cluster]') and what "
             "its AutoExecutor takes; mend the file."
