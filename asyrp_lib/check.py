@@ -124,9 +124,20 @@ def yaml_table(file, what: str) -> dict:
     except ImportError as error:
         text = "YAML files need the package pyyaml, which is not installed; run: pip install -e '.[grid]'"
         raise SettingsError(text) from error
+
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that is there twice, of which YAML's own takes the last."""
+
+        def compose_mapping_node(self, anchor):
+            node = super().compose_mapping_node(anchor)
+            keys = [str(key.value) for key, _ in node.value]
+            if twice := [key for k, key in enumerate(keys) if key in keys[:k]]:
+                raise yaml.YAMLError(f"it says {twice[0]} twice{node.start_mark}")
+            return node
+
     file = path(file, error=SettingsError)
     try:
-        table = yaml.safe_load(file.read_text())
+        table = yaml.load(file.read_text(), Loader)
     except (OSError, UnicodeDecodeError, RecursionError, ValueError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())[:200]
         raise SettingsError(f"{file} can't be read as YAML ({why}); expected {what}; check it.") from error

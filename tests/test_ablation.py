@@ -235,7 +235,37 @@ def test_more_faces_than_there_are_and_wrong_cells_are_said_before_anything_runs
         run_grid("file.yaml", domain, small())
     with pytest.raises(SettingsError, match="colour"):
         run_grid("file.yaml", domain, small(vary={"training.colour": [1]}))
+    with pytest.raises(SettingsError, match="lanes = 0"):
+        run_grid("file.yaml", domain, small(), lanes=0)
     assert not calls
+
+
+def test_a_cell_that_says_done_without_rows_of_this_grid_is_told_of(here, monkeypatch, capsys):
+    domain, _ = here
+    monkeypatch.setattr(ablation, "in_stages", lambda todo, **how: ((task, "done") for task in todo))
+    grid = small(vary={"training.seed": [0]}, epochs=[1])  # another file, or code, by the time it ran
+    rows, file, failed = run_grid("file.yaml", domain, grid)
+    assert list(failed) == ["seed 0"] and "seed 0: its rows are not those" in capsys.readouterr().out
+    assert list(rows["score"]) == ["failed"] and "seed 0" in file.read_text()
+
+
+def test_half_a_file_of_rows_is_no_smaller_result_and_can_be_made_again(here):
+    domain, _ = here
+    grid = small(vary={"training.seed": [0]}, epochs=[1])
+    rows = measure_cell(domain, grid, "seed 0", progress=False)
+    folder = folder_of(cells(grid, domain)["seed 0"].config, domain)
+    (rows_file,) = folder.glob("*-1.csv")
+    for file in (rows_file, folder / "epoch 1.csv"):
+        whole = file.read_bytes()
+        for part in (b"", whole[: len(whole) // 2]):
+            file.write_bytes(part)
+            if file.stem == "epoch 1":
+                rows_file.unlink(missing_ok=True)
+            with pytest.raises(FileError, match="is not whole; .*delete it"):
+                measure_cell(domain, grid, "seed 0", progress=False)
+        file.unlink()
+        again = measure_cell(domain, grid, "seed 0", progress=False)
+        pd.testing.assert_frame_equal(again, rows, check_exact=True)
 
 
 def effects(variant: str, by_seed, by_face, offset=0.0) -> pd.DataFrame:

@@ -160,6 +160,10 @@ def test_a_notebook_that_was_run_is_recorded(copy):
     before = (copy / drawn.RECORD).read_bytes()
     drawn.record(notebook)
     assert (copy / drawn.RECORD).read_bytes() == before
+    renamed = of_ones_own(copy, "notebooks") / "06_a.ipynb"
+    (renamed.parent / notebook.name).rename(renamed)
+    drawn.record(renamed)
+    assert not drawn.faults(copy, ["06_linearity.png"])
 
 
 def test_a_notebook_depends_on_the_rows_of_a_grid_and_on_what_was_published(tmp_path):
@@ -225,6 +229,9 @@ def test_a_number_in_a_sentence_is_renewed(told, asked, said):
         ("a <!-- n: linear | number -->1<!-- /n -->", "does not say 'number'"),
         ("a <!-- n: tally | all, unheard -->1<!-- /n -->", "tally has no"),
         ("a <!-- n: linear | mean -->1", "not closed"),
+        ("a <!-- n: linear | mean -->1, b <!-- n: 42 | ends at {} -->2<!-- /n -->", "not closed"),
+        ("a <!-- n: linear | mean -->1<!-- /n --> b <!-- n 42 -->2<!-- /n -->", "not whole"),
+        ("It bends. <!-- while linear: fails -->", "not whole"),
         ("<!-- n: linear | mean -->1<!-- /n --> a", "begins with a mark"),
         ("<!-- claims linear: made by make blogpost -->\n\nx\n", "not closed"),
         ("<!-- tables: made by make blogpost -->\n\nx\n\n<!-- end of tables -->", "no block 'tables'"),
@@ -312,6 +319,15 @@ def test_the_page_has_formulas_tables_and_images_in_itself():
     assert '<img src="data:,"' in made and "here <a href" in made and "notebooks" not in made
     with pytest.raises(FileError, match="shows figures/b.png"):
         blogpost.to_html("![b](figures/b.png)", {})
+
+
+@pytest.mark.parametrize(
+    "mark", ["<!-- sliders: a, face 1 -->\nx\n", "<!-- sliders: a, test 1 -->\nx\n<!-- end -->"]
+)
+def test_sliders_that_would_be_left_out_are_told_of(tmp_path, mark):
+    (tmp_path / "blogpost.md").write_text(f"# Post\n\n{mark}\n")
+    with pytest.raises(AsyrpError, match="mark of sliders .* not whole"):
+        blogpost.write_page(None, tmp_path / "blogpost.html", tmp_path)
 
 
 def test_a_missing_package_is_named(monkeypatch):

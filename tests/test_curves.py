@@ -31,6 +31,8 @@ def test_a_curve_has_steps_and_the_mean_over_an_epoch_or_over_a_window():
     assert set(curves(run("scratch", [8.0, 4, 6, 2]))["start steps"]) == {0}
     twelve = curves(run("scratch", range(12)), 1)
     assert list(twelve["batch"]) == [*range(1, 13)] and list(twelve["loss"]) == [*range(12)]
+    with pytest.raises(SettingsError, match="window = 0"):
+        curves(rows, 0)
     with pytest.raises(SettingsError, match="window = 5"):
         curves(rows, 5)
     with pytest.raises(UnknownNameError, match="No score begins"):

@@ -312,6 +312,7 @@ def test_one_f_t_has_one_table_of_settings_and_what_changes_nothing_is_refused()
         ({"depth": 0}, "depth"),
         ({"dropout": 0.1}, "dropout"),
         ({"groups": 3}, "3"),
+        *[({"kind": "MidBlockDelta", "groups": g}, "from 1 to 8") for g in (-4, 2.0, True)],
     ],
 )
 def test_what_cannot_be_built_is_one_sentence(options, words):

@@ -125,6 +125,8 @@ def test_an_f_t_that_cannot_be_built_is_said_before_anything_is_trained(tiny, de
         "name: x\nvary: {a: [1]}\nheds: 3": "heds",
         "name: [": "can't be read",
         "name: x\nvary: {}": "vary",
+        "name: x\nvary: {a: [1]}\nvary: {b: [1]}": "says vary twice",
+        "name: x\nvary: {a: [1], a: [2]}": "says a twice .*line 2",
         "name: x\nvary: {training.seed: []}": "vary",
         "name: x\nvary: {f_t: {}}": "vary",
         "name: x\nvary: {a: [1]}\nfaces: none": "faces = 'none'",

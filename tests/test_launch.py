@@ -1,14 +1,16 @@
 """Tasks side by side: what another process is at is left to it, failures are told as they come, clusters."""
 
+import errno
 import sys
 import time
 
 import pytest
 
-from asyrp_lib.errors import SettingsError
+from asyrp_lib.errors import FileError, SettingsError
 from asyrp_lib.method import distributed
 from asyrp_lib.runs import launch
 from asyrp_lib.runs.launch import Task, side_by_side
+from asyrp_lib.store import files
 from asyrp_lib.store.files import lock, locked
 
 
@@ -75,6 +77,27 @@ def test_a_lock_is_seen_while_it_is_held_and_not_when_its_holder_was_killed(tmp_
     assert not locked(tmp_path / "cell") and not (tmp_path / ".cell.lock.by").exists()
 
 
+def test_where_nothing_can_be_written_nobody_is_waited_for(tmp_path, monkeypatch):
+    (tmp_path / ".cell.lock.by").write_text("process 1, killed")
+
+    def acquire(*_):
+        raise OSError(errno.EROFS, "")
+
+    monkeypatch.setattr(files.FileLock, "acquire", acquire)
+    assert not locked(tmp_path / "cell")
+    with pytest.raises(FileError, match="Read-only"), lock(tmp_path / "cell"):
+        pass
+
+
+def test_each_task_has_a_log_of_its_own_and_a_kill_is_told(plain_python):
+    long, end = "가" * 120, "import os; print('error: {}'); "
+    bad = [task(f"{long} {name}", f"{end.format(name)}raise SystemExit(2)") for name in ("a/b", "a b")]
+    killed = task("killed", "import os; print('40%', flush=True); os.kill(os.getpid(), 9)")
+    outcomes = {one.name: words for one, words in side_by_side([*bad, killed], lanes=3)}
+    assert [outcomes[one.name].partition(" (see")[0] for one in bad] == ["error: a/b", "error: a b"]
+    assert outcomes["killed"].startswith("it was ended from outside (Killed), as when memory is short")
+
+
 def test_within_a_training_on_several_processes_nothing_is_launched(monkeypatch):
     monkeypatch.setattr(distributed, "count", lambda: 2)
     with pytest.raises(SettingsError, match="leave out accelerate launch"):
@@ -94,7 +117,16 @@ def test_jobs_of_a_cluster_on_this_machine_are_bounded_and_say_why_they_failed(p
     assert outcomes["bad"].startswith("error: no luck; try again (see ")
 
 
-@pytest.mark.parametrize("text", ["cluster: nonsense", "cluster: local\ncolour: red", "- 1", "cluster: ["])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cluster: nonsense",
+        "cluster: local\ncolour: red",
+        "cluster: local\ntimeout_min: 8h",
+        "- 1",
+        "cluster: [",
+    ],
+)
 def test_a_cluster_that_cannot_be_is_one_sentence(plain_python, text):
     pytest.importorskip("submitit", reason="submitit is not installed: no cluster was tried")
     (plain_python / "bad.yaml").write_text(text)

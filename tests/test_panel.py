@@ -138,6 +138,11 @@ def test_frames_that_are_too_many_are_stored_nearly_and_then_refused():
         page.sliders(grid, (-1.0, 0.0, 1.0), ["red"], most=10_000)
 
 
+def test_frames_of_noise_are_stored_too():
+    grid = torch.rand(2, 3, 256, 256, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert page.sliders(grid, (0.0, 1.0), ["red"], most=500_000).count("data:image/jpeg") == 2
+
+
 def test_a_slider_of_a_page_reaches_every_strength_of_the_grid():
     assert page.stops((-0.33, 0.0, 0.1)) == [
         -0.33,

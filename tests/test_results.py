@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from asyrp_lib.errors import AsyrpError, WeightsError
+from asyrp_lib.experiments.rows import numbers
 from asyrp_lib.store import results
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,3 +168,10 @@ def test_every_shipped_result_loads(monkeypatch):
     assert names
     for name in names:
         assert results.origin(results.load_result(name, "")).startswith("computed in")
+
+
+def test_words_that_are_values_stay_words():
+    rows = numbers({"S_dir": 0.5}, edit="smiling", seed=0).assign(begin=["None"], norm=["NA"])
+    results.save_rows("grid", rows, {}, started=0.0)
+    read, _ = results.load_rows("grid", "make grid")
+    assert read.loc[0, ["begin", "norm"]].tolist() == ["None", "NA"] and read["image"].isna().all()

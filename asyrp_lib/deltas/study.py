@@ -239,7 +239,9 @@ class MidBlockDelta(Delta):
 
     @classmethod
     def build(cls, h_shape: Sequence[int], temb_dim: int, **options) -> Self:
-        """See `Delta.build`; one option, groups."""
+        """See `Delta.build`; one option, groups: a divisor of C."""
+        groups = options.get("groups", 32)
+        options["groups"] = check.whole("groups", groups, 1, h_shape[0], error=WeightsError)
         return cls(h_shape[0], temb_dim, **options)
 
     @staticmethod

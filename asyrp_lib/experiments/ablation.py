@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from .. import check
 from ..api import invert
 from ..deltas import Delta, load_delta, save_delta
 from ..domains import Domain
-from ..errors import ImageError, SettingsError, UnknownNameError
+from ..errors import FileError, ImageError, SettingsError, UnknownNameError
 from ..measure import judge, scores
 from ..method import distributed
 from ..method.state import batches_done
@@ -55,10 +56,12 @@ def run_grid(
 ) -> Table:
     """Run what is missing of a grid, `lanes` cells at a time, or as jobs of a `cluster`, and store all rows.
 
-    A cell that fails has a row "failed", and what it measured before; the next call tries it again.
+    A cell that fails, or whose rows are not there in the end, has a row "failed", and what it measured
+    before; the next call tries it again.
     `device`: that the cells shall run on; `replace`: see `store.results.save_result`.  SettingsError,
     ImageError: a grid that makes no cells, or wants more faces than there are; said before anything is run.
     """
+    check.whole("lanes", lanes, 1, 64, error=SettingsError)
     started, todo = time.monotonic(), tasks(file, grid, domain, device)
     Trial(domain, grid.faces, split=split_of(domain, grid)).x_0  # noqa: B018 (are there so many faces?)
     if grid.split not in (None, split := split_of(domain, grid)):
@@ -75,6 +78,10 @@ def run_grid(
         label = task.name.removeprefix(f"{grid.name}: ")
         print(f"{label}: {outcome}", flush=True)
         failed |= {label: outcome} if outcome != "done" else {}
+    for task in tasks(file, grid, domain):  # by the code of now, as `table` looks for their rows
+        if task.state() != "done" and (label := task.name.removeprefix(f"{grid.name}: ")) not in failed:
+            failed[label] = "its rows are not those of this grid: did its file, or code, change meanwhile?"
+            print(f"{label}: {failed[label]}", flush=True)
     rows, f_t = table(domain, grid, failed)
     settings = asdict(grid) | {"split": split_of(domain, grid), "failed": failed}
     digests = judges(domain) | {"cells": cells_digest(domain, grid)} | f_t
@@ -139,7 +146,7 @@ def table(domain: Domain, grid: Grid, failed: Mapping[str, str] = {}) -> tuple[p
 
 def _rows(cell: Cell, files: Mapping[int, Path], failed: bool = False) -> pd.DataFrame:
     """What is in a cell's files, under the names of its grid."""
-    parts = [pd.read_csv(file, float_precision="round_trip").assign(epoch=e) for e, file in files.items()]
+    parts = [_read(file).assign(epoch=epoch) for epoch, file in files.items()]
     if failed:
         where = {"edit": cell.config.edit.name, "seed": cell.config.training.seed}
         parts.append(numbers({"failed": 1.0}, **where).assign(epoch=None))
@@ -153,6 +160,13 @@ def cells_digest(domain: Domain, grid: Grid) -> str:
     """Of all runs of a grid, with what the domain's edits say of them."""
     runs = {label: folder_of(cell.config, domain).name for label, cell in cells(grid, domain).items()}
     return hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """What `to_csv` wrote; FileError: not all of it, as when a copy of runs/ was interrupted."""
+    if not file.read_bytes().endswith(b"\n"):
+        raise FileError(f"{file} is not whole; expected all its rows; delete it, and run the grid again.")
+    return pd.read_csv(file, float_precision="round_trip")
 
 
 def split_of(domain: Domain, grid: Grid) -> str:
@@ -232,7 +246,7 @@ def _after(
     """f_t after an epoch, its history, and the seconds of its optimiser steps; kept beside the run."""
     file = _snapshot(folder_of(config, domain), epoch)
     curve = file.with_suffix(".csv")
-    if not file.exists():
+    if not (file.exists() and curve.exists()):
         root, batches = None, -(-config.images // config.training.batch_size)
         while batches_done(folder := folder_of(config, domain, root)) > epoch * batches:
             root = folder / "again"  # that run has gone past this epoch: train it anew up to there
@@ -246,8 +260,7 @@ def _after(
             temporary.write_text(module_digest(run.delta))
         save_delta(file, run.delta, read_weights(run.file)[1]["card"])
     seconds = read_weights(file)[1]["card"]["step_seconds"]
-    history = pd.read_csv(curve, float_precision="round_trip")
-    return load_delta(file).to(domain.unet.device), history, seconds
+    return load_delta(file).to(domain.unet.device), _read(curve), seconds
 
 
 def _snapshot(folder: Path, epoch: int) -> Path:

@@ -35,7 +35,7 @@ def curves(rows: pd.DataFrame, window: int | None = None) -> pd.DataFrame:
         at = dict(zip(keys, where))
         single = lambda score, at=at: pick(rows, score, **at)["value"]
         part = part.assign(batch=part["score"].str.removeprefix(BATCH).astype(int)).sort_values("batch")
-        mean_of = window or len(part) // int(at["epoch"])
+        mean_of = len(part) // int(at["epoch"]) if window is None else window
         check.whole("window", mean_of, 1, len(part), error=SettingsError)
         each, start = single("steps").iloc[0] / len(part), single("start steps")
         part["steps"], part["start steps"] = part["batch"] * each, start.iloc[0] if len(start) else 0.0

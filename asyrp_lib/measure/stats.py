@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..errors import SettingsError
+
 #: Of the faces, where there are too few seeds.
 RESAMPLES = 500
 #: Faces from which on they are resampled; of fewer, what the bootstrap calls 95 % has 81 % (4 faces) to 91 %.
@@ -71,9 +73,15 @@ def crossed(rows: pd.DataFrame) -> Interval:
 
     var = var(means of seeds) / S + var(means of faces) / I, which counts the rest twice and so is rather too
     wide, and Student's t with Satterthwaite's degrees of freedom.  Of one seed it is over faces alone, of
-    rows without a face over seeds alone; faces that some seeds lack are left out.
+    rows without a face over seeds alone; faces that some seeds lack are left out.  SettingsError: several
+    numbers of one seed and face.
     """
     of = rows.assign(image=rows["image"].astype("Int64").fillna(-1))  # no face: one for all
+    if of.duplicated(["seed", "image"]).any():
+        raise SettingsError(
+            "These rows hold several numbers of one seed and face; expected one; take those of one variant, "
+            "epoch and strength, as `compare.at` does."
+        )
     table = of.pivot(index="seed", columns="image", values="value").astype(float).dropna(axis=1)
     means = [table.mean(axis=1), table.mean(axis=0)]
     parts = [(m.var() / len(m), len(m) - 1) for m in means if len(m) > 1]

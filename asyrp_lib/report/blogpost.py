@@ -85,6 +85,11 @@ def write_page(domain, path: Path, root: Path | None = None) -> Path:
         panels.append(sliders(domain, found[1].split(", "), int(found[2])))
         return f"\n\nPANEL{len(panels) - 1}\n\n"
 
+    if len(SLIDERS.findall(text)) != text.count("<!-- sliders"):
+        wanted = (
+            "expected <!-- sliders: smiling, old, test 7 -->, lines, and <!-- end of sliders -->; mend it"
+        )
+        raise AsyrpError(f"A mark of sliders in {NAME} is not whole; {wanted}.")
     text = COMMENT.sub("", SLIDERS.sub(keep, text))
     body = to_html(text, embedded(root, FIGURE.findall(text)))
     for k, panel in enumerate(panels):

@@ -51,7 +51,8 @@ def record(notebook: Path) -> None:
     drawn = {file.name: digest(file) for file in sorted((root / "figures").glob(f"{notebook.name[:3]}*"))}
     if not drawn:
         return
-    known = _known(root) | {notebook.stem: {"from": sources(notebook), "figures": drawn}}
+    others = {stem: of for stem, of in _known(root).items() if stem[:3] != notebook.name[:3]}  # it had a name
+    known = others | {notebook.stem: {"from": sources(notebook), "figures": drawn}}
     with atomic_write(root / RECORD) as temporary:
         temporary.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
 

@@ -182,6 +182,13 @@ def renewed(text: str, facts: Facts) -> str:
             f"A line begins with a mark ({loose[0][:60]}…), so that GitHub shows it as it is; expected a "
             "word before it; move the line break."
         )
+    # before anything is replaced: what is not closed would take all up to the next end
+    marks = {"<!-- n: ": NUMBER, "<!-- /n -->": NUMBER, MADE_BY: BLOCK, "<!-- while": WHILE}
+    if any(text.count(mark) != len(whole.findall(text)) for mark, whole in marks.items()):
+        raise AsyrpError(
+            "A mark of the text is not whole or not closed; expected <!-- n: source | what -->…<!-- /n -->, "
+            "<!-- while: source | verdict -->, or a table's line with <!-- end of … -->; mend it."
+        )
     for source, verdict in WHILE.findall(text) if facts.strict else ():
         if (now := facts.number(source, "verdict")) != verdict:
             raise AsyrpError(
@@ -189,13 +196,7 @@ def renewed(text: str, facts: Facts) -> str:
                 f"expected words that fit; write the passage anew, and its mark: {source} | {now}"
             )
     text = BLOCK.sub(lambda m: f"{m[1]}\n\n{facts.block(m[2], m[3] or '')}{m[5]}", text)
-    text = NUMBER.sub(lambda m: f"{m[1]}{_said(facts, m[2], m[3])}{m[5]}", text)
-    ends = sum(len(re.findall(mark, text)) for mark in ("<!-- n: ", MADE_BY))
-    if ends != len(NUMBER.findall(text)) + len(BLOCK.findall(text)):
-        raise AsyrpError(
-            "A mark of the text is not closed; expected <!-- /n -->, or a line <!-- end of … -->."
-        )
-    return text
+    return NUMBER.sub(lambda m: f"{m[1]}{_said(facts, m[2], m[3])}{m[5]}", text)
 
 
 def _said(facts: Facts, source: str, what: str) -> str:

@@ -26,7 +26,7 @@ MOST_BYTES, SIDE = 8_000_000, 320
 #: How frames are stored: exactly, or, where that is too large, nearly.
 FORMATS: tuple[tuple[str, dict], ...] = (
     ("PNG", {"optimize": True}),
-    ("JPEG", {"quality": 92, "subsampling": 0, "optimize": True}),
+    ("JPEG", {"quality": 92, "subsampling": 0}),  # not optimised: Pillow's buffer is too small for noise
 )
 #: The most that a slider moves in one step.
 STEP = 0.05

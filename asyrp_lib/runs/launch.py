@@ -1,7 +1,9 @@
 """Commands of the library side by side: in processes of this machine, or as jobs of a cluster."""
 
+import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -104,7 +106,8 @@ class _Process:
     def __init__(self, task: Task, lanes: int):
         folder = runs_dir() / "reproduce"
         folder.mkdir(parents=True, exist_ok=True)
-        self.log = folder / (re.sub(r"[^\w.-]+", "_", task.name)[:150] + ".log")
+        name, digest = re.sub(r"[^\w.-]+", "_", task.name), hashlib.sha256(str(task.command).encode())
+        self.log = folder / f"{name[:60]}_{digest.hexdigest()[:8]}.log"  # two names may look alike, cut so
         with open(self.log, "w") as out:
             how = {"stdout": out, "stderr": subprocess.STDOUT, "env": _threads(lanes)}
             self.process = subprocess.Popen([*COMMAND, *task.command], **how)
@@ -113,8 +116,12 @@ class _Process:
         return self.process.poll() is not None
 
     def outcome(self) -> str:
-        text = self.log.read_text(errors="replace")
-        return f"{_reason(text)} (see {self.log})" if self.process.returncode else "done"
+        if (code := self.process.returncode) == 0:
+            return "done"
+        why = _reason(self.log.read_text(errors="replace"))
+        if code < 0:  # it could say nothing itself
+            why = f"it was ended from outside ({signal.strsignal(-code)}), as when memory is short"
+        return f"{why} (see {self.log})"
 
     def stop(self) -> None:
         self.process.terminate()
@@ -161,7 +168,7 @@ def jobs_of(file: Path, lanes: int) -> tuple[Callable[[list[Task]], dict[Task, _
 
         executor = submitit.AutoExecutor(runs_dir() / "cluster", cluster=table.pop("cluster", None))
         executor.update_parameters(**table)
-    except (ImportError, TypeError, ValueError, NameError, RuntimeError) as error:
+    except (ImportError, TypeError, ValueError, NameError, RuntimeError, AssertionError) as error:
         raise SettingsError(
             f"{file} starts no cluster ({error}); expected submitit (pip install -e '.[cluster]') and what "
             "its AutoExecutor takes; mend the file."

@@ -105,8 +105,8 @@ def locked(path: str | os.PathLike) -> bool:
     try:
         with lock(path):  # what a killed process left behind goes
             return False
-    except FileError:
-        return True
+    except FileError as error:
+        return isinstance(error.__cause__, Timeout)  # else it can't be written: who tries will say so
 
 
 def _lock_files(path: str | os.PathLike) -> tuple[Path, Path]:

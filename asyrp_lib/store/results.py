@@ -94,7 +94,9 @@ def load_rows(name: str, command: str) -> tuple[pd.DataFrame, dict]:
         raise WeightsError(f"{path.name} is not what {path.stem}.json tells of; make both with `{command}`.")
     types = dict.fromkeys(("seed", "image", "epoch"), "Int64")
     types |= dict.fromkeys(("edit", "variant", "score"), "string")
-    return pd.read_csv(path, dtype=types), result["provenance"]
+    # an alternative may be called None, or NA
+    rows = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+    return rows, result["provenance"]
 
 
 def result_file(name: str) -> Path:
