@@ -2,6 +2,7 @@
 
 import pytest
 
+from asyrp_lib.errors import UnknownNameError
 from asyrp_lib.experiments import asymmetry
 from asyrp_lib.experiments.asymmetry import ALONE, BOTH, MATCHED, TRAINED, TRAINED_MATCHED
 from asyrp_lib.experiments.rows import joined, numbers, pick
@@ -49,9 +50,9 @@ def test_every_seed_has_its_faces_and_trainings_have_their_loss(rows):
 def test_without_a_validation_split_it_searches_among_training_images(toy):
     def images(split, n, first, source=toy.image_source):
         if split == "validation":
-            raise asymmetry.UnknownNameError("no such split")
+            raise UnknownNameError("no such split")
         return source(split, n, first)
 
-    assert asymmetry._split(toy) == "validation"
+    assert asymmetry.choosing(toy) == "validation"
     toy.image_source = images
-    assert asymmetry._split(toy) == "train"
+    assert asymmetry.choosing(toy) == "train"

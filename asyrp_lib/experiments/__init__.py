@@ -72,10 +72,8 @@ def measure(domain, name: str, /, **settings) -> pd.DataFrame:
 def _rows(domain, name: str, **settings) -> pd.DataFrame:
     known = defaults(name)
     if unknown := settings.keys() - known.keys() - {"progress", "trial"}:
-        raise UnknownNameError(
-            f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are "
-            f"{', '.join(known)}."
-        )
+        text = f"The experiment {name!r} has no setting {', '.join(sorted(unknown))}; known are "
+        raise UnknownNameError(f"{text}{', '.join(known)}.")
     check.kind("names", settings.get("names"), (type(None), list, tuple), '["smiling"]')
     return _module(name).measure(domain, **settings)
 
@@ -130,12 +128,8 @@ def judges(domain) -> dict[str, str]:
     """Digests of the U-Net and of what judges, and how images are inverted."""
     parts = {"clip": domain.clip, "second_clip": domain.second_clip, "oracle": domain.oracle}
     found = {name: module_digest(judge) for name, judge in parts.items() if judge is not None}
-    return {
-        "unet": domain.unet.digest(),
-        "corrections": str(domain.corrections),
-        **domain.made_with(),
-        **found,
-    }
+    made = {"unet": domain.unet.digest(), "corrections": str(domain.corrections), **domain.made_with()}
+    return made | found
 
 
 def read_by(domain, name: str) -> dict[str, str]:
@@ -196,8 +190,5 @@ def _module(name: str):
 def defaults(name: str) -> dict:
     """The settings of an experiment and their defaults."""
     parameters = inspect.signature(_module(name).measure).parameters.values()
-    return {
-        p.name: p.default
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY and p.name not in ("trial", "progress")
-    }
+    own = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in ("trial", "progress")]
+    return {p.name: p.default for p in own}

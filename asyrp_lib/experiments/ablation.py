@@ -34,7 +34,7 @@ from ..store.weights import module_digest, read_weights
 from . import judges
 from .rows import COLUMNS, joined, numbers
 from .teach import lengths
-from .trial import Run, Trial
+from .trial import Run, Trial, choosing
 from .unseen import apart
 
 #: Seconds for which a cell waits for another process that is at it, before it is left to that one.
@@ -65,9 +65,8 @@ def run_grid(
     started, todo = time.monotonic(), tasks(file, grid, domain, device)
     Trial(domain, grid.faces, split=split_of(domain, grid)).x_0  # noqa: B018 (are there so many faces?)
     if grid.split not in (None, split := split_of(domain, grid)):
-        print(
-            f"{domain.name} has no {grid.split} images: measured on {split} images, which f_t may have seen"
-        )
+        seen = f"measured on {split} images, which f_t may have seen"
+        print(f"{domain.name} has no {grid.split} images: {seen}")
     missing = sum(task.state() != "done" for task in todo)
     print(f"{missing} of {len(todo)} cells to do", flush=True)
     if missing and cache_dir() and not cluster:
@@ -173,11 +172,8 @@ def split_of(domain: Domain, grid: Grid) -> str:
     """The faces of a grid's measurement; "train" where it asks for validation faces and there are none."""
     if grid.split == "test":
         return grid.split
-    try:
-        domain.images("validation", 1)
-    except (ImageError, UnknownNameError):
-        return "train" if grid.split else "test"
-    return "validation"
+    split = choosing(domain)
+    return "test" if split == "train" and not grid.split else split
 
 
 def _keys(domain: Domain, grid: Grid) -> dict[int, str]:
@@ -254,9 +250,8 @@ def _after(
         run = train_run(config, domain, root=root, starts=runs_dir(), progress=progress)
         with atomic_write(curve) as temporary:
             run.history.to_csv(temporary, index=False)
-        with atomic_write(
-            file.with_suffix(".digest")
-        ) as temporary:  # rows need it, also where f_t is not kept
+        digest = file.with_suffix(".digest")  # rows need it, also where f_t is not kept
+        with atomic_write(digest) as temporary:
             temporary.write_text(module_digest(run.delta))
         save_delta(file, run.delta, read_weights(run.file)[1]["card"])
     seconds = read_weights(file)[1]["card"]["step_seconds"]

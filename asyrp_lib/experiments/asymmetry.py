@@ -13,12 +13,12 @@ import pandas as pd
 
 from .. import check
 from ..deltas import Delta
-from ..errors import ImageError, SettingsError, UnknownNameError
+from ..errors import SettingsError
 from ..measure.judge import usual
 from ..method.cut import Symmetric
 from .rows import joined, numbers, pick
 from .teach import losses, through, told
-from .trial import Trial, begin
+from .trial import Trial, begin, choosing
 
 #: Variants: where the shift goes, and which.
 ALONE, BOTH, TRAINED = "P_t", "P_t and D_t", "P_t and D_t, trained"
@@ -53,7 +53,7 @@ def measure(
     check.whole("trainings", trainings, 1, 100, error=SettingsError)
     names = usual(domain, names, ("smiling", "old"))
     trial, parts = begin(domain, trial, n, progress), []
-    tried = trial.like(split=_split(domain), n=search)
+    tried = trial.like(split=choosing(domain), n=search)
     train, both = trial.like(split="train", n=domain.train_images), Symmetric(domain.unet)
 
     def add(on: Trial, name: str, variant: str, at: Sequence[float]) -> list[pd.DataFrame]:
@@ -86,13 +86,12 @@ def _by_own(
     trial: Trial, name: str, variant: str, own: Mapping[int, Delta], strengths: Sequence[float]
 ) -> list[pd.DataFrame]:
     """Rows of the f_t of each seed on its share of a trial's images, at strengths."""
-    return [
-        here.rows(
-            here.scores(name, here.edit({own[seed]: s})), edit=name, variant=variant, seed=seed, strength=s
-        )
-        for seed, here in trial.shares(own).items()
-        for s in strengths
-    ]
+    parts = []
+    for seed, here in trial.shares(own).items():
+        for s in strengths:
+            where = {"edit": name, "variant": variant, "seed": seed, "strength": s}
+            parts.append(here.rows(here.scores(name, here.edit({own[seed]: s})), **where))
+    return parts
 
 
 def matched(rows: pd.DataFrame, variant: str = BOTH) -> float:
@@ -109,12 +108,3 @@ def matched(rows: pd.DataFrame, variant: str = BOTH) -> float:
         return float(s[-1])
     k = max(int(above[0]), 1)
     return float(np.interp(want, d[k - 1 : k + 1], s[k - 1 : k + 1]))
-
-
-def _split(domain) -> str:
-    """Where settings are chosen."""
-    try:
-        domain.images("validation", 1)
-    except (ImageError, UnknownNameError):
-        return "train"
-    return "validation"

@@ -224,9 +224,8 @@ def _distances(
         """(names, 4): distances of both sides, and the logarithms of their ratio and of the excess."""
         seeds = {name: pick(np.arange(len(found))) for name, found in of.items()}
         apart = lambda name, k, rows: frechet_distance(of[name][k][rows], real[rows])
-        table = [
-            [np.mean([apart(name, k, rows) for k in seeds[name]]) for rows in (low, high)] for name in of
-        ]
+        mean = lambda name, rows: np.mean([apart(name, k, rows) for k in seeds[name]])
+        table = [[mean(name, rows) for rows in (low, high)] for name in of]
         sides = np.where(np.asarray(table) < EXACT, np.nan, table)
         ratio = np.log(sides[:, 1] / sides[:, 0])
         return np.column_stack([table, ratio, ratio - ratio[list(of).index("")]])

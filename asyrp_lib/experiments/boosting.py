@@ -15,6 +15,8 @@ from .trial import Run, Trial, begin
 
 #: variant -> its share of the domain's t_boost
 STARTS = {"none": 0.0, "half": 0.5, "full": 1.0}
+#: Of the faces, for the interval of `fall`.
+RESAMPLES = 200
 
 
 def measure(
@@ -44,10 +46,8 @@ def measure(
     names, trial = usual(domain, names, ("glasses", "bald")), begin(domain, trial, n, progress)
     judge = domain.second_clip or domain.clip
     real = clip_features(judge, domain.images("train", reference)).numpy()
-    runs, parts = (
-        [],
-        [numbers(ends("fd", frechet_summary(clip_features(judge, trial.x_0), real)), variant="real")],
-    )
+    runs, real_fd = [], frechet_summary(clip_features(judge, trial.x_0), real)
+    parts = [numbers(ends("fd", real_fd), variant="real")]
     for variant, share in STARTS.items():
         t_boost = int(share * domain.t_boost)
         parts.append(numbers({"t_boost": t_boost}, variant=variant))
@@ -88,19 +88,16 @@ def _looks(run: Run, made: Tensor) -> pd.DataFrame:
     return table
 
 
-def fall(
-    before: np.ndarray, after: np.ndarray, real: np.ndarray, resamples: int = 200
-) -> tuple[float, float, float]:
+def fall(before: np.ndarray, after: np.ndarray, real: np.ndarray) -> tuple[float, float, float]:
     """By how much the Fréchet distance to `real` falls from features `before` to `after`, (N, D) of the same
     N images: (value, low, high), ± 1.96 standard deviations of resampled faces (seed 0).
 
     The faces that are drawn are the same on both sides, so that it is the boosting that differs.
     """
-    rng, drawn = np.random.default_rng(0), []
+    rng, n = np.random.default_rng(0), len(before)
     way = lambda rows: frechet_distance(before[rows], real) - frechet_distance(after[rows], real)
-    for _ in range(resamples):
-        drawn.append(way(rng.integers(len(before), size=len(before))))
-    value, half = way(np.arange(len(before))), 1.96 * float(np.std(drawn, ddof=1))
+    drawn = [way(rng.integers(n, size=n)) for _ in range(RESAMPLES)]
+    value, half = way(np.arange(n)), 1.96 * float(np.std(drawn, ddof=1))
     return value, value - half, value + half
 
 

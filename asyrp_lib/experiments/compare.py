@@ -1,7 +1,5 @@
 """Comparing the cells of a grid (rows of `ablation.table`): with their intervals, and at equal effect."""
 
-from collections.abc import Mapping
-from functools import partial
 from warnings import warn
 
 import numpy as np
@@ -10,6 +8,7 @@ import pandas as pd
 from ..errors import DomainError, UnknownNameError
 from ..measure.stats import Interval, crossed, paired, student
 from ..store import results
+from .rows import pick
 
 #: What edits are brought to when they are compared at equal effect, in standard deviations of the factor.
 EFFECT = 1.0
@@ -52,18 +51,17 @@ def difference(rows: pd.DataFrame, score: str, a: str, b: str) -> Interval:
     """Variant a minus variant b in one score of `at_effect`, or of other rows with one number for each seed
     and face, on the same seeds and faces.
     """
-    of = rows[rows["score"] == score]
-    return crossed(paired(of[of["variant"] == a], of[of["variant"] == b]))
+    return crossed(paired(*(pick(rows, score, variant=variant) for variant in (a, b))))
 
 
 def mean_of(rows: pd.DataFrame, score: str, variant: str) -> Interval:
     """One score of a variant over seeds and faces, from such rows."""
-    return crossed(rows[(rows["score"] == score) & (rows["variant"] == variant)])
+    return crossed(pick(rows, score, variant=variant))
 
 
 def per_seed(rows: pd.DataFrame, score: str, variant: str) -> pd.Series:
     """seed -> mean over its faces of one score of a variant."""
-    return rows[(rows["score"] == score) & (rows["variant"] == variant)].groupby("seed")["value"].mean()
+    return pick(rows, score, variant=variant).groupby("seed")["value"].mean()
 
 
 def over(values: pd.Series, faces: int = 0) -> Interval:
@@ -80,7 +78,7 @@ def brought(rows: pd.DataFrame) -> pd.Series:
     if lacks := _unseen(rows, *_BROUGHT):
         raise DomainError(lacks)
     here, keys = at(rows), ["variant", "seed"]
-    parts = [here[here["score"] == score].groupby(keys, sort=False)["value"].mean() for score in _BROUGHT]
+    parts = [pick(here, score).groupby(keys, sort=False)["value"].mean() for score in _BROUGHT]
     return parts[0] - parts[1]
 
 
@@ -131,13 +129,9 @@ def differences(rows: pd.DataFrame, *names: str, base: str | None = None) -> pd.
     base = base or str(rows["variant"].iloc[0])
     if base not in set(rows["variant"]):
         raise UnknownNameError(f"No variant {base!r}; known are {', '.join(rows['variant'].unique())}.")
-    others = rows[rows["variant"] != base]
-    return _intervals(others, names, partial(_difference, rows[rows["variant"] == base]))
-
-
-def _difference(base: pd.DataFrame, part: pd.DataFrame, at: Mapping):
-    other = base[(base["score"] == at["score"]) & (base["epoch"] == at["epoch"])]
-    return crossed(paired(part, _plain(other)))
+    own = _plain(rows[rows["variant"] == base])
+    less = lambda part, at: crossed(paired(part, pick(own, at["score"], epoch=at["epoch"])))
+    return _intervals(rows[rows["variant"] != base], names, less)
 
 
 def _intervals(rows: pd.DataFrame, names: tuple[str, ...], interval) -> pd.DataFrame:

@@ -105,7 +105,8 @@ def kept(rows: pd.DataFrame, edit: str, group: Sequence[str]) -> float:
     """Share of an edit's aimed shift alone that is left of it in a group: the ratio of the means over faces.
     With `added` a statistic for `stats.over_seeds`, of rows with all variants.
     """
-    return _aimed(rows, edit, label_of(group), factor(group)).mean() / _alone(rows, edit)
+    together = _aimed(rows, edit, label_of(group), factor(group)).mean()
+    return together / _aimed(rows, edit, edit, 1.0).mean()
 
 
 def added(rows: pd.DataFrame, edit: str, group: Sequence[str]) -> float:
@@ -114,14 +115,11 @@ def added(rows: pd.DataFrame, edit: str, group: Sequence[str]) -> float:
     less of their sum.  Where the oracle read the edit alone beyond the wall, that reading is the wall.
     """
     shifts = sum(_aimed(rows, edit, other, factor(group)) for other in group)
-    wall = np.maximum(pick(rows, "room", edit=edit)["value"].to_numpy(), _aimed(rows, edit, edit, 1.0))
-    return np.minimum(shifts, wall).mean() / _alone(rows, edit)
+    alone = _aimed(rows, edit, edit, 1.0)
+    wall = np.maximum(pick(rows, "room", edit=edit)["value"].to_numpy(), alone)
+    return np.minimum(shifts, wall).mean() / alone.mean()
 
 
 def _aimed(rows: pd.DataFrame, edit: str, label: str, strength: float) -> np.ndarray:
     """Aimed shifts of all faces, in one order for all labels."""
     return pick(rows, "aimed", edit=edit, variant=label, strength=strength)["value"].to_numpy()
-
-
-def _alone(rows: pd.DataFrame, edit: str) -> float:
-    return _aimed(rows, edit, edit, 1.0).mean()

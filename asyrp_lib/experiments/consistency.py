@@ -58,9 +58,8 @@ def measure(
         shares = trial.shares(domain.seeds(name))
         for k, (seed, part) in enumerate(shares.items()):
             delta, seen = domain.delta(name, seed), pool.like(first=n_train * seed, n=n_train)
-            chance = [
-                r for r in range(nulls) if r % len(shares) == k and any(True for _ in delta.parameters())
-            ]
+            network = any(True for _ in delta.parameters())
+            chance = [r for r in range(nulls) if network and r % len(shares) == k]
             others = [untrained(delta, r) for r in chance]
             mine, *theirs = answers(domain.unet, seen.x_T, delta, others, progress=progress)
             asked = [(TRAINED, seed, mine), *((RANDOM, r, found) for r, found in zip(chance, theirs))]
@@ -85,17 +84,13 @@ def over_times(rows: pd.DataFrame, what: str) -> dict[str, dict[float, Interval]
     """variant -> t -> interval over seeds of what `alignment` gives at each time, of one edit's rows:
     "cosine of faces", "cosine of times" or "length"; of random f_t a seed is one of them.
     """
-    at = rows[rows["score"].str.startswith(f"{what} at ")]
+    at, found = rows[rows["score"].str.startswith(f"{what} at ")], {}
     faces = pick(rows, what).groupby("variant")["image"].nunique()
-    return {
-        str(variant): {
-            float(str(score).removeprefix(f"{what} at ")): over_seeds(part)._replace(
-                faces=int(faces[variant])
-            )
-            for score, part in of.groupby("score")
-        }
-        for variant, of in at.groupby("variant", sort=False)
-    }
+    for variant, of in at.groupby("variant", sort=False):
+        for score, part in of.groupby("score"):
+            t = float(str(score).removeprefix(f"{what} at "))
+            found.setdefault(str(variant), {})[t] = over_seeds(part)._replace(faces=int(faces[variant]))
+    return found
 
 
 def untrained(delta: Delta, seed: int) -> Delta:
@@ -141,9 +136,8 @@ def means(delta: Delta, seen: dict[int, Tensor]) -> dict[str, Delta]:
     mean = PerTimeDelta(times, shifts.mean(1), **delta.about)
     one = global_mean(PerTimeDelta(times, shifts[:, 0], **delta.about))
     scale = (lengths / mean.shifts.flatten(1).norm(dim=1).clamp(min=1e-12))[:, None, None, None]
-    long = lambda made: GlobalDelta(
-        made.shift * lengths.mean() / made.shift.norm().clamp(min=1e-12), **delta.about
-    )
+    grown = lambda shift: shift * lengths.mean() / shift.norm().clamp(min=1e-12)
+    long = lambda made: GlobalDelta(grown(made.shift), **delta.about)
     overall = global_mean(mean)
     plain: dict[str, Delta] = {"mean": mean, "global": overall, "global of one": one}
     matched = PerTimeDelta(times, mean.shifts * scale, **delta.about), long(overall), long(one)
@@ -166,7 +160,5 @@ def alignment(seen: dict[int, Tensor]) -> tuple[dict[str, Tensor], dict[str, flo
     found = {"cosine of faces": others(1, N), "length": lengths}
     if T > 1:
         found["cosine of times"] = others(0, T)
-    at = {
-        f"{name} at {t}": float(row.mean()) for name, table in found.items() for t, row in zip(times, table)
-    }
+    at = {f"{name} at {t}": float(row.mean()) for name in found for t, row in zip(times, found[name])}
     return {name: table.mean(0) for name, table in found.items()}, at

@@ -11,7 +11,7 @@ import pandas as pd
 
 from .. import check
 from ..errors import SettingsError, UnknownNameError
-from ..measure.stats import Interval, student
+from ..measure.stats import student
 from .rows import COLUMNS, pick
 
 #: What stands before a batch's number in the score of its loss; see `ablation.curve`.
@@ -79,7 +79,8 @@ def speedup(table: pd.DataFrame, axis: str, base, other, *, start: bool = False)
     made = []
     for where, part in pairs.assign(ratio=ratio).groupby(groups := _groups(pairs, axis), sort=False):
         found = student(part["ratio"], len(part), 0)
-        made.append(dict(zip(groups, where)) | {"times": found._replace(**_exp(found))})
+        mean, low, high = np.exp(found[:3]).tolist()
+        made.append(dict(zip(groups, where)) | {"times": found._replace(mean=mean, low=low, high=high)})
     return pd.DataFrame(made)
 
 
@@ -111,7 +112,3 @@ def _groups(pairs: pd.DataFrame, axis: str) -> list[str]:
     """What is not averaged over."""
     values = {name + end for name in _VALUES for end in ("", " base")}
     return [c for c in pairs.columns if c not in {"seed", "batch", "ratio", "difference", axis} | values]
-
-
-def _exp(found: Interval) -> dict[str, float]:
-    return {end: float(np.exp(getattr(found, end))) for end in ("mean", "low", "high")}

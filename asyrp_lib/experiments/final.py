@@ -59,11 +59,8 @@ def measure(
     with domain.unsealed():
         trial = (trial or Trial(domain, n)).like(n=n, first=0, split=domain.final_split, progress=progress)
         kinds = _features(domain)
-        real = {
-            (kind, to): features(images)
-            for kind, features in kinds.items()
-            for to, images in (("original", trial.x_0), ("recon", trial.plain))
-        }
+        base = {"original": trial.x_0, "recon": trial.plain}
+        real = {(kind, to): features(base[to]) for kind, features in kinds.items() for to in base}
         parts, seen = [], {}
         if domain.oracle is not None:
             start = domain.oracle.read(trial.plain).add_prefix("start ")
@@ -149,13 +146,10 @@ def moved(rows: pd.DataFrame, kind: str = "mean") -> pd.DataFrame:
     `measure`, `kind`: "mean" or "rms" of a seed's faces.
     """
     at, table = pick(rows, variant=None, strength=1.0), {}
-    for (edit, score), part in at[at["score"].str.startswith(f"{kind} ")].groupby(
-        ["edit", "score"], sort=False
-    ):
-        faces = pick(at, edit=edit)["image"].nunique()
-        table.setdefault(edit, {})[str(score).removeprefix(f"{kind} ")] = over_seeds(part)._replace(
-            faces=faces
-        )
+    of = at[at["score"].str.startswith(f"{kind} ")]
+    for (edit, score), part in of.groupby(["edit", "score"], sort=False):
+        shift = over_seeds(part)._replace(faces=pick(at, edit=edit)["image"].nunique())
+        table.setdefault(edit, {})[str(score).removeprefix(f"{kind} ")] = shift
     return pd.DataFrame(table).T
 
 
@@ -165,10 +159,9 @@ def halves(rows: pd.DataFrame, factor: str) -> dict[str, tuple[Interval, Interva
     """
     start = pick(rows, f"start {factor}")[["image", "value"]].rename(columns={"value": "start"})
     edited = pick(rows, "aimed", variant=None, strength=1.0).merge(start, on="image")
-    parts = {
-        str(edit): (of[of["start"] < 0], of[of["start"] >= 0])
-        for edit, of in edited.groupby("edit", sort=False)
-    }
-    return {
-        e: (over_seeds(low), over_seeds(high)) for e, (low, high) in parts.items() if len(low) and len(high)
-    }
+    found = {}
+    for edit, of in edited.groupby("edit", sort=False):
+        low, high = of[of["start"] < 0], of[of["start"] >= 0]
+        if len(low) and len(high):
+            found[str(edit)] = over_seeds(low), over_seeds(high)
+    return found

@@ -1,6 +1,6 @@
 """What the rows of `bias` say: gaps between groups, effects between twins, flips and leakage."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -39,8 +39,11 @@ def effects(
     """edit -> mean `net` score with its interval over f_t and faces; `faces`: only these, such as a side of
     `groups`.  Where an edit has no effect, a gap of it says nothing.
     """
-    of = net(_inside(rows, faces), score).groupby("edit", sort=False)
-    return {str(edit): crossed(part) for edit, part in of}
+    return _by_edit(net(_inside(rows, faces), score))
+
+
+def _by_edit(table: pd.DataFrame, statistic: Callable = crossed) -> dict[str, Interval]:
+    return {str(edit): statistic(part) for edit, part in table.groupby("edit", sort=False)}
 
 
 def gap(rows: pd.DataFrame, factor: str, score: str = "aimed") -> dict[str, Interval]:
@@ -64,11 +67,8 @@ def _numbered(table: pd.DataFrame, faces: Sequence[int]) -> pd.DataFrame:
 
 
 def _apart(low: pd.DataFrame, high: pd.DataFrame, faces: int) -> dict[str, Interval]:
-    made = {}
-    for edit, part in high.groupby("edit", sort=False):
-        found = crossed(paired(part, low[low["edit"] == edit]))
-        made[str(edit)] = found._replace(faces=faces * found.faces)
-    return made
+    apart = lambda part: crossed(paired(part, low[low["edit"] == part["edit"].iloc[0]]))
+    return {e: i._replace(faces=faces * i.faces) for e, i in _by_edit(high, apart).items()}
 
 
 def leakage(
@@ -87,8 +87,7 @@ def leakage(
             aim = _targets(inside, factor).rename(columns={"value": "aim"})
             shifts = shifts.merge(aim, on=["edit", "image"])
             shifts["value"] -= shifts["aim"]
-        of = shifts.groupby("edit", sort=False)
-        table |= {factor: {str(edit): crossed(part) for edit, part in of}} if len(shifts) else {}
+        table |= {factor: _by_edit(shifts)} if len(shifts) else {}
     return pd.DataFrame(table)
 
 
@@ -96,8 +95,8 @@ def styles(rows: pd.DataFrame, faces: Iterable[int] | None = None) -> pd.DataFra
     """edit × protected factor: how far its reading of the true target is from that of the original, in sd."""
     inside, table = _inside(rows, faces), {}
     for factor in MIDDLES:
-        of = _targets(inside, factor).assign(seed=0).groupby("edit", sort=False)
-        table |= {factor: {str(edit): crossed(part) for edit, part in of}} if len(of) else {}
+        of = _targets(inside, factor).assign(seed=0)
+        table |= {factor: _by_edit(of)} if len(of) else {}
     return pd.DataFrame(table)
 
 
@@ -138,9 +137,7 @@ def flips(
             at = at[at["image"].isin(began.index[began == start])]
             at = at.merge(floor[[*keys, "value"]], on=keys, suffixes=("", "_floor"))
             at["value"] = (at["value"] != start).astype(float) - (at["value_floor"] != start)
-            table[f"{factor} {way}"] = {
-                str(edit): _share(part) for edit, part in at.groupby("edit", sort=False)
-            }
+            table[f"{factor} {way}"] = _by_edit(at, _share)
     return pd.DataFrame(table)
 
 

@@ -4,7 +4,7 @@ No weight's shape depends on the head count, so the study read f_t of 2, 4 and 8
 nothing failed.  Here they are trained as the cells of `ablations/heads.yaml` are, and edit with either count.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -68,9 +68,8 @@ def measure(
         for count in counts:
             kind = {"kind": "StudyDelta", **delta, "heads": count}
             for seed in range(trainings):
-                right = after(
-                    domain, config_for(domain, name, delta=kind, seed=seed, **how), epochs, progress
-                )
+                config = config_for(domain, name, delta=kind, seed=seed, **how)
+                right = after(domain, config, epochs, progress)
                 where = {"edit": name, "seed": seed, "strength": 1.0}
                 for edited, sizes, with_ in beside(trial, right, run):
                     table = trial.scores(name, edited).assign(**sizes)
@@ -119,20 +118,21 @@ def lost(rows: pd.DataFrame, score: str = "aimed") -> dict[str, dict[int, Interv
     """Edit -> head count -> a score with the right count less that with the other, on the same seeds and
     faces, with its interval over both.
     """
-    found: dict[str, dict[int, Interval]] = {}
-    for edit, part in pick(rows, score).groupby("edit"):
-        for count, run in counts(part):
-            right, wrong = (pick(part, variant=called(count, k)) for k in (count, run))
-            if len(both := paired(right, wrong)):
-                found.setdefault(str(edit), {})[count] = crossed(both)
-    return found
+    apart = lambda part, count, run: paired(*(pick(part, variant=called(count, k)) for k in (count, run)))
+    return _by_count(rows, score, apart)
 
 
 def means(rows: pd.DataFrame, score: str, *, right: bool) -> dict[str, dict[int, Interval]]:
     """Edit -> head count -> a score's mean, with the right count or with the other, with its interval."""
+    of = lambda part, count, run: pick(part, variant=called(count, count if right else run))
+    return _by_count(rows, score, of)
+
+
+def _by_count(rows: pd.DataFrame, score: str, of: Callable) -> dict[str, dict[int, Interval]]:
+    """Edit -> head count -> mean of what `of` gives of an edit's rows of a score, where that is something."""
     found: dict[str, dict[int, Interval]] = {}
     for edit, part in pick(rows, score).groupby("edit"):
         for count, run in counts(rows):
-            if len(of := pick(part, variant=called(count, count if right else run))):
-                found.setdefault(str(edit), {})[count] = crossed(of)
+            if len(chosen := of(part, count, run)):
+                found.setdefault(str(edit), {})[count] = crossed(chosen)
     return found

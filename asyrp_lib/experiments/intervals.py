@@ -58,9 +58,7 @@ def measure(
     """
     check.whole("trainings", trainings, 1, 100, error=SettingsError)
     names, trial = usual(domain, names, ("smiling", "old")), begin(domain, trial, n, progress)
-    few, parts = trial.like(n=min(n, n_trained)), []
-    for name in names:
-        parts.append(numbers(ends(domain, name), edit=name))
+    few, parts = trial.like(n=min(n, n_trained)), [numbers(ends(domain, name), edit=name) for name in names]
     runs = [*_shorter(few, names, shorter), *_trained(few, names, trained, trainings, progress)]
     for grid in sorted({40, *grids}):
         on = trial.like(steps=grid)

@@ -68,10 +68,10 @@ def moments(x: Tensor) -> dict[str, list[float]]:
     return {"sd": sd.tolist(), "kurtosis": kurtosis.tolist(), "neighbours": beside.tolist()}
 
 
-def by_grid(rows: pd.DataFrame, score: str = "error") -> dict[int, dict[int, Interval]]:
-    """corrections -> S -> mean of a score with its interval over faces; one face has none."""
+def by_grid(rows: pd.DataFrame) -> dict[int, dict[int, Interval]]:
+    """corrections -> S -> mean error with its interval over faces; one face has none."""
     found: dict[int, dict[int, Interval]] = {}
-    for name, part in pick(rows, score).groupby("variant"):
+    for name, part in pick(rows, "error").groupby("variant"):
         if name != NOISE:
             steps, corrections = (int(word.split()[1]) for word in str(name).split(", "))
             found.setdefault(corrections, {})[steps] = over_seeds(part)

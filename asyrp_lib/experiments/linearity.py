@@ -17,6 +17,8 @@ from .trial import MARGIN, Trial, begin
 
 #: Positions nearer to a wall count as this.
 END = 0.02
+#: Random rising curves.
+DRAWS = 1000
 
 
 def measure(
@@ -111,7 +113,7 @@ def proportions(rows: pd.DataFrame) -> pd.DataFrame:
     return curves.index.to_frame(index=False).assign(value=np.nan_to_num(shares, posinf=0, neginf=0))
 
 
-def nulls(strengths: Sequence[float], draws: int = 1000) -> dict[str, float]:
+def nulls(strengths: Sequence[float]) -> dict[str, float]:
     """`proportion` of curves that are not linear: a step sign(s), and random rising ones: their median, and
     what 95 % of them lie below.
 
@@ -119,7 +121,7 @@ def nulls(strengths: Sequence[float], draws: int = 1000) -> dict[str, float]:
     exponential increments between neighbouring strengths (seed 0).
     """
     s = np.sort([v for v in strengths if abs(v) <= 1])
-    climbs = np.cumsum(np.random.default_rng(0).exponential(size=(draws, len(s))), axis=1)
+    climbs = np.cumsum(np.random.default_rng(0).exponential(size=(DRAWS, len(s))), axis=1)
     climbs -= climbs[:, [int(np.argmin(np.abs(s)))]]
     middle, high = np.percentile([proportion(s, climb) for climb in climbs], [50, 95])
     return {"step": proportion(s, np.sign(s)), "rising": float(middle), "rising, 95 %": float(high)}

@@ -156,20 +156,20 @@ def _say_hours(domain: Domain, todo: Sequence[Task], lanes: int) -> None:
         text = f"how long they take is not known here: python -m asyrp_lib bench --domain {domain.name}"
         print(f"{text} measures the speed", flush=True)
     else:
-        text = (
-            f"f_t and grids: at most about {found[0]:.1f} hours at the speed that bench stored (all shipped"
-        )
-        print(f"{text} grids from nothing: {found[1]:.1f}); experiments come on top", flush=True)
+        text = f"f_t and grids: at most about {found[0]:.1f} hours at the speed that bench stored (all "
+        print(f"{text}shipped grids from nothing: {found[1]:.1f}); experiments come on top", flush=True)
+
+
+def _unread(name: str, error: WeightsError) -> str:
+    return f"stale: {error}" if result_file(name).exists() else "missing"
 
 
 def _curve(domain: Domain) -> str:
     name = f"{domain.name}_curve"
-    if not result_file(name).exists():
-        return "missing"
     try:
         made_by = load_result(name, "python -m asyrp_lib curve")["provenance"]
     except WeightsError as error:
-        return f"stale: {error}"
+        return _unread(name, error)
     now = curve_digests(domain)
     changed = [key for key in now if made_by["digests"].get(key) != now[key]]
     changed += [key for key, value in CURVE.items() if made_by["settings"].get(key) != value]
@@ -201,7 +201,7 @@ def _experiment(domain: Domain, name: str) -> str:
     try:
         made_by = provenance(domain, name)
     except WeightsError as error:
-        return "missing" if not result_file(f"{domain.name}_{name}").exists() else f"stale: {error}"
+        return _unread(f"{domain.name}_{name}", error)
     wanted = json.loads(json.dumps({"domain": domain.name, **defaults(name)}))  # tuples are lists there
     changed = [key for key in wanted if made_by["settings"].get(key) != wanted[key]]
     for edit, n in made_by["settings"].get("seeds", {}).items():
@@ -224,7 +224,7 @@ def _grid(domain: Domain, grid: Grid) -> str:
     try:
         made_by = load_rows(name, f"python -m asyrp_lib grid {grid.name}.yaml")[1]
     except WeightsError as error:
-        return "missing" if not result_file(name).exists() else f"stale: {error}"
+        return _unread(name, error)
     wanted = json.loads(json.dumps(asdict(grid) | {"split": ablation.split_of(domain, grid)}))
     changed = [key for key in wanted if made_by["settings"].get(key) != wanted[key]]
     now = judges(domain) | {"cells": ablation.cells_digest(domain, grid)}

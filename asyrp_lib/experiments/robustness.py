@@ -112,7 +112,7 @@ def far(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def edit_lengths(
-    domain, name: str, given: Mapping[str, float | Mapping[int, float]] | None, steps: int = 40
+    domain, name: str, given: Mapping[str, float | Mapping[int, float]] | None
 ) -> dict[str, dict[int, float]]:
     """ "Δh" and "Δε" -> t -> length while t >= t_edit of an edit: those given, one for all times or one for
     each, or the means in `homogeneity`; WeightsError: neither.
@@ -131,9 +131,8 @@ def edit_lengths(
             )
     check.kind("lengths", given, Mapping, '{"Δh": 3.0, "Δε": 0.5}')
     found: dict[str, dict[int, float]] = {"Δh": {}, "Δε": {}}
-    for kind, (t, _) in product(
-        found, interval_pairs(steps, domain.delta(name).t_edit, len(domain.unet.schedule))
-    ):
+    pairs = interval_pairs(40, domain.delta(name).t_edit, len(domain.unet.schedule))
+    for kind, (t, _) in product(found, pairs):
         of = given.get(kind)
         size = of.get(t) if isinstance(of, Mapping) else of
         found[kind][t] = check.number(f"The length of {kind}", size, 0)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .. import api, check
 from ..deltas import Delta
 from ..domains.domain import Domain
-from ..errors import AsyrpError, ImageError
+from ..errors import AsyrpError, ImageError, UnknownNameError
 from ..measure.judge import scores
 from ..method.hspace import HSpaceUNet
 from ..progress import tqdm
@@ -89,11 +89,9 @@ class Trial:
         bar = {"progress": self.progress if progress is None else progress}
         make = lambda: api.edit(self.domain, self.x_T, edits, steps=self.steps, **bar, **how)
         unet, table = self.domain.unet, api.deltas(self.domain, edits)
-        ours = {type(delta).__module__.startswith("asyrp_lib.deltas.") for delta in table} <= {True}
-        if (
-            type(unet) is not HSpaceUNet or "callback" in how or not ours
-        ):  # a view, a looker, code of one's own
-            return make()
+        ours = all(type(delta).__module__.startswith("asyrp_lib.deltas.") for delta in table)
+        if type(unet) is not HSpaceUNet or "callback" in how or not ours:
+            return make()  # through a view, with a looker, by code of one's own
         strengths = [torch.as_tensor(strength).tolist() for strength in table.values()]
         about = [(type(delta).__name__, delta.config, delta.about) for delta in table]
         how = {key: list(value) if isinstance(value, Iterable) else value for key, value in how.items()}
@@ -180,8 +178,17 @@ class Run(NamedTuple):
         return self.trial.rows(table, **self.where)
 
 
-def begin(domain: Domain, trial: Trial | None, n: int, progress: bool, steps: int = 40) -> Trial:
+def choosing(domain: Domain) -> str:
+    """The split that settings are chosen on: "validation", or "train" where there is none."""
+    try:
+        domain.images("validation", 1)
+    except (ImageError, UnknownNameError):
+        return "train"
+    return "validation"
+
+
+def begin(domain: Domain, trial: Trial | None, n: int, progress: bool) -> Trial:
     """The first n test images of an experiment, from a trial that is there already where they are in it."""
     if trial and trial.domain is not domain:
         raise AsyrpError(f"The trial is of {trial.domain!r}; expected one of {domain!r}; begin a new one.")
-    return (trial or Trial(domain, n, steps)).like(n=n, first=0, steps=steps, split="test", progress=progress)
+    return (trial or Trial(domain, n)).like(n=n, first=0, steps=40, split="test", progress=progress)

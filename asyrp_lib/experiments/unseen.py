@@ -70,10 +70,8 @@ def gains(rows: pd.DataFrame, kind: str = "error") -> pd.DataFrame:
     """
     starting = rows["score"].str.startswith(f"{kind} to ")
     table = rows[starting].assign(target=rows["score"].str.removeprefix(f"{kind} to "))
-    before = pick(table, variant="before")
-    both = pick(table, variant=None).merge(
-        before[["image", "target", "value"]], on=["image", "target"], suffixes=("", "_before")
-    )
+    before = pick(table, variant="before")[["image", "target", "value"]]
+    both = pick(table, variant=None).merge(before, on=["image", "target"], suffixes=("", "_before"))
     both["value"] = 1 - both["value"] / both["value_before"]
     return both[["edit", "seed", "image", "strength", "target", "value"]]
 

@@ -38,7 +38,10 @@ def measure(
     shown = {"data": domain.images("train", n_samples), "samples": torch.cat([p.plain.cpu() for p in noise])}
     judge, test = domain.second_clip or domain.clip, domain.images("test", n_samples)
     features = {v: clip_features(judge, images).numpy() for v, images in {**shown, "test": test}.items()}
-    parts = [numbers(_frechet(features[v], features["data"]), variant=v) for v in ("samples", "test")]
+    parts = []
+    for variant in ("samples", "test"):
+        found = ends("fd", frechet_summary(features[variant], features["data"]))
+        parts.append(numbers(found | {"images": len(features[variant])}, variant=variant))
     if domain.oracle is not None:
         shown |= {"original": trial.x_0, "reconstruction": trial.plain}
         seen = {variant: domain.oracle.read(images) for variant, images in shown.items()}
@@ -47,10 +50,6 @@ def measure(
             seen["truth"] = standardised(domain, domain.factors("test", n))[list(seen["data"])]
         parts += [trial.like(n=len(table)).rows(table, variant=v) for v, table in seen.items()]
     return joined(parts)
-
-
-def _frechet(features: np.ndarray, data: np.ndarray) -> dict[str, float]:
-    return ends("fd", frechet_summary(features, data)) | {"images": len(features)}
 
 
 def _disagreement(oracle, variant: str, images: Tensor) -> pd.DataFrame:
@@ -100,9 +99,8 @@ def r2(rows: pd.DataFrame, variant: str) -> pd.Series:
 def disagreement(rows: pd.DataFrame) -> pd.DataFrame:
     """factor × variant: the standard deviation between the oracles, mean over images."""
     part = rows[rows["variant"].str.startswith("disagreement")]
-    return part.assign(of=part["variant"].str.removeprefix("disagreement, ")).pivot(
-        index="score", columns="of", values="value"
-    )
+    part = part.assign(of=part["variant"].str.removeprefix("disagreement, "))
+    return part.pivot(index="score", columns="of", values="value")
 
 
 def frechet(rows: pd.DataFrame, variant: str) -> Interval:

@@ -6,33 +6,28 @@ Bounds and words as in `study`.
 import pandas as pd
 
 from ..experiments.compare import at, at_effect, difference, over, per_seed, stored_grid
-from .claim import Claim, above, counted, decider, most, spread, verdict
-from .study import DISTANCE, SEEN, reaching, share, superior
+from ..experiments.rows import pick
+from .claim import Claim, decider, spread, verdict
+from .study import DISTANCE, SEEN, judged, reaching, share, superior
 
 #: Of a share between 0 and 1, such as SC, or of the way to a target: what can be seen.
 SEEN_SHARE = 0.02
 #: Of a share of the way to a target.
 AWAY = "below 0: away from it"
+#: The end of a rule; see `judged`.
+NEED = "holds if {} do"
 
 
 def best(domain) -> Claim:
     """Does the best f_t as it is written come nearer to the true targets than the original?  At equal effect
     where an edit has a factor, else at strength 1.
     """
-    found = {
-        edit: share(rows, DISTANCE, _name(edit, "best"), _name(edit, "original"))
-        for edit, rows in _by_edit(domain, "best").items()
-    }
-    sides = [superior(interval, SEEN) for interval in found.values()]
-    name, effect = decider(found, need := most(sides))
-    far = spread(found.values(), "+.1%")
-    ours = f"it is nearer by {far} {_equal(domain, 'best')}: {counted(sides)}"
-    why = (
-        f"an edit counts if it is surely nearer, against if surely less than {SEEN:.0%} nearer; holds if "
-        f"{need} of {len(sides)} do"
-    )
+    names = lambda edit: (_name(edit, "best"), _name(edit, "original"))
+    found = {e: share(rows, DISTANCE, *names(e)) for e, rows in _by_edit(domain, "best").items()}
+    why = f"an edit counts if it is surely nearer, against if surely less than {SEEN:.0%} nearer; {NEED}"
     mind = "edits, or longer trainings, in which the best f_t is surely nearer"
-    return Claim(ours, effect, f"share nearer, {name}", verdict(sides, need), why, mind)
+    where = _equal(domain, "best")
+    return judged(found, SEEN, "it is nearer", "share nearer, {}", why, mind, where=where)
 
 
 def keeps_structure(domain) -> Claim:
@@ -41,22 +36,18 @@ def keeps_structure(domain) -> Claim:
     for edit, rows in _by_edit(domain, "best").items():
         if (rows["score"] == "SC").any():
             found[edit] = difference(rows, "SC", _name(edit, "best"), _name(edit, "original"))
-    sides = [superior(interval, SEEN_SHARE) for interval in found.values()]
-    name, effect = decider(found, need := most(sides))
-    far = spread(found.values(), "+.2f")
-    ours = f"SC is higher by {far} {_equal(domain, 'best')}: {counted(sides)}"
     why = (
-        f"an edit counts if its SC is surely higher, against if surely less than {SEEN_SHARE} higher; holds "
-        f"if {need} of {len(sides)} do"
+        f"an edit counts if its SC is surely higher, against if surely less than {SEEN_SHARE} higher; {NEED}"
     )
     mind = "edits in which it surely keeps more"
-    return Claim(ours, effect, f"more SC, {name}", verdict(sides, need), why, mind)
+    how = {"where": _equal(domain, "best"), "form": "+.2f"}
+    return judged(found, SEEN_SHARE, "SC is higher", "more SC, {}", why, mind, **how)
 
 
 def _by_edit(domain, grid: str) -> dict[str, pd.DataFrame]:
     """edit -> rows at equal effect, or at strength 1 after the last epoch where an edit has no factor."""
     rows = stored_grid(domain, grid)
-    parts = {edit: rows[rows["edit"] == edit] for edit in rows["edit"].unique()}
+    parts = {edit: pick(rows, edit=edit) for edit in rows["edit"].unique()}
     return {e: at_effect(of) if domain.edit_named(e).factor else at(of) for e, of in parts.items()}
 
 
@@ -88,9 +79,7 @@ def tuning(domain) -> Claim:
     """Does an untuned edit go less of the way to its true target than edits that were tuned?"""
     free = way(stored_grid(domain, "goblin"), "f_t original")
     rows = stored_grid(domain, "best")
-    tuned = {
-        edit: way(rows[rows["edit"] == edit], _name(edit, "original")) for edit in ("pixar", "neanderthal")
-    }
+    tuned = {e: way(pick(rows, edit=e), _name(e, "original")) for e in ("pixar", "neanderthal")}
     found = {edit: over(values - free, rows["image"].nunique()) for edit, values in tuned.items()}
     sides = [superior(interval, SEEN) for interval in found.values()]
     name, effect = decider(found)
@@ -112,61 +101,42 @@ def transfer(domain) -> Claim:
     scratch after two?
     """
     rows = stored_grid(domain, "transfer")
-    first, last = (at(rows, epoch) for epoch in (rows["epoch"].min(), None))
-    found = {}
-    for name, (scratch, moved) in _pairs(rows).items():
-        slow, fast = per_seed(last, "clip", scratch), per_seed(first, "clip", moved)
-        found[name] = over((slow - fast) / slow.mean())
-    sides = [above(interval, 0) for interval in found.values()]
-    name, effect = decider(found, need := most(sides))
-    far = spread(found.values(), "+.1%")
-    ours = f"one epoch after transfer is below two from scratch by {far}: {counted(sides)}"
-    why = _sign(need, len(sides))
     mind = "other edits to begin from, and steps of that training counted, too"
-    return Claim(ours, effect, f"share lower, {name}", verdict(sides, need), why, mind)
+    early = at(rows, rows["epoch"].min())
+    return _below_scratch(rows, early, "one epoch after transfer is below two from scratch", mind)
 
 
 def stays_lower(domain) -> Claim:
     """Is it still lower after two epochs of both?"""
-    rows, found = at(stored_grid(domain, "transfer")), {}
-    for name, (scratch, moved) in _pairs(rows).items():
-        slow, fast = (per_seed(rows, "clip", variant) for variant in (scratch, moved))
-        found[name] = over((slow - fast) / slow.mean())
-    sides = [above(interval, 0) for interval in found.values()]
-    name, effect = decider(found, need := most(sides))
-    ours = f"after two epochs it is below scratch by {spread(found.values(), '+.1%')}: {counted(sides)}"
-    why = _sign(need, len(sides))
+    rows = stored_grid(domain, "transfer")
     mind = "longer trainings in which the two meet, or do not"
-    return Claim(ours, effect, f"share lower, {name}", verdict(sides, need), why, mind)
+    return _below_scratch(rows, at(rows), "after two epochs it is below scratch", mind)
+
+
+def _below_scratch(rows: pd.DataFrame, after: pd.DataFrame, ours: str, mind: str) -> Claim:
+    """Whether the CLIP loss in some rows after transfer is below that from scratch after the last epoch."""
+    found = {}
+    for name, (scratch, moved) in _pairs(rows).items():
+        slow, fast = per_seed(at(rows), "clip", scratch), per_seed(after, "clip", moved)
+        found[name] = over((slow - fast) / slow.mean())
+    why = f"an edit and f_t count, for or against, by the sign of the difference; {NEED}"
+    return judged(found, 0, ours, "share lower, {}", why, mind)
 
 
 def reaches_farther(domain) -> Claim:
     """At equal effect or strength 1, is an edit that began from another's as near to its true target?"""
     rows, found = stored_grid(domain, "transfer"), {}
     for edit, of in _by_edit(domain, "transfer").items():
-        for name, (scratch, moved) in _pairs(rows[rows["edit"] == edit]).items():
+        for name, (scratch, moved) in _pairs(pick(rows, edit=edit)).items():
             found[name] = share(of, DISTANCE, moved, scratch)
-    sides = [superior(interval, SEEN) for interval in found.values()]
-    name, effect = decider(found, need := most(sides))
-    far = spread(found.values(), "+.1%")
-    where = _equal(domain, "transfer")
-    ours = f"after two epochs it is nearer than from scratch by {far} {where}: {counted(sides)}"
-    why = (
-        f"an edit and f_t count if surely nearer, against if surely less than {SEEN:.0%}; holds if {need} of "
-        f"{len(sides)} do"
-    )
+    ours, where = "after two epochs it is nearer than from scratch", _equal(domain, "transfer")
+    why = f"an edit and f_t count if surely nearer, against if surely less than {SEEN:.0%}; {NEED}"
     mind = "edits that transfer brings surely nearer"
-    return Claim(ours, effect, f"share nearer, {name}", verdict(sides, need), why, mind)
+    return judged(found, SEEN, ours, "share nearer, {}", why, mind, where=where)
 
 
 def _pairs(rows: pd.DataFrame) -> dict[str, tuple[str, str]]:
     """ "edit, f_t" -> its variants from scratch and after transfer."""
-    begun = {
-        v: v.replace("begin scratch", "begin transfer") for v in rows["variant"].unique() if "scratch" in v
-    }
     short = lambda v: v.removeprefix("edit ").replace("f_t ", "").replace(", begin scratch", "")
-    return {short(scratch): (scratch, moved) for scratch, moved in begun.items()}
-
-
-def _sign(need: int, of: int) -> str:
-    return f"an edit and f_t count, for or against, by the sign of the difference; holds if {need} of {of} do"
+    begun = [v for v in rows["variant"].unique() if "scratch" in v]
+    return {short(v): (v, v.replace("begin scratch", "begin transfer")) for v in begun}

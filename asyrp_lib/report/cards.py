@@ -15,42 +15,36 @@ CARD = data_dir() / "weights" / "synthfaces" / "README.md"
 def table() -> str:
     """Size and training of every shipped network, and what it scored on faces that nothing is trained on."""
     lines = []
-    for network in NETWORKS:
-        state, config = read_weights(weights_file(network))
-        card, file = config["card"], weights_file(network)
-        cells = [
-            f"`{file.name}`",
-            f"{sum(tensor.numel() for tensor in state.values()):,}",
-            f"{file.stat().st_size / 1e6:.1f}",
-            f"{card['images']:,}",
-            f"{card['seconds'] / 3600:.1f}",
-            _score(card),
-        ]
-        lines.append(cells)
-    head = ["file", "numbers", "MB", "images seen", "hours", "score"]
-    return table_of(pd.DataFrame(lines, columns=head))
+    for file in map(weights_file, NETWORKS):
+        state, config = read_weights(file)
+        card = config["card"]
+        line = {
+            "file": f"`{file.name}`",
+            "numbers": f"{sum(tensor.numel() for tensor in state.values()):,}",
+            "MB": f"{file.stat().st_size / 1e6:.1f}",
+            "images seen": f"{card['images']:,}",
+            "hours": f"{card['seconds'] / 3600:.1f}",
+            "score": _score(card),
+        }
+        lines.append(line)
+    return table_of(pd.DataFrame(lines))
 
 
 def factors() -> str:
     """R² of each factor by each oracle, on audit faces, clean / disturbed."""
     cards = {name: read_weights(weights_file(name))[1]["card"] for name in NETWORKS if "oracle" in name}
+    of = lambda card, factor: f"{card['r2_clean'][factor]:.2f} / {card['r2_disturbed'][factor]:.2f}"
     columns = {
-        name: {
-            factor: f"{r2:.2f} / {card['r2_disturbed'][factor]:.2f}"
-            for factor, r2 in card["r2_clean"].items()
-        }
-        for name, card in cards.items()
+        name: {factor: of(card, factor) for factor in card["r2_clean"]} for name, card in cards.items()
     }
     return table_of(pd.DataFrame(columns).rename_axis("factor").reset_index())
 
 
 def _score(card: dict) -> str:
-    if "zero_shot" in card:
-        worst = min(card["zero_shot"], key=card["zero_shot"].__getitem__)
-        return f"zero-shot at least {card['zero_shot'][worst]:.3f} ({worst})"
-    if "r2_clean" in card:
-        worst = min(card["r2_clean"], key=card["r2_clean"].__getitem__)
-        return f"R² at least {card['r2_clean'][worst]:.2f} ({worst})"
+    for kind, said, form in (("zero_shot", "zero-shot", ".3f"), ("r2_clean", "R²", ".2f")):
+        if kind in card:
+            worst = min(card[kind], key=card[kind].__getitem__)
+            return f"{said} at least {card[kind][worst]:{form}} ({worst})"
     if "pixel_accuracy" in card:
         return f"pixel accuracy {card['pixel_accuracy']:.3f}"
     return f"loss {card['loss']:.4f}"

@@ -4,7 +4,6 @@ The page is one file that opens no connection; which side is right stands only i
 What judges save is read by `measure.choices`, and counted by the experiment `choice`.
 """
 
-import base64
 import hashlib
 import json
 import os
@@ -21,7 +20,8 @@ from ..errors import AsyrpError, FileError
 from ..measure.choices import AFTER, BEFORE, Key, fault, read_key
 from ..store.files import atomic_write
 from ..store.images import as_images
-from .panel import to_png
+from .page import data_uri
+from .sheets import enlarged
 
 #: Pixels of a side, at least: smaller images are enlarged here, so that every browser shows the same.
 SIDE = 320
@@ -97,4 +97,4 @@ def _data_uris(question: Question) -> list[str]:
         check.kind("image", image, Tensor, "images[0]")
     size = max(question.target.shape[-1:], default=0)
     pair = as_images([question.target[None], question.other[None]], size)
-    return ["data:image/png;base64," + base64.b64encode(to_png(x, max(SIDE, size))).decode() for x in pair]
+    return [data_uri(enlarged(image, max(SIDE, size))) for image in pair]

@@ -84,13 +84,6 @@ def by_edit(rows: pd.DataFrame, statistic: Statistic | None = None) -> dict[str,
     return {str(edit): over_seeds(part, *how) for edit, part in rows.groupby("edit")}
 
 
-def difference(a: Interval, b: Interval) -> Interval:
-    """a − b of two intervals that were measured on different faces."""
-    half = math.hypot(*(max(i.high - i.mean, i.mean - i.low) for i in (a, b)))
-    mean = a.mean - b.mean
-    return Interval(mean, mean - half, mean + half, min(a.seeds, b.seeds), min(a.faces, b.faces))
-
-
 def counted(sides: Sequence[int]) -> str:
     """ "4 of 6 surely, 1 surely not"."""
     sides = list(sides)

@@ -53,11 +53,7 @@ STUDY = {
     "subtle": ("study Fig. 18", "better f_t edit more subtly", study.subtle),
     "depth": ("not in the study", "deeper encoders are better", study.depth),
     "time": ("study Fig. 16", "AdaGN has the lower loss", study.time),
-    "norm and activation": (
-        "study Fig. 16",
-        "norm and activation do not matter",
-        study.norm_and_activation,
-    ),
+    "norm and activation": ("study Fig. 16", "norm and activation do not matter", study.norm_and_activation),
     "optimiser": ("study Sec. 5", "untuned, AdamW beats SGD", study.optimiser),
     "conv with Adam": ("study Fig. 18", "the original learns nothing with AdamW", study.conv_with_adam),
     "best": ("study Table 5", "the best f_t is better than the original", best.best),

@@ -7,6 +7,8 @@ import ast
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
+from os.path import isfile  # also of a text that can be no name
 from pathlib import Path
 
 from ..errors import FileError
@@ -41,7 +43,7 @@ def sources(notebook: Path) -> dict[str, str]:
     files |= {data / "results" / f"{name}{text}.csv" for text in texts for name in before}
     files |= {data / "directions" / DOMAIN / f"{text.replace(' ', '_')}.safetensors" for text in texts}
     files |= {data / name for module, names in READ.items() if module in imported for name in names}
-    found = {file.relative_to(data.parent).as_posix(): digest(file) for file in files if _there(file)}
+    found = {file.relative_to(data.parent).as_posix(): digest(file) for file in files if isfile(file)}
     return {"code": hashlib.sha256(ast.dump(tree).encode()).hexdigest(), **dict(sorted(found.items()))}
 
 
@@ -59,7 +61,7 @@ def record(notebook: Path) -> None:
 
 def faults(root: Path, figures: Iterable[str]) -> dict[str, str]:
     """figure -> what is wrong with it, of those that are not what their notebook would draw today."""
-    known, now, found = _known(root), {}, {}
+    known, now, found = _known(root), cache(sources), {}
     by_figure = {name: stem for stem, entry in known.items() for name in entry["figures"]}
     for figure in dict.fromkeys(figures):
         notebook = root / "notebooks" / f"{by_figure.get(figure, '')}.ipynb"
@@ -69,11 +71,8 @@ def faults(root: Path, figures: Iterable[str]) -> dict[str, str]:
             found[figure] = "was drawn by no notebook that is recorded"
         elif known[notebook.stem]["figures"][figure] != digest(root / "figures" / figure):
             found[figure] = "is not the one that its notebook drew"
-        else:
-            if notebook not in now:
-                now[notebook] = sources(notebook)
-            if other := _other(known[notebook.stem]["from"], now[notebook]):
-                found[figure] = f"was drawn from other {other}"
+        elif other := _other(known[notebook.stem]["from"], now(notebook)):
+            found[figure] = f"was drawn from other {other}"
     return found
 
 
@@ -115,10 +114,3 @@ def _known(root: Path) -> dict[str, dict]:
         return json.loads(file.read_text()) if file.is_file() else {}
     except ValueError as error:
         raise FileError(f"{file} is damaged; expected JSON; restore it, or run all notebooks.") from error
-
-
-def _there(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except (OSError, ValueError):  # a text that can be no name
-        return False

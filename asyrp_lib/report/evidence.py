@@ -6,14 +6,15 @@ from .recount import (
     RO,
     Recount,
     ablation_rows,
+    best_rows,
     cosine_of,
     curves,
     edit_of,
     fid_scores,
     is_negative,
     listed,
+    original_lower,
     span,
-    table_5_again,
     two_fids,
 )
 from .sentences import claim_5, claim_6, claim_21
@@ -21,13 +22,10 @@ from .sentences import claim_5, claim_6, claim_21
 
 def e1(n: dict) -> Recount:
     """Two FIDs in one table, one of them of photo-negatives."""
-    files = {"original": fid_scores(n, "1.0")["score_ro"].mean()}
-    files["best"] = pd.DataFrame(n["raw_table5_1.0"]).T[RO].mean()
+    files = {"original": fid_scores(n, "1.0")["score_ro"].mean(), "best": best_rows(n, "1.0")[RO].mean()}
     kind = {name: is_negative(n, ro) for name, ro in files.items()}
-    both, again = two_fids(n), table_5_again(n)
+    both, (lower, better) = two_fids(n), original_lower(n)
     ratio = (both["negatives"] / both["right"]).unstack()[["fid_edited_original", "fid_edited_reconstructed"]]
-    own = again[again["no copy"]]
-    lower, better = own["original, half"] < own["best, half"], again["original, share"] < again["best, share"]
     text = (
         f"FID(original, reconstruction) of the same images is {files['original']:.1f} for the original, "
         f"{files['best']:.1f} for the best model; {len(ratio)} rows have both: negatives give "
@@ -48,7 +46,7 @@ def e3(n: dict) -> Recount:
     """The head count at training and at evaluation."""
     heads, rows = n["as_run"]["heads"], ablation_rows(n, "heads", "h8_")
     other = [count for count in heads["trained"] if count != heads["run"]]
-    best = {edit_of(key): row["sdir_oe"] for key, row in n["raw_table5_1.0"].items()}["pixar"]
+    best = best_rows(n, "1.0").loc["pixar", "sdir_oe"]
     text = (
         f"trained with {listed(heads['trained'], 'd')} heads, run with {heads['run']}; Table 5's pixar has "
         f"S_dir {best:.3f}, every row of 8 heads {span(rows['sdir_oe'], '.3f')}"
@@ -161,9 +159,8 @@ def e13(n: dict) -> Recount:
     """How much moves before and after the learning rate falls."""
     rows, after = ablation_rows(n, "heads", "h"), n["as_run"]["lr_falls_after_epoch"]
     change = [of["sdir_re"].diff().abs() for _, of in rows.groupby(rows.index.str.rsplit("_", n=2).str[0])]
-    before, then = (
-        pd.concat([of.iloc[part] for of in change]).mean() for part in (slice(1, after), slice(after, None))
-    )
+    mean = lambda first, end: pd.concat([of.iloc[first:end] for of in change]).mean()
+    before, then = mean(1, after), mean(after, None)
     text = f"S_dir moves by {before:.4f} an epoch up to epoch {after}, by {then:.4f} after the rate fell"
     return Recount(0, f"{text}: the schedule and the heads cannot be told apart")
 

@@ -70,9 +70,8 @@ class Facts:
             said, known = str(row["recomputed"]), {k: str(row[k]) for k in ("verdict", "published")}
         else:
             names = f"{', '.join(map(str, self.claims.index))}, tally, or a row of the trial"
-            raise UnknownNameError(
-                f"The text asks for {source!r}; expected one of {names}; measure it first."
-            )
+            wanted = f"expected one of {names}; measure it first."
+            raise UnknownNameError(f"The text asks for {source!r}; {wanted}")
         if what in known:
             return known[what].replace("-", "−")
         before, _, after = what.partition("{}")
@@ -89,10 +88,9 @@ class Facts:
             return str(len(self.trial))
         group, _, verdict = what.partition(", ")
         table = trial.tally(self.trial)
-        if group == "all" and verdict in table:
-            return str(table[verdict].sum())
+        groups, verdicts = (", ".join(map(str, names)) for names in (table.index, table))
+        table.loc["all"] = table.sum()
         if group not in table.index or verdict not in table:
-            groups, verdicts = (", ".join(map(str, names)) for names in (table.index, table))
             wanted = f"one of {groups} or all, a comma, and one of {verdicts}"
             raise UnknownNameError(f"The tally has no {what!r}; expected {wanted}.")
         return str(table.loc[group, verdict])
@@ -111,30 +109,21 @@ class Facts:
         part = self.claims.loc[[name for name in ids if name in self.claims.index]]
         if part.empty:
             return f"*Not measured yet: {', '.join(ids)}.*"
-        columns = {
-            "claim": part["published"],
-            "where": part["source"],
-            "main number [95 %]": [
-                f"{e} {of}".replace("-", "−") for e, of in zip(part["effect"], part["of"])
-            ],
-            "verdict": "**" + part["verdict"] + "**",
-        }
-        return table_of(pd.DataFrame(columns))
+        number = (part["effect"].map(str) + " " + part["of"]).str.replace("-", "−")
+        part = part.assign(number=number, verdict="**" + part["verdict"] + "**")
+        said = {"published": "claim", "source": "where", "number": "main number [95 %]", "verdict": "verdict"}
+        return _table(part, said)
 
     def _trial(self, *ids: str) -> str:
         """Rows of the trial: what is said, what its own data say, and what ours say."""
-        part = self._rows(ids)
-        return _table(
-            part, {"published": "said", "recomputed": "their own data", "here": "here", "verdict": "verdict"}
-        )
+        said = {"published": "said", "recomputed": "their own data", "here": "here", "verdict": "verdict"}
+        return _table(self._rows(ids), said)
 
     def _theirs(self, *ids: str) -> str:
         """The same by their data alone."""
         part = self._rows(ids)
-        part = part.assign(id="**" + part.index + "** " + part["published"])
-        return _table(
-            part, {"id": "taken for granted", "recomputed": "what their own files say", "verdict": "verdict"}
-        )
+        said = {"id": "taken for granted", "recomputed": "what their own files say", "verdict": "verdict"}
+        return _table(part.assign(id="**" + part.index + "** " + part["published"]), said)
 
     def _rows(self, ids: tuple[str, ...]) -> pd.DataFrame:
         if unknown := set(ids) - set(self.trial.index):
@@ -162,13 +151,11 @@ class Facts:
 
     def _figures(self, number: str) -> str:
         """All figures of a notebook, or where they will be."""
-        names = sorted(file.name for file in (self.root / "figures").glob(f"{number}_*.png"))
-        said = [f"![{Path(name).stem[3:].replace('_', ' ')}](figures/{name})" for name in names]
-        return (
-            "\n\n".join([*said, f"*Made by notebook {number}.*"])
-            if said
-            else f"*Figures of notebook {number} come here.*"
-        )
+        files = sorted((self.root / "figures").glob(f"{number}_*.png"))
+        if not files:
+            return f"*Figures of notebook {number} come here.*"
+        said = [f"![{file.stem[3:].replace('_', ' ')}](figures/{file.name})" for file in files]
+        return "\n\n".join([*said, f"*Made by notebook {number}.*"])
 
 
 #: What a block can be.

@@ -13,7 +13,7 @@ from ..deltas import StudyDelta
 from ..errors import WeightsError
 from ..experiments import heads, reference, stored
 from ..experiments.final import CONTROLS
-from ..experiments.rows import pick, with_ends
+from ..experiments.rows import COLUMNS, pick, with_ends
 from ..measure.scores import clip_features, frechet_distance
 from ..measure.stats import over_seeds
 from ..method.clip import directional_distance
@@ -81,12 +81,17 @@ def untrained(layout: str, heads: int = 1) -> StudyDelta:
     return StudyDelta(H_SHAPE, TEMB, layout=layout, heads=heads).eval()
 
 
+def _noise() -> tuple[Tensor, Tensor]:
+    """h of two images, and a time embedding of zeros."""
+    return torch.randn(2, *H_SHAPE, generator=torch.Generator().manual_seed(0)), torch.zeros(2, TEMB)
+
+
 @torch.inference_mode()
 def heads_at_run_time(domain=None, trained: int = 8, run: int = 1) -> Recount:
     """E3: what f_t of one head count gives with another, all weights equal, untrained and, where there are
     rows, trained; ours refuses such a file.
     """
-    h, temb = torch.randn(2, *H_SHAPE, generator=torch.Generator().manual_seed(0)), torch.zeros(2, TEMB)
+    h, temb = _noise()
     right, other = untrained("pc", trained), untrained("pc", run)
     a, b = (delta(h, temb, 500) for delta in (right, other))
     try:
@@ -103,13 +108,11 @@ def heads_at_run_time(domain=None, trained: int = 8, run: int = 1) -> Recount:
 @torch.inference_mode()
 def size_of_shift(domain=None) -> Recount:
     """E5: RMS of Δh from untrained f_t for h of two sizes."""
-    h, temb = torch.randn(2, *H_SHAPE, generator=torch.Generator().manual_seed(0)), torch.zeros(2, TEMB)
-    rms = {
-        (k, s): float(untrained(k)(s * h, temb, 500).square().mean().sqrt()) for k in LAYOUTS for s in (1, 5)
-    }
-    free = float(untrained("conv")(h, temb, 500).square().mean().sqrt())
-    text = f"RMS of Δh of untrained p, c, pc, cp, for h of one size and five: {spread(rms.values(), '.2f')}"
-    return Recount(-1 if max(rms.values()) - min(rms.values()) < 0.01 else 0, f"{text}; of conv {free:.2f}")
+    h, temb = _noise()
+    size = lambda layout, h: float(untrained(layout)(h, temb, 500).square().mean().sqrt())
+    rms = [size(layout, s * h) for layout in LAYOUTS for s in (1, 5)]
+    text = f"RMS of Δh of untrained p, c, pc, cp, for h of one size and five: {spread(rms, '.2f')}"
+    return Recount(-1 if max(rms) - min(rms) < 0.01 else 0, f"{text}; of conv {size('conv', h):.2f}")
 
 
 @torch.inference_mode()
@@ -139,7 +142,7 @@ def one_reference(domain, n: int = 9) -> Recount | None:
 def wrong_heads(domain) -> Recount | None:
     """E3, of trained f_t: what their weights do with another head count, by the experiment `heads`."""
     rows = _rows(domain, "heads")
-    if rows is None or not (table := heads.means(rows, "difference", right=False)):
+    if not (table := heads.means(rows, "difference", right=False)):
         return None
     lost, words, sides = heads.lost(rows), [], []
     for edit, apart in table.items():
@@ -154,10 +157,10 @@ def wrong_heads(domain) -> Recount | None:
 
 def wrong_reference(domain) -> Recount | None:
     """E4, of trained f_t: what one reference for a batch costs, by the experiment `reference`."""
-    rows = _rows(domain, "reference")
-    if rows is None or not (table := reference.lost(rows)):
-        return None
+    table = reference.lost(_rows(domain, "reference"))
     lost = {f"{edit}, {kind}": i for edit, of in table.items() for kind, i in of.items()}
+    if not lost:
+        return None
     words = "; ".join(f"{name} {effect} sd" for name, effect in lost.items())
     sides = [above(effect, 0) for effect in lost.values()]
     return Recount(-1 if 1 in sides else 0, f"trained with one reference for a batch, aimed less by: {words}")
@@ -172,26 +175,23 @@ def few_images(domain, n: int = 40, few: int = 5) -> Recount:
     """E12: the Fréchet distance of real images from others, of few and of more."""
     real = clip_features(domain.second_clip or domain.clip, domain.images("train", 2 * n))
     apart = {k: frechet_distance(real[:k], real[n : n + k]) for k in (few, n)}
-    text = (
-        f"FD of {few} real images from {few} others is {apart[few] / apart[n]:.1f} times that of {n} from {n}"
-    )
-    return Recount(0, text)
+    times = f"{apart[few] / apart[n]:.1f} times that of {n} from {n}"
+    return Recount(0, f"FD of {few} real images from {few} others is {times}")
 
 
-def _rows(domain, name: str = "final") -> pd.DataFrame | None:
-    """Stored rows of an experiment; None: it was not made yet."""
+def _rows(domain, name: str = "final") -> pd.DataFrame:
+    """Stored rows of an experiment; none, where it was not made yet."""
     try:
         return stored(domain, name)
     except WeightsError as error:
         if isinstance(error.__cause__, FileNotFoundError):
-            return None
+            return pd.DataFrame(columns=[*COLUMNS])
         raise
 
 
 def best_sc(domain) -> Recount | None:
     """Does no edit have a higher SC than every edit?"""
-    rows = _rows(domain)
-    if rows is None or not len(of := pick(rows, "SC")):
+    if (of := pick(_rows(domain), "SC")).empty:
         return None
     edits, none = by_edit(pick(of, variant=None, strength=1.0)), pick(of, variant=CONTROLS[0])["value"].mean()
     sure = [-above(i, none) for i in edits.values()]
@@ -202,24 +202,19 @@ def best_sc(domain) -> Recount | None:
 def best_fd(domain) -> Recount | None:
     """Does a Fréchet distance put edits above those that edit nothing?  (Both from the originals)"""
     rows = _rows(domain)
-    if rows is None or not len(of := pick(rows, "fd_original")):
+    if (of := pick(rows, "fd_original")).empty:
         return None
-    edits = {
-        str(e): v for e, v in pick(of, variant=None, strength=1.0).groupby("edit")["value"].mean().items()
-    }
+    edits = pick(of, variant=None, strength=1.0).groupby("edit")["value"].mean()
     nothing = {name: with_ends(rows, "fd_original", variant=name)[0] for name in CONTROLS[:2]}
     listed = ", ".join(f"{name} {value:.3f}" for name, value in nothing.items())
-    return Recount(
-        -1 if min(nothing.values()) < min(edits.values()) else 0,
-        f"FD from originals: {listed}, edits {spread(edits.values(), '.3f')}",
-    )
+    text = f"FD from originals: {listed}, edits {spread(edits, '.3f')}"
+    return Recount(-1 if min(nothing.values()) < edits.min() else 0, text)
 
 
 def curls_smile(domain) -> Recount | None:
     """Does *curly hair* move the smile too, so far that it can be seen?"""
-    rows = _rows(domain)
-    of = None if rows is None else pick(rows, "mean smile", variant=None, edit="curly hair", strength=1.0)
-    if of is None or of.empty:
+    of = pick(_rows(domain), "mean smile", variant=None, edit="curly hair", strength=1.0)
+    if of.empty:
         return None
     shift = over_seeds(of)
     return Recount(above(shift, VISIBLE), f"curly hair moves the smile by {shift} sd")
@@ -229,10 +224,7 @@ def at_half(score: str, way: int, *, unseen: bool = False) -> Callable[..., Reco
     """Whether a score at strength ½ is surely higher (way 1) or lower (−1) than at 1, on the same faces."""
 
     def measured(domain) -> Recount | None:
-        rows = _rows(domain)
-        if rows is None:
-            return None
-        of = pick(rows, score, variant=None)
+        of = pick(_rows(domain), score, variant=None)
         of = of.assign(image=of["image"].fillna(0), seed=of["seed"].fillna(0))  # a distance is of all faces
         full, half = (pick(of, strength=s) for s in (1.0, 0.5))
         both = half.merge(full, on=["edit", "seed", "image"], suffixes=("", "_full"))
@@ -240,15 +232,13 @@ def at_half(score: str, way: int, *, unseen: bool = False) -> Callable[..., Reco
             both = both[[not domain.edit_named(edit).in_domain for edit in both["edit"]]]
         if both.empty:
             return None
-        both = both.assign(value=both["value"] - both["value_full"])
-        more = {str(edit): over_seeds(part) for edit, part in both.groupby("edit")}
+        more = by_edit(both.assign(value=both["value"] - both["value_full"]))
         sides = [way * above(i, 0) for i in more.values()]
         if score.startswith("fd"):  # one number each
             sides = [way * (1 if i.mean > 0 else -1) for i in more.values()]
         whole = 1 if sides.count(1) == len(sides) else -1 if sides.count(-1) == len(sides) else 0
-        return Recount(
-            whole, f"{score} at strength ½ less that at 1: {spread(more.values(), '+.3f')}, {len(more)} edits"
-        )
+        text = f"{score} at strength ½ less that at 1: {spread(more.values(), '+.3f')}, {len(more)} edits"
+        return Recount(whole, text)
 
     return measured
 

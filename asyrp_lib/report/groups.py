@@ -29,7 +29,7 @@ def light_skin(domain) -> Claim | None:
         apart = {"groups": gaps.gap(rows, "skin", score)}
         apart |= {"twins": gaps.twins(rows, "skin", score)} if score == "aimed" else {}
         for edit, effect in gaps.effects(rows, score).items():
-            less = {name: _opposite(table[edit]) for name, table in apart.items() if edit in table}
+            less = {name: scaled(table[edit], -1) for name, table in apart.items() if edit in table}
             if above(effect, 0) == 1 and less:
                 side = all_of(*(superior(interval, margin) for interval in less.values()))
                 sides.append(side if len(less) == len(apart) else min(side, 0))
@@ -37,9 +37,8 @@ def light_skin(domain) -> Claim | None:
                 found[f"{unit} less on dark skin, {edit}, {name}"] = least, margin
     if not found or not any(gaps.groups(rows, "skin")):
         return None
-    name, _ = decider(
-        {name: scaled(i, 1 / margin) for name, (i, margin) in found.items()}, need := most(sides)
-    )
+    need, comparable = most(sides), {name: scaled(i, 1 / margin) for name, (i, margin) in found.items()}
+    name, _ = decider(comparable, need)
     effect, ratios = found[name][0], gaps.ratios(rows, "skin")
     far = sum(of["excess"][0] > of["chance"] and of["excess"][1] > 1 for _, of in ratios.iterrows())
     ours = (
@@ -101,11 +100,6 @@ def pixar_lightens(domain) -> Claim | None:
     )
     mind = "another training of pixar, or faces, of which it surely flips more, or fewer"
     return Claim(ours, effect, f"of the faces, {name}", by_seeds(verdict(sides), effect), why, mind)
-
-
-def _opposite(interval: Interval) -> Interval:
-    """Low minus high, from high minus low."""
-    return interval._replace(mean=-interval.mean, low=-interval.high, high=-interval.low)
 
 
 def _floors(rows: pd.DataFrame, faces=None) -> list[pd.DataFrame]:

@@ -1,6 +1,7 @@
 """Many edits or methods at a glance: points in a plane, matrices of factors."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,9 +60,7 @@ def planes(plots: Mapping[str, Mapping[str, tuple[Point, Point]]], xlabel: str, 
     every = [triple(value) for points in plots.values() for pair in points.values() for value in pair]
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(1, len(plots), figsize=(3.9 * len(plots), 3.6), squeeze=False)
-        looks = {
-            label: (COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]) for k, label in enumerate(labels)
-        }
+        looks = {label: (c, m) for label, c, m in zip(labels, cycle(COLOURS), cycle(MARKERS))}
         ends = []
         for axes, (title, points) in zip(grid[0], plots.items()):
             for label, (x, y) in points.items():
@@ -145,10 +144,8 @@ def heat_tables(
     at; `dotted`: row -> columns in dotted frames; `note`: what stands below.
     """
     if len({table.shape for table in tables.values()}) != 1:
-        shapes = ", ".join(str(table.shape) for table in tables.values())
-        raise SettingsError(
-            f"The tables have the shapes {shapes or 'of none'}; expected one for all; cut them."
-        )
+        shapes = ", ".join(str(table.shape) for table in tables.values()) or "of none"
+        raise SettingsError(f"The tables have the shapes {shapes}; expected one for all; cut them.")
     limit = max(np.nanmax([abs(triple(p)[0]) for p in table.to_numpy().flat]) for table in tables.values())
     rows, columns = next(iter(tables.values())).shape
     cell = min(0.62, 9.6 / (columns * len(tables)))
@@ -174,9 +171,7 @@ def heat_tables(
 def _cells(axes: Axes, table: pd.DataFrame, limit: float, digits: int):
     """One table of `heat_tables`; gives back what the colour bar is of."""
     rows, columns = table.shape
-    means = np.array([triple(point)[0] for point in table.to_numpy().flat], dtype=float).reshape(
-        rows, columns
-    )
+    means = table.map(lambda point: triple(point)[0]).to_numpy(dtype=float)
     drawn = axes.imshow(means, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     for (i, k), value in np.ndenumerate(means):
         _, low, high = triple(table.iloc[i, k])[:3]
@@ -201,9 +196,8 @@ def leakage(
     `aimed`: edit -> its factor, framed; `tied`: factor -> those that it moves by construction, in dotted
     frames.  The factors aimed at come first, in the order of the edits; `how`: see `heat_tables`.
     """
-    first = list(dict.fromkeys(aimed[edit] for edit in table.index if aimed.get(edit) in table.columns))
-    table = table[first + [factor for factor in table.columns if factor not in first]]
     framed = {edit: aimed[edit] for edit in table.index if aimed.get(edit) in table.columns}
+    table = table[list(dict.fromkeys([*framed.values(), *table.columns]))]
     dotted = {e: [f for f in (tied or {}).get(own, ()) if f in table.columns] for e, own in framed.items()}
     said = ["framed: aimed at"] + ["dotted: tied to it by construction"] * any(dotted.values())
     points = [triple(value) for value in table.to_numpy().flat]

@@ -38,14 +38,12 @@ def precompute(
     strengths: Sequence[float] = STRENGTHS,
     *,
     steps: int = 40,
-    batch_size: int | None = None,
     progress: bool = True,
 ) -> Tensor:
     """Edits of one image at every point of the grid of strengths.
 
     From its inversion x_T, label -> f_t, and strengths that rise, 0 among them, to images
     (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1].
-    `batch_size`: None: 25, or `HSpaceUNet.batch_size` if that is less.
     """
     points = torch.tensor(list(product(strengths, repeat=len(deltas))), dtype=x_T.dtype, device=x_T.device)
     images = edit(
@@ -53,7 +51,7 @@ def precompute(
         x_T.expand(len(points), -1, -1, -1),
         dict(zip(deltas.values(), points.unbind(1))),  # one strength per edit and image
         steps=steps,
-        batch_size=batch_size or min(25, domain.unet.batch_size),
+        batch_size=min(25, domain.unet.batch_size),
         progress=progress,
     )
     return images.cpu().clamp(-1, 1).reshape(*(len(strengths),) * len(deltas), *images.shape[1:])

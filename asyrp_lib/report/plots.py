@@ -97,9 +97,8 @@ def intervals(
         for label, x in (marks or {}).items():
             _line(axes, x, label)
         if several:
-            dots = [
-                plt.Line2D([], [], color=c, marker=m, ms=5, label=typeset(n)) for n, (c, m) in looks.items()
-            ]
+            dot = lambda name, c, m: plt.Line2D([], [], color=c, marker=m, ms=5, label=typeset(name))
+            dots = [dot(name, *look) for name, look in looks.items()]
             figure.legend(handles=dots, loc="outside upper left", ncols=min(len(dots), 4))
         _name(axes, xlabel, points)
     return figure

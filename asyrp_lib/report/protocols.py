@@ -1,6 +1,5 @@
 """How Δh_t is applied and scored: the judges of the paper's claims about its protocol, from stored rows."""
 
-import json
 from functools import partial
 
 import numpy as np
@@ -12,8 +11,8 @@ from ..experiments.final import CONTROLS
 from ..experiments.places import aim
 from ..experiments.rows import pick, with_ends
 from ..measure.stats import Interval, over_seeds
-from ..store.paths import data_dir
 from .claim import VISIBLE, Claim, above, all_of, by_edit, by_seeds, counted, decider, spread, verdict, within
+from .recount import cosines, published
 
 
 def asymmetric(domain) -> Claim | None:
@@ -24,10 +23,9 @@ def asymmetric(domain) -> Claim | None:
     if not {ALONE, BOTH, TRAINED, *rivals} <= set(rows["variant"]):  # rows from before these were asked
         return None
     of = {v: by_edit(pick(rows, variant=v)) for v in (ALONE, BOTH, TRAINED, *rivals)}
-    on_same_faces = lambda v: by_edit(
-        rows[rows["variant"].isin([ALONE, v])], partial(_mean_difference, ALONE, v)
-    )
-    more = {(v, name): i for v in (BOTH, *rivals) for name, i in on_same_faces(v).items()}
+    apart = lambda v: partial(_mean_difference, ALONE, v)
+    beside = lambda v: by_edit(rows[rows["variant"].isin([ALONE, v])], apart(v))
+    more = {(v, name): i for v in (BOTH, *rivals) for name, i in beside(v).items()}
     hard = {key: interval for key, interval in more.items() if key[0] in rivals}
     changed = pick(table, "distance").groupby(["variant", "edit"])["value"].mean()
     gain = {(v, name): changed[v, name] / changed[ALONE, name] for v in (TRAINED, *rivals) for name in of[v]}
@@ -71,7 +69,7 @@ def places(domain) -> Claim:
     for name, of in rows[rows["score"].isin(["aimed", "leaked"])].groupby("edit"):
         at, moved = aim(of), pick(of, "aimed").groupby("variant")["value"].mean()
         best = max((place for place in at if place != "h"), key=at.__getitem__)
-        more[name] = over_seeds(_with_rival(of), _better_aim)
+        more[name] = over_seeds(_with_rival(of), lambda part: aim(part)["h"] - aim(part)["rival"])
         told = {place: f"{at[place]:.1f} ({moved[place]:.1f} sd)" for place in ("h", best)}
         said.append(f"{name} {told['h']}, at {best} {told[best]}")
     sides, (name, effect) = [above(i, 0) for i in more.values()], decider(more)
@@ -94,10 +92,6 @@ def _with_rival(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def _better_aim(part: pd.DataFrame) -> float:
-    return aim(part)["h"] - aim(part)["rival"]
-
-
 def t_edit_rule(domain) -> Claim | None:
     """Is no f_t that was trained for another t_edit better than the one for the rule's?"""
     rows = stored(domain, "intervals")
@@ -106,10 +100,8 @@ def t_edit_rule(domain) -> Claim | None:
     for name, part in net[net["edit"].isin(rule.index)].groupby("edit"):
         at = part[part["t_edit"] == rule[name]].set_index("image")["value"]
         for t, other in part[part["t_edit"] != rule[name]].groupby("t_edit"):
-            less = other.set_index("image")["value"]
-            found[f"{name} from {t}"] = over_seeds(
-                other.assign(value=(at - less).reindex(other["image"]).to_numpy())
-            )
+            more = (at - other.set_index("image")["value"]).reindex(other["image"])
+            found[f"{name} from {t}"] = over_seeds(other.assign(value=more.to_numpy()))
         means[name] = part.groupby("t_edit")["value"].mean()
     if not found:
         return None
@@ -143,9 +135,8 @@ def steps(domain) -> Claim:
     full = {label: i for label, i in found.items() if i.faces == max(i.faces for i in found.values())}
     sides = [within(interval, 0.75, 1.25) for interval in full.values()]
     label, effect = max(full.items(), key=lambda one: abs(one[1].mean - 1))
-    few = "; ".join(
-        f"{label} on {i.faces} faces: {i.mean:.0%}" for label, i in found.items() if label not in full
-    )
+    rest = {label: i for label, i in found.items() if label not in full}
+    few = "; ".join(f"{label} on {i.faces} faces: {i.mean:.0%}" for label, i in rest.items())
     ours = (
         f"at {grids[0]} to {grids[-1]} steps {spread(found.values(), '.0%')} of the effect at 40 is left, "
         f"without the rule {spread(without.values(), '.0%')}; within 75 to 125 %: {counted(sides)}"
@@ -160,15 +151,15 @@ def boosting(domain) -> Claim | None:
     """Does noise in the last steps make images more real?"""
     rows = stored(domain, "boosting").astype({"edit": object})
     rows["edit"] = rows["edit"].where(rows["edit"].notna(), "reconstruction")
-    falls = {
-        name: _fall(part) for name, part in rows.groupby("edit") if len(pick(part, "fd_fall", variant="full"))
-    }
+    fallen = pick(rows, "fd_fall", variant="full")["edit"].unique()
+    falls = {name: _fall(pick(rows, edit=name)) for name in sorted(fallen)}
     if not falls:
         return None
     fine = rows[rows["edit"].isin(falls) & (rows["score"] == "fine")]
     fine = fine.assign(value=-np.abs(np.log(fine["value"].clip(lower=1e-6))))
-    nearer = by_edit(fine, partial(_mean_difference, "full", "none"))
-    weaker = by_edit(pick(rows[rows["edit"].isin(falls)], "aimed"), partial(_mean_difference, "full", "none"))
+    boosted = partial(_mean_difference, "full", "none")
+    nearer = by_edit(fine, boosted)
+    weaker = by_edit(pick(rows[rows["edit"].isin(falls)], "aimed"), boosted)
     sides = [all_of(above(falls[name], 0), above(nearer[name], 0)) for name in falls]
     left = sorted(pick(rows, "left out", variant="full")["edit"].unique())
     name, effect = decider(falls)
@@ -253,18 +244,13 @@ def published_s_dir() -> pd.DataFrame:
     """What was published as S_dir, by strength and edit: of the paper, as the study cites it; of the study,
     as it prints it; and the cosine that the study stored with its code.
     """
-    found = json.loads((data_dir() / "published.json").read_text())
-    printed, paper = found["table_2_s_dir"], found["table_2_s_dir"]["paper_as_cited"]
-    rows = {
-        (strength, edit): {
-            "paper": paper[edit] if strength == 1 else np.nan,
-            "study": value,
-            "cosine": found[f"raw_sdir_{strength}"][edit]["sdir_oe"],
-        }
-        for strength in (1.0, 0.5)
-        for edit, (value, _) in printed[f"study_{strength}"].items()
-    }
-    return pd.DataFrame(rows).T.rename_axis(["strength", "edit"])
+    found, parts = published(), {}
+    printed, paper = found["table_2_s_dir"], pd.Series(found["table_2_s_dir"]["paper_as_cited"])
+    for strength in (1.0, 0.5):
+        study = pd.Series({edit: value for edit, (value, _) in printed[f"study_{strength}"].items()})
+        columns = {"paper": paper if strength == 1 else np.nan, "study": study}
+        parts[strength] = pd.DataFrame(columns | {"cosine": cosines(found, str(strength))}).loc[study.index]
+    return pd.concat(parts, names=["strength", "edit"])
 
 
 def table_4(domain) -> Claim | None:
@@ -281,9 +267,8 @@ def table_4(domain) -> Claim | None:
     }
     same = (1 - printed["cosine"]).round(3) == printed["study"]
     sides, (name, effect) = [above(gap, -0.1) for gap in less.values()], decider(less)
-    listed = ", ".join(
-        f"{edit} {i.mean:.2f} ({paper[edit]:.2f})".replace("-", "−") for edit, i in ours.items()
-    )
+    listed = ", ".join(f"{edit} {i.mean:.2f} ({paper[edit]:.2f})" for edit, i in ours.items())
+    listed = listed.replace("-", "−")
     said = (
         f"cosine here (paper): {listed}; the study's row is 1 − cosine in {sum(same)} of {len(same)} "
         f"cells, and 1 − ours is {spread([1 - i.mean for i in ours.values()], '.2f')}; {counted(sides)}"

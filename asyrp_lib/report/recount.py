@@ -17,6 +17,8 @@ from ..store.paths import data_dir
 RO = "fid_reconstructed_original"
 #: The stored FID files of the reproduction: strength, and the group of faces where there is one.
 FILES = ("1.0", "0.5", "1.0_caucasian", "1.0_noncaucasian")
+#: What FIDs of stored files are: of negatives or not.
+WHICH = {True: "FIDs of negatives", False: "the right FID"}
 #: λ_CLIP of every curve and log.
 WEIGHT = 0.8
 
@@ -46,6 +48,16 @@ def span(values, form: str = ".2f") -> str:
 def fid_scores(n: dict, strength: str) -> pd.DataFrame:
     """score_eo, score_er, score_ro, score_oo by edit, of one of `FILES`."""
     return pd.DataFrame(n[f"raw_fid_{strength}"]).T
+
+
+def cosines(n: dict, strength: str) -> pd.Series:
+    """The stored cosines from the original, by edit."""
+    return pd.DataFrame(n[f"raw_sdir_{strength}"]).T["sdir_oe"]
+
+
+def best_rows(n: dict, strength: str) -> pd.DataFrame:
+    """The rows behind Table 5, by edit."""
+    return pd.DataFrame(n[f"raw_table5_{strength}"]).T.rename(index=edit_of).infer_objects()
 
 
 def ablation_rows(n: dict, ablation: str, variant: str = "") -> pd.DataFrame:
@@ -82,10 +94,10 @@ def as_stored(n: dict) -> tuple[int, int]:
             pair, _, which = name.split("_")
             raw = n[f"raw_fid_{which if table == 'table_3_fid' else f'1.0_{which}'}"]
             pairs += [(value, round(raw[edit][scores[pair]], 1)) for edit, value in column.items()]
-    best = {edit_of(key): row["fid_edited_original"] for key, row in n["raw_table5_1.0"].items()}
+    best = best_rows(n, "1.0")["fid_edited_original"]
     for edit, row in pd.DataFrame(n["table_5_best_model_fid"]).iterrows():
         pairs.append((row["original"], round(n["raw_fid_1.0"][edit]["score_eo"], 1)))
-        pairs.append((row["study_best"], round(best[edit], 1)))
+        pairs.append((row["study_best"], round(best[str(edit)], 1)))
     return sum(a == b for a, b in pairs), len(pairs)
 
 
@@ -116,13 +128,11 @@ def edited_steps(n: dict) -> Recount:
 
 def table_2(n: dict, strength: str = "1.0") -> Recount:
     """Is the S_dir that was printed the cosine, or 1 − it?"""
-    printed, raw = n["table_2_s_dir"][f"study_{strength}"], n[f"raw_sdir_{strength}"]
-    cosine = {edit: raw[edit]["sdir_oe"] for edit in printed}
+    printed = n["table_2_s_dir"][f"study_{strength}"]
+    cosine = cosines(n, strength)[list(printed)]
     one = sum(round(1 - cosine[edit], 3) == value for edit, (value, _) in printed.items())
     same = sum(round(cosine[edit], 3) == value for edit, (value, _) in printed.items())
-    text = (
-        f"stored cosines {listed(cosine.values(), '.3f')}; 1 − cosine is printed in {one} of {len(printed)}"
-    )
+    text = f"stored cosines {listed(cosine, '.3f')}; 1 − cosine is printed in {one} of {len(printed)}"
     return Recount(1 if same == len(printed) else -1, text)
 
 
@@ -135,8 +145,7 @@ def table_2_deviation(n: dict, strength: str = "1.0") -> Recount:
 
 def paper_s_dir(n: dict) -> Recount:
     """Is the paper's row nearer to the study's cosines, or to 1 − them?"""
-    paper = n["table_2_s_dir"]["paper_as_cited"]
-    cosine = {edit: n["raw_sdir_1.0"][edit]["sdir_oe"] for edit in paper}
+    paper, cosine = n["table_2_s_dir"]["paper_as_cited"], cosines(n, "1.0")
     gap = {edit: abs(value - 1 + cosine[edit]) for edit, value in paper.items()}
     near = [gap[edit] < abs(value - cosine[edit]) for edit, value in paper.items()]
     text = (
@@ -161,23 +170,21 @@ def table_fid(n: dict, table: str, column: str, raw: str, score: str) -> Recount
 
 def table_5_best(n: dict) -> Recount:
     """The row of the best model: as stored, and which FID?"""
-    stored = {edit_of(key): row for key, row in n["raw_table5_1.0"].items()}
-    printed = n["table_5_best_model_fid"]["study_best"]
-    same = sum(round(stored[edit]["fid_edited_original"], 1) == value for edit, value in printed.items())
-    wrong = all(is_negative(n, row[RO]) for row in stored.values())
-    text = f"{same} of {len(printed)} as stored; {'FIDs of negatives' if wrong else 'the right FID'}"
+    stored, printed = best_rows(n, "1.0"), n["table_5_best_model_fid"]["study_best"]
+    same = sum(round(stored.loc[edit, "fid_edited_original"], 1) == value for edit, value in printed.items())
+    wrong = all(is_negative(n, ro) for ro in stored[RO])
+    text = f"{same} of {len(printed)} as stored; {WHICH[wrong]}"
     return Recount(-1 if wrong or same < len(printed) else 1, text)
 
 
 def table_5_half(n: dict) -> Recount:
     """The same model at strength 0.5, stored and not printed."""
-    half, full = ({edit_of(key): row for key, row in n[f"raw_table5_{s}"].items()} for s in ("0.5", "1.0"))
-    eo = {edit: row["fid_edited_original"] for edit, row in half.items()}
-    copies = [edit for edit in eo if abs(eo[edit] / full[edit]["fid_edited_original"] - 1) < 1e-4]
-    wrong = all(is_negative(n, row[RO]) for row in half.values())
-    text = f"{', '.join(f'{edit} {value:.1f}' for edit, value in eo.items())}; "
-    text += "FIDs of negatives" if wrong else "the right FID"
-    return Recount(-1 if wrong else 1, f"{text}; copies of strength 1: {', '.join(copies) or 'none'}")
+    half, again = best_rows(n, "0.5"), table_5_again(n)
+    copies = again.index[~again["no copy"]]
+    wrong = all(is_negative(n, ro) for ro in half[RO])
+    text = ", ".join(f"{edit} {value:.1f}" for edit, value in half["fid_edited_original"].items())
+    text = f"{text}; {WHICH[wrong]}; copies of strength 1: {', '.join(copies) or 'none'}"
+    return Recount(-1 if wrong else 1, text)
 
 
 def edit_of(key: str) -> str:
@@ -205,8 +212,7 @@ def pc_epochs(n: dict) -> Recount:
     rows, table = ablation_rows(n, "layertype", "pc_"), n["removed_tables"]["pc_epochs"]
     same = [round(a, 1) == b for a, b in zip(rows["fid_edited_original"], table["orig_edit"])]
     wrong, edit = is_negative(n, rows[RO].mean()), n["as_run"]["layer_rows"]["edit"]
-    text = f"{sum(same)} of {len(same)} are those of {edit}, not pixar; "
-    return Recount(-1, text + ("FIDs of negatives" if wrong else "the right FID"))
+    return Recount(-1, f"{sum(same)} of {len(same)} are those of {edit}, not pixar; {WHICH[wrong]}")
 
 
 def stored_fid(n: dict, ablation: str, variant: str) -> Recount:
@@ -272,13 +278,18 @@ def table_5_again(n: dict) -> pd.DataFrame:
     reconstruction, "share"; at half strength, where both are of negatives; and whether that is no copy.
     """
     table = pd.DataFrame(n["table_5_best_model_fid"]).rename(columns={"study_best": "best"})
-    first, raw = fid_scores(n, "1.0"), {s: n[f"raw_table5_{s}"] for s in ("1.0", "0.5")}
-    eo, ro = (
-        {s: pd.Series({edit_of(key): row[name] for key, row in raw[s].items()}) for s in raw}
-        for name in ("fid_edited_original", RO)
-    )
+    first, full, half = fid_scores(n, "1.0"), best_rows(n, "1.0"), best_rows(n, "0.5")["fid_edited_original"]
     table["original, share"] = first["score_eo"] / first["score_ro"]
-    table["best, share"] = eo["1.0"] / ro["1.0"]
+    table["best, share"] = full["fid_edited_original"] / full[RO]
     table["original, half"] = fid_scores(n, "0.5")["score_eo"]
-    table["best, half"] = eo["0.5"]
-    return table.assign(**{"no copy": (eo["0.5"] / eo["1.0"] - 1).abs() > 1e-4})
+    table["best, half"] = half
+    return table.assign(**{"no copy": (half / full["fid_edited_original"] - 1).abs() > 1e-4})
+
+
+def original_lower(n: dict) -> tuple[pd.Series, pd.Series]:
+    """By edit, whether the original is lower than the best model: at half strength, of what is no copy, and
+    over each run's own reconstruction.
+    """
+    table = table_5_again(n)
+    own = table[table["no copy"]]
+    return own["original, half"] < own["best, half"], table["original, share"] < table["best, share"]

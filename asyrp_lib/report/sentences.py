@@ -5,7 +5,7 @@ Numbers are those of the inventory of claims in `data/trial.json`.
 
 import pandas as pd
 
-from .recount import FILES, Recount, ablation_rows, curves, fid_scores, listed, span, table_5_again
+from .recount import FILES, Recount, ablation_rows, cosines, curves, fid_scores, listed, original_lower, span
 
 
 def claim_5(n: dict) -> Recount:
@@ -58,10 +58,8 @@ def claim_21(n: dict) -> Recount:
 def claim_31(n: dict) -> Recount:
     """Does S_dir rise with the head count?"""
     last = ablation_rows(n, "heads", "h").filter(regex="_5_pixar", axis=0)["sdir_re"]
-    text = (
-        f"S_dir from the reconstruction, 1, 2, 4, 8 heads, epoch 6: {listed(last, '.4f')}, all run with one"
-    )
-    return Recount(0 if last.iloc[-1] > last.iloc[0] else -1, text)
+    text = f"S_dir from the reconstruction, 1, 2, 4, 8 heads, epoch 6: {listed(last, '.4f')}"
+    return Recount(0 if last.iloc[-1] > last.iloc[0] else -1, f"{text}, all run with one")
 
 
 def claim_33(n: dict) -> Recount:
@@ -83,9 +81,7 @@ def differences(n: dict, figure: str) -> Recount:
 
 def claim_38(n: dict) -> Recount:
     """Has the best model a lower FID than the original, by both ways to compare like with like?"""
-    table = table_5_again(n)
-    own = table[table["no copy"]]
-    lower, share = own["original, half"] < own["best, half"], table["original, share"] < table["best, share"]
+    lower, share = original_lower(n)
     text = (
         f"at half strength, one FID for both, the original is lower in {lower.sum()} of {len(lower)} "
         f"({', '.join(lower.index[lower])}); over its own reconstruction at strength 1 in {share.sum()} of "
@@ -99,10 +95,8 @@ def claim_42(n: dict) -> Recount:
     """Is SGD at a high rate behind AdamW?"""
     log = n["training_logs"]["pc_h1_sgd_lr0.5_bs8_pixar"]["epochs"][1]["mean_total"]
     adam = curves(n).query("edit == 'pixar'")["end"].min()
-    text = (
-        f"pc with SGD at 0.5, untuned, never printed: {log:.2f} in epoch 2; the best AdamW curve: {adam:.2f}"
-    )
-    return Recount(-1 if log < adam else 0, text)
+    text = f"pc with SGD at 0.5, untuned, never printed: {log:.2f} in epoch 2"
+    return Recount(-1 if log < adam else 0, f"{text}; the best AdamW curve: {adam:.2f}")
 
 
 def claim_43(n: dict) -> Recount:
@@ -125,8 +119,3 @@ def claim_55(n: dict) -> Recount:
     cosine = cosines(n, "1.0").sort_values()
     named = ", ".join(f"{edit} {value:.3f}" for edit, value in cosine.items())
     return Recount(1 if cosine.index[0] == "neanderthal" else -1, f"cosine, weakest first: {named}")
-
-
-def cosines(n: dict, strength: str) -> pd.Series:
-    """The stored cosines from the original, by edit."""
-    return pd.DataFrame(n[f"raw_sdir_{strength}"]).T["sdir_oe"]

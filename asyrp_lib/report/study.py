@@ -5,6 +5,8 @@ of an edit, drawn from the face's own factors; "at equal effect" means at the st
 sees `EFFECT` of the edit's factor (`experiments.compare`), since the size of Δh differs between kinds of f_t.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from ..experiments import compare
@@ -41,9 +43,33 @@ def reaching(rows: pd.DataFrame, equal: pd.DataFrame, *variants: str) -> str:
 
 
 def scaled(interval: Interval, factor: float) -> Interval:
-    """An interval times a positive number."""
-    mean, low, high = (value * factor for value in interval[:3])
-    return interval._replace(mean=mean, low=low, high=high)
+    """An interval times a number."""
+    low, high = sorted((interval.low * factor, interval.high * factor))
+    return interval._replace(mean=interval.mean * factor, low=low, high=high)
+
+
+def judged(
+    found: Mapping[str, Interval],
+    margin: float,
+    ours: str,
+    of: str,
+    why: str,
+    mind: str,
+    *,
+    where: str = "",
+    form: str = "+.1%",
+) -> Claim:
+    """What is left of a claim that some comparisons, by name, decide together, each by `superior`.
+
+    It says "<ours> by <means, in a form> <where>: <count>".  `why`: with {} for how many must hold, which
+    then are `most`; else all.  `of`: with {} for the name of the one that decides.
+    """
+    sides = [superior(interval, margin) for interval in found.values()]
+    need = most(sides) if "{}" in why else len(sides)
+    name, effect = decider(found, need)
+    ours = f"{ours} by {spread(found.values(), form)}{where and f' {where}'}: {counted(sides)}"
+    why = why.format(f"{need} of {len(sides)}")
+    return Claim(ours, effect, of.format(name), verdict(sides, need), why, mind)
 
 
 def layout(domain) -> Claim:
@@ -53,14 +79,10 @@ def layout(domain) -> Claim:
         for other in ("conv", "p", "c", "cp"):
             names = (f"edit {edit}, f_t {kind}" for kind in ("pc", other))
             found[f"{other}, {edit}"] = share(rows, "clip", *names)
-    sides = [above(interval, 0) for interval in found.values()]
-    name, effect = decider(found)
-    ours = (
-        f"CLIP loss of pc below that of conv, p, c, cp by {spread(found.values(), '+.1%')}: {counted(sides)}"
-    )
+    ours = "CLIP loss of pc below that of conv, p, c, cp"
     why = "another layout counts if its CLIP loss in the last epoch is surely higher; holds if all do"
     mind = "longer trainings, or other rates, in which pc is surely lowest"
-    return Claim(ours, effect, f"share lower than {name}", verdict(sides), why, mind)
+    return judged(found, 0, ours, "share lower than {}", why, mind)
 
 
 def loss_as_rule(domain) -> Claim:
@@ -79,14 +101,14 @@ def loss_as_rule(domain) -> Claim:
 def _rank_agreement(rows: pd.DataFrame) -> Interval:
     found = {}
     for seed, of in rows.groupby("seed"):
-        table = {s: of[of["score"] == s].groupby("variant")["value"].mean() for s in ("clip", DISTANCE)}
+        table = {s: _means(of, s) for s in ("clip", DISTANCE)}
         found[seed] = pd.DataFrame(table).corr("spearman").iloc[0, 1]
     return over(pd.Series(found), rows["image"].nunique())
 
 
 def finer(domain) -> Claim:
     """Is a transformer's edit nearer to the true target than a convolution's, at equal effect?"""
-    whole = _only(stored_grid(domain, "layouts"), "smiling")
+    whole = pick(stored_grid(domain, "layouts"), edit="smiling")
     rows, name = at_effect(whole), "edit smiling, f_t {}".format
     found = {k: share(rows, DISTANCE, name("pc"), name(k)) for k in ("original", "conv")}
     sides = [superior(interval, SEEN) for interval in found.values()]
@@ -101,7 +123,7 @@ def finer(domain) -> Claim:
 
 def epochs(domain) -> Claim:
     """Do transformers reach less of their final effect in their first epoch than a convolution?"""
-    rows = _only(stored_grid(domain, "layouts"), "smiling")
+    rows = pick(stored_grid(domain, "layouts"), edit="smiling")
     first = {k: _first_share(rows, f"edit smiling, f_t {k}") for k in ("original", "p", "c", "pc", "cp")}
     found = {k: over(first["original"] - first[k], rows["image"].nunique()) for k in first if k != "original"}
     sides = [above(interval, 0) for interval in found.values()]
@@ -113,34 +135,28 @@ def epochs(domain) -> Claim:
     return Claim(ours, effect, f"share more of original than of {name}", verdict(sides, need), why, mind)
 
 
-def _first_share(rows: pd.DataFrame, variant: str, score: str = "aimed") -> pd.Series:
-    early, late = (per_seed(at(rows, epoch), score, variant) for epoch in (rows["epoch"].min(), None))
+def _first_share(rows: pd.DataFrame, variant: str) -> pd.Series:
+    early, late = (per_seed(at(rows, epoch), "aimed", variant) for epoch in (rows["epoch"].min(), None))
     return early / late
 
 
 def heads(domain) -> Claim:
     """Are more heads nearer to the true target, at equal effect?"""
-    return _more_is_better(domain, "heads", ("2", "4", "8"), "more heads that are surely nearer")
+    return _nearer(domain, "heads", ("2", "4", "8"), "more heads that are surely nearer")
 
 
 def depth(domain) -> Claim:
     """Are deeper encoders?"""
-    return _more_is_better(domain, "depth", ("2", "4"), "deeper encoders that are surely nearer")
+    return _nearer(domain, "depth", ("2", "4"), "deeper encoders that are surely nearer")
 
 
-def _more_is_better(domain, grid: str, more: tuple[str, ...], mind: str) -> Claim:
+def _nearer(domain, grid: str, more: tuple[str, ...], mind: str) -> Claim:
     whole = stored_grid(domain, grid)
     rows = at_effect(whole)
     found = {k: share(rows, DISTANCE, f"{grid} {k}", f"{grid} 1") for k in more}
-    sides = [superior(interval, SEEN) for interval in found.values()]
-    name, effect = decider(found)
-    far = spread(found.values(), "+.1%")
-    ours = (
-        f"the distance of {grid} {', '.join(more)} is lower than that of {grid} 1 by {far} "
-        f"{reaching(whole, rows)}"
-    )
+    ours = f"the distance of {grid} {', '.join(more)} is lower than that of {grid} 1"
     why = f"each counts if surely nearer than 1, against if surely less than {SEEN:.0%}; holds if all do"
-    return Claim(f"{ours}: {counted(sides)}", effect, f"share nearer, {name}", verdict(sides), why, mind)
+    return judged(found, SEEN, ours, "share nearer, {}", why, mind, where=reaching(whole, rows))
 
 
 def epochs_of_heads(domain) -> Claim:
@@ -165,30 +181,21 @@ def strength_of_heads(domain) -> Claim:
     rows = at_effect(whole)
     found = {k: share(rows, "strength", f"heads {k}", "heads 1") for k in ("2", "4", "8")}
     found = {k: i._replace(faces=rows["image"].nunique()) for k, i in found.items()}  # a mean over them
-    sides = [superior(interval, SEEN) for interval in found.values()]
-    name, effect = decider(found)
-    far = spread(found.values(), "+.1%")
-    ours = (
-        f"the strength that 2, 4, 8 heads need is lower than that of 1 by {far} {reaching(whole, rows)}: "
-        f"{counted(sides)}"
-    )
+    ours = "the strength that 2, 4, 8 heads need is lower than that of 1"
     why = f"each counts if surely less, against if surely less than {SEEN:.0%} less; holds if all do"
     mind = "head counts whose strengths surely differ"
-    return Claim(ours, effect, f"share less, {name} heads", verdict(sides), why, mind)
+    return judged(found, SEEN, ours, "share less, {} heads", why, mind, where=reaching(whole, rows))
 
 
 def subtle(domain) -> Claim:
     """Do f_t with a lower CLIP loss break less, at equal effect?"""
-    rows = _only(stored_grid(domain, "layouts"), "smiling")
+    rows = pick(stored_grid(domain, "layouts"), edit="smiling")
     equal, found = at_effect(rows), {}
-    for seed, of in equal[equal["score"] == "leaked"].groupby("seed"):
-        loss = at(rows)[(at(rows)["score"] == "clip") & (at(rows)["seed"] == seed)].set_index("variant")[
-            "value"
-        ]
-        found[seed] = of.groupby("variant")["value"].mean().corr(loss, "spearman")
+    for seed in sorted(pick(equal, "leaked")["seed"].unique()):
+        leak, loss = _means(pick(equal, seed=seed), "leaked"), _means(pick(at(rows), seed=seed), "clip")
+        found[seed] = leak.corr(loss, "spearman")
     effect = over(pd.Series(found, dtype=float), equal["image"].nunique())
-    leaks = pick(equal, "leaked").groupby("variant")["value"].mean()
-    leak = f"{spread(leaks, '.2f')} sd {reaching(rows, equal)}"
+    leak = f"{spread(_means(equal, 'leaked'), '.2f')} sd {reaching(rows, equal)}"
     ours = f"rank correlation of CLIP loss and leak over f_t; they leak {leak}"
     why = "holds if the correlation is surely above 0.5, fails if surely below"
     mind = "other edits in which a lower loss goes with less leak, or does not"
@@ -199,13 +206,10 @@ def time(domain) -> Claim:
     """Has AdaGN a lower CLIP loss than addition and multiplication?"""
     rows = at(stored_grid(domain, "parts"))
     found = {k: share(rows, "clip", "part AdaGN", f"part {k}") for k in ("add, group, SiLU", "mult")}
-    sides = [above(interval, 0) for interval in found.values()]
-    name, effect = decider(found)
-    far = spread(found.values(), "+.1%")
-    ours = f"CLIP loss with AdaGN lower than with add, mult by {far}: {counted(sides)}"
+    ours = "CLIP loss with AdaGN lower than with add, mult"
     why = "each other way counts if its CLIP loss in the last epoch is surely higher; holds if both do"
     mind = "more seeds, or trainings, in which AdaGN is surely lower"
-    return Claim(ours, effect, f"share lower than {name}", verdict(sides), why, mind)
+    return judged(found, 0, ours, "share lower than {}", why, mind)
 
 
 def norm_and_activation(domain) -> Claim:
@@ -256,5 +260,6 @@ def conv_with_adam(domain) -> Claim:
     return Claim(ours, effect, "of pc's effect", verdict([-above(effect, 0.5)]), why, mind)
 
 
-def _only(rows: pd.DataFrame, edit: str) -> pd.DataFrame:
-    return rows[rows["edit"] == edit]
+def _means(rows: pd.DataFrame, score: str) -> pd.Series:
+    """variant -> mean of one score."""
+    return pick(rows, score).groupby("variant")["value"].mean()

@@ -73,16 +73,15 @@ def ours(domain, name: str) -> Recount | None:
     if base in faults.MEASURES:
         found = faults.MEASURES[base](domain)
     elif base in JUDGES:
-        table = claims(domain, base)
         found = None
-        for verdict, effect, of in zip(table["verdict"], table["effect"], table["of"]) if len(table) else ():
-            found = Recount(SIDES.get(verdict, 0), f"{base} {verdict}: {effect} {of}")
+        for _, row in claims(domain, base).iterrows():
+            text = f"{base} {row['verdict']}: {row['effect']} {row['of']}"
+            found = Recount(SIDES.get(row["verdict"], 0), text)
     elif base in AWAITED:
         found = None
     else:
-        raise UnknownNameError(
-            f"Nothing here measures {base!r}; expected a claim, a fault or what is awaited."
-        )
+        wanted = "expected a claim, a fault or what is awaited"
+        raise UnknownNameError(f"Nothing here measures {base!r}; {wanted}.")
     return found and found._replace(side=found.side if name == base else -found.side)
 
 

@@ -1,37 +1,17 @@
 """What Δh_t does: the judges of the paper's claims about h-space, one function each, from stored rows."""
 
+import math
 from functools import partial
 from itertools import product
 
 import pandas as pd
 
-from ..experiments import (
-    composition,
-    consistency,
-    homogeneity,
-    intervals,
-    linearity,
-    robustness,
-    stored,
-    unseen as unseens,
-)
+from ..experiments import composition, consistency, homogeneity, intervals, linearity, robustness, stored
 from ..experiments.rows import pick
+from ..experiments.unseen import beyond_others, confusion, gains, own
 from ..measure.judge import untied
-from ..measure.stats import over_seeds
-from .claim import (
-    VISIBLE,
-    Claim,
-    above,
-    all_of,
-    by_edit,
-    counted,
-    decider,
-    difference,
-    most,
-    spread,
-    verdict,
-    within,
-)
+from ..measure.stats import Interval, over_seeds
+from .claim import VISIBLE, Claim, above, all_of, by_edit, counted, decider, most, spread, verdict, within
 
 
 def known(domain) -> Claim:
@@ -88,13 +68,13 @@ def room_taken(rows: pd.DataFrame, name: str) -> pd.DataFrame:
 def unseen(domain) -> Claim | None:
     """Does an edit come nearer to the true target of its text, and nearer to it than to others?"""
     rows = stored(domain, "unseen")
-    gained = {kind: unseens.gains(rows, kind) for kind in ("error", "distance")}
+    gained = {kind: gains(rows, kind) for kind in ("error", "distance")}
     if gained["error"].empty:
         return None
-    ways = {kind: by_edit(unseens.own(table)) for kind, table in gained.items()}
-    table = unseens.confusion(gained["distance"])
+    ways = {kind: by_edit(own(table)) for kind, table in gained.items()}
+    table = confusion(gained["distance"])
     hits = [table.loc[name, name] for name in table.index]
-    ways["more"] = by_edit(unseens.own(unseens.beyond_others(gained["distance"])))
+    ways["more"] = by_edit(own(beyond_others(gained["distance"])))
     sides = [all_of(*(above(ways[kind][name], 0) for kind in ways)) for name in table.index]
     need = most(sides)
     name, effect = decider(ways["distance"], need)
@@ -154,9 +134,8 @@ def composable(domain) -> Claim:
     for group in (tuple(label.split(" + ")) for label in paper):
         for edit in (name for name in group if len(pick(rows, "room", edit=name))):
             asked, label = {"edit": edit, "group": group}, f"{edit} in {' + '.join(group)}"
-            share, expected = partial(composition.kept, **asked), partial(composition.added, **asked)
-            found[label] = over_seeds(rows, partial(_less, share, expected))
-            kept[label] = over_seeds(rows, share)
+            kept[label] = over_seeds(rows, partial(composition.kept, **asked))
+            found[label] = over_seeds(rows, partial(_more_than_added, **asked))
     sides = [above(i, -0.2) for i in found.values()]
     need = most(sides)
     name, effect = decider(found, need)
@@ -173,8 +152,8 @@ def composable(domain) -> Claim:
     return Claim(ours, effect, f"gained or lost, {name}", verdict(sides, need), why, mind)
 
 
-def _less(share, expected, part: pd.DataFrame) -> float:
-    return share(part) - expected(part)
+def _more_than_added(rows: pd.DataFrame, **asked) -> float:
+    return composition.kept(rows, **asked) - composition.added(rows, **asked)
 
 
 def homogeneous(domain) -> Claim:
@@ -183,23 +162,19 @@ def homogeneous(domain) -> Claim:
     """
     table = stored(domain, "homogeneity")
     rows = pick(table, "aimed")
-    own = {space: by_edit(pick(rows, variant=f"{space}, own")) for space in ("Δh", "Δε")}
+    alone = {space: by_edit(pick(rows, variant=f"{space}, own")) for space in ("Δh", "Δε")}
     loss = pick(table, "loss").groupby("variant")["value"].mean()
     share = {space: by_edit(rows, partial(homogeneity.kept, space=space)) for space in ("Δh", "Δε")}
     more = by_edit(rows, lambda part: homogeneity.kept(part, "Δh") - homogeneity.kept(part, "Δε"))
-    seen = {
-        space: {name: above(i, VISIBLE) == 1 for name, i in found.items()} for space, found in own.items()
-    }
-    sides = [
-        all_of(above(share["Δh"][name], 0.5), above(more[name], 0) if seen["Δε"][name] else 1)
-        * seen["Δh"][name]
-        for name in more
-    ]
+    sides = []
+    for name in more:
+        seen, rival = (above(alone[space][name], VISIBLE) == 1 for space in ("Δh", "Δε"))
+        sides.append(all_of(above(share["Δh"][name], 0.5), above(more[name], 0) if rival else 1) * seen)
     name, effect = decider(share["Δh"])
     ours = (
-        f"a Δh_t optimised on one face moves it by {spread(own['Δh'].values(), '.2f')} sd (loss "
+        f"a Δh_t optimised on one face moves it by {spread(alone['Δh'].values(), '.2f')} sd (loss "
         f"{loss['Δh']:.2f}) and has {spread(share['Δh'].values(), '.0%')} of that effect on others, a Δε_t "
-        f"{spread(own['Δε'].values(), '.2f')} sd (loss {loss['Δε']:.2f}) and "
+        f"{spread(alone['Δε'].values(), '.2f')} sd (loss {loss['Δε']:.2f}) and "
         f"{spread(share['Δε'].values(), '.0%')}; more than half, and more than Δε_t: {counted(sides)}"
     )
     why = (
@@ -234,10 +209,9 @@ def robust(domain) -> Claim:
         f"a random Δh_t as long as one optimised on one face leads {spread(harm, '.0%')} as far as another "
         f"face is; a random Δε_t as long, by three meanings, in multiples of that (as far): {listed}"
     )
-    both_ways = {"holds", "fails"} <= set(said.values())
-    whole = (
-        'depends on "as long"' if both_ways else min(said.values(), key=("fails", "undecided", "holds").index)
-    )
+    whole = min(said.values(), key=("fails", "undecided", "holds").index)
+    if {"holds", "fails"} <= set(said.values()):
+        whole = 'depends on "as long"'
     why = (
         'a meaning of "as long" holds if ε leads farther than h in all edits and kinds, and h not half as '
         "far as another face; the claim, if all do"
@@ -289,6 +263,13 @@ def reach(domain) -> Claim | None:
     )
     mind = "longer optimisation that gets there, or other targets and faces"
     return Claim(ours, effect, f"share of the way, {name}", verdict(sides), why, mind)
+
+
+def difference(a: Interval, b: Interval) -> Interval:
+    """a − b of two intervals that were measured on different faces."""
+    half = math.hypot(*(max(i.high - i.mean, i.mean - i.low) for i in (a, b)))
+    mean = a.mean - b.mean
+    return Interval(mean, mean - half, mean + half, min(a.seeds, b.seeds), min(a.faces, b.faces))
 
 
 #: variants of the experiment `reach` in words
