@@ -81,13 +81,14 @@ def test_a_row_says_what_can_decide_it(name):
         "published",
         "printed",
         "beside",
+        "shown",
         *deciding,
     }
     if name in INCONSISTENCIES:
         assert row["recount"] == [name.lower()]
     if "read" in row:
         assert row["read"].keys() == {"side", "says", "where"} and row["read"]["side"] in (-1, 0, 1)
-    for asked in row.get("here", ()):
+    for asked in (*row.get("here", ()), *row.get("shown", ())):
         base = asked.removeprefix("not ")
         assert base in {*JUDGES, *faults.MEASURES, *AWAITED}, asked
         assert base not in AWAITED or "takes" in row, "what it would take"
@@ -96,7 +97,8 @@ def test_a_row_says_what_can_decide_it(name):
 def test_what_is_awaited_is_asked_for_and_is_struck_from_the_list_when_it_is_made():
     asked = {one.removeprefix("not ") for row in ROWS.values() for one in row.get("here", ())}
     assert set(AWAITED) <= asked and not set(AWAITED) & {*JUDGES, *faults.MEASURES}
-    assert set(faults.MEASURES) <= asked
+    shown = {one for row in ROWS.values() for one in row.get("shown", ())}
+    assert set(faults.MEASURES) <= asked | shown
 
 
 def test_an_undecided_row_says_what_it_would_take(table):
@@ -272,13 +274,17 @@ def test_our_claims_are_picked_up_when_their_rows_are_there(monkeypatch):
         "Table 4": "fails",
         "asymmetric": "at equal strength",
     }
+    said = lambda name: [verdicts[name], effect, "sd", "more seeds"]
     claims = lambda domain, name: pd.DataFrame(
-        [{"verdict": verdicts[name], "effect": effect, "of": "sd"}] if name in verdicts else []
+        [said(name)] if name in verdicts else [], columns=["verdict", "effect", "of", "mind"]
     )
     monkeypatch.setattr(module, "claims", claims)
-    found = trial(SimpleNamespace(), ids=["22", "56", "17", "2", "12", "25"])
-    assert found["verdict"].tolist() == [REPRODUCED, FAILED, REPRODUCED, UNDECIDED, UNDECIDED, UNDECIDED]
-    assert "linear holds: 0.20 [0.10, 0.30] sd" in found.loc["22", "here"]
+    found = trial(SimpleNamespace(), ids=["1", "56", "17", "2", "12", "25"])
+    assert found["verdict"].tolist() == [FAILED, FAILED, REPRODUCED, UNDECIDED, UNDECIDED, UNDECIDED]
+    assert "linear holds: 0.20 [0.10, 0.30] sd; " in found.loc["1", "here"]
+    assert (
+        found.loc["2", "here"] == "asymmetric at equal strength: 0.20 [0.10, 0.30] sd (it takes more seeds)"
+    )
     assert found.loc["56", "reason"].startswith("here: consistent fails")
     assert found.loc["2", "reason"] == "what is measured here does not tell"
     assert (
@@ -379,6 +385,19 @@ def test_a_curl_that_smiles_is_seen_in_the_rows_of_the_final_evaluation(monkeypa
         assert faults.curls_smile(None).side == side
     monkeypatch.setattr(faults, "stored", lambda domain, name: final(0.7, 0.1, 0.5))
     assert faults.curls_smile(None) is None, "no such edit"
+
+
+def test_an_effect_rises_where_each_step_of_the_strength_surely_brings_more(monkeypatch):
+    def rows(shape):
+        score = lambda s, seed, image: {"aimed": shape(s) + 0.01 * (seed - 1) * (image - 2)}
+        where = [(s, seed, image) for s in (-1.0, 0.0, 1.0) for seed in range(3) for image in range(5)]
+        parts = [numbers(score(*w), edit="old", strength=w[0], seed=w[1], image=w[2]) for w in where]
+        return joined(parts)
+
+    for shape, side in ((lambda s: s, 1), (lambda s: max(s, 0), 0), (lambda s: -s, -1)):
+        monkeypatch.setattr(faults, "stored", lambda domain, name, shape=shape: rows(shape))
+        assert faults.rises(-1.0, 0.0, 1.0)(None).side == side
+    assert faults.rises(-2.0, 0.0)(None) is None, "a strength that was not measured"
 
 
 def test_the_loss_of_a_batch_is_the_mean_of_the_losses_from_each_image_s_own_original():

@@ -4,6 +4,7 @@ Each answers a `Recount` about what was published, or None where the rows or the
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import pandas as pd
 import torch
@@ -17,7 +18,7 @@ from ..experiments.rows import COLUMNS, pick, with_ends
 from ..measure.scores import clip_features, frechet_distance
 from ..measure.stats import over_seeds
 from ..method.clip import directional_distance
-from .claim import VISIBLE, above, by_edit, spread
+from .claim import VISIBLE, above, by_edit, counted, spread
 from .recount import Recount
 
 #: h-space of the paper's networks, (C, H, W), and the length of their time embedding.
@@ -243,6 +244,25 @@ def at_half(score: str, way: int, *, unseen: bool = False) -> Callable[..., Reco
     return measured
 
 
+def rises(*strengths: float) -> Callable[..., Recount | None]:
+    """Whether the aimed effect of every edit surely rises from each of these strengths to the next."""
+
+    def measured(domain) -> Recount | None:
+        of = pick(_rows(domain, "linearity"), "aimed", variant=None)
+        found = {}
+        for low, high in pairwise(strengths):
+            both = pick(of, strength=high).merge(pick(of, strength=low), on=["edit", "seed", "image"])
+            if both.empty:
+                return None
+            found[f"{low:g} to {high:g}"] = by_edit(both.assign(value=both["value_x"] - both["value_y"]))
+        sides = [above(i, 0) for step in found.values() for i in step.values()]
+        words = ", ".join(f"{step} {spread(of.values(), '+.2f')}" for step, of in found.items())
+        text = f"aimed, sd, from strength {words}: {counted(sides)}"
+        return Recount(-1 if -1 in sides else int(min(sides)), text.replace("-", "−"))
+
+    return measured
+
+
 #: name -> what is measured here, of a domain
 MEASURES: dict[str, Callable[..., Recount | None]] = {
     "negatives": negatives,
@@ -251,6 +271,8 @@ MEASURES: dict[str, Callable[..., Recount | None]] = {
     "size of Δh": size_of_shift,
     "few images": few_images,
     "curly hair also smiles": curls_smile,
+    "the opposite at −1": rises(-1.0, 0.0),
+    "effect rises with strength": rises(-1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 1.0),
     "no edit has the best SC": best_sc,
     "no edit is no better by FD": best_fd,
     "half strength changes less": at_half("distance", -1, unseen=True),

@@ -37,7 +37,8 @@ def entries() -> dict[str, dict]:
 
     recount: a function of theirs to compute, and its arguments; beside: one that informs and does not decide;
     read: what their code says, its side as in `Recount`, and where; here: claims or `faults.MEASURES`, with
-    "not" for the opposite; takes: what is missing; never: why it cannot be checked.
+    "not" for the opposite; shown: those that inform and do not decide; takes: what is missing; never: why it
+    cannot be checked.
     """
     return json.loads((data_dir() / "trial.json").read_text())
 
@@ -75,8 +76,8 @@ def ours(domain, name: str) -> Recount | None:
     elif base in JUDGES:
         found = None
         for _, row in claims(domain, base).iterrows():
-            text = f"{base} {row['verdict']}: {row['effect']} {row['of']}"
-            found = Recount(SIDES.get(row["verdict"], 0), text)
+            side, text = SIDES.get(row["verdict"], 0), f"{base} {row['verdict']}: {row['effect']} {row['of']}"
+            found = Recount(side, text if side else f"{text} (it takes {row['mind']})")
     elif base in AWAITED:
         found = None
     else:
@@ -119,10 +120,10 @@ def trial(domain, numbers: dict | None = None, ids: Sequence[str] = ()) -> pd.Da
         row = known[name]
         theirs = again(numbers, row["recount"]) if "recount" in row else None
         beside = again(numbers, row["beside"]) if "beside" in row else None
-        for asked in row.get("here", ()):
+        for asked in (*row.get("here", ()), *row.get("shown", ())):
             if domain is not None and asked not in seen:
                 seen[asked] = ours(domain, asked)
-        here = [seen.get(asked) for asked in row.get("here", ())]
+        here, shown = ([seen.get(asked) for asked in row.get(key, ())] for key in ("here", "shown"))
         parts = [one.text for one in (theirs, beside) if one]
         parts += [f"{row['read']['says']} ({row['read']['where']})"] if "read" in row else []
         verdict, reason = judge(row, theirs, here)
@@ -131,16 +132,16 @@ def trial(domain, numbers: dict | None = None, ids: Sequence[str] = ()) -> pd.Da
             "where": row["where"],
             "published": row["published"] + printed(numbers, row.get("printed", ())),
             "recomputed": "; ".join(parts) or "–",
-            "here": _here(row, here),
+            "here": _here(row, here, shown),
             "verdict": verdict,
             "reason": reason,
         }
     return pd.DataFrame.from_dict(table, orient="index")
 
 
-def _here(row: dict, here: Sequence[Recount | None]) -> str:
+def _here(row: dict, here: Sequence[Recount | None], shown: Sequence[Recount | None]) -> str:
     """The column "here"."""
-    there = "; ".join(dict.fromkeys(one.text for one in here if one))
+    there = "; ".join(dict.fromkeys(one.text for one in (*here, *shown) if one))
     if here and all(here):
         return there
     if not here and "takes" not in row:
