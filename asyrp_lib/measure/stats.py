@@ -28,7 +28,7 @@ class Interval(NamedTuple):
     def __str__(self) -> str:
         form = ".2f" if max(map(abs, self[:3])) >= 0.1 or math.isnan(self.low) else ".1g"
         span = "" if math.isnan(self.low) else f" [{self.low:{form}}, {self.high:{form}}]"
-        return f"{self.mean:{form}}{span}"
+        return f"{self.mean:{form}}{span}".replace("-", "−")
 
     def above(self, bound: float) -> bool:
         """Whether the whole interval lies above a bound; False without an interval."""

@@ -73,7 +73,7 @@ class Facts:
             wanted = f"expected one of {names}; measure it first."
             raise UnknownNameError(f"The text asks for {source!r}; {wanted}")
         if what in known:
-            return known[what].replace("-", "−")
+            return known[what]
         before, _, after = what.partition("{}")
         found = re.search(f"{re.escape(before)}(.+?){re.escape(after) if after else '$'}", said)
         if "{}" not in what or found is None:
@@ -109,7 +109,7 @@ class Facts:
         part = self.claims.loc[[name for name in ids if name in self.claims.index]]
         if part.empty:
             return f"*Not measured yet: {', '.join(ids)}.*"
-        number = (part["effect"].map(str) + " " + part["of"]).str.replace("-", "−")
+        number = part["effect"].map(str) + " " + part["of"]
         part = part.assign(number=number, verdict="**" + part["verdict"] + "**")
         said = {"published": "claim", "source": "where", "number": "main number [95 %]", "verdict": "verdict"}
         return _table(part, said)

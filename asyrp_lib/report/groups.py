@@ -72,7 +72,7 @@ def flips(domain) -> Claim | None:
         found[name] = of[name][1]
     name, effect = decider(found)
     told = "; ".join(f"{one} {interval}" for one, interval in found.items())
-    ours = f"most, beyond reconstruction and target: {told}; {counted(sides)}".replace("-", "−")
+    ours = f"most, beyond reconstruction and target: {told}; {counted(sides)}"
     why = (
         f"skin, gender and eye colour count, each, if an edit that should leave it alone surely flips more "
         f"than {VISIBLE_SHARE} of the faces of a side, against if surely none does; holds if all three do"
@@ -93,7 +93,7 @@ def pixar_lightens(domain) -> Claim | None:
     sides = [side for side, _ in of.values()]
     name, effect = decider({way: interval for way, (_, interval) in of.items()})
     blue, light = (of[way][1] for way in asked)
-    ours = f"it makes {blue} of the other eyes blue, and {light} of dark faces light".replace("-", "−")
+    ours = f"it makes {blue} of the other eyes blue, and {light} of dark faces light"
     why = (
         f"both count if surely more than {VISIBLE_SHARE} beyond reconstruction and true target, against if "
         f"surely less; holds if both do"
