@@ -139,9 +139,9 @@ def heat_tables(
 ) -> Figure:
     """Tables of signed numbers or intervals, title -> rows x columns, as colours and figures on one scale.
 
-    All have the same rows and as many columns, and stand side by side; a number whose interval holds 0 is
-    grey.  `unit`: of the colour bar; `framed`: row -> column of the cell in a frame, e.g. the factor aimed
-    at; `dotted`: row -> columns in dotted frames; `note`: what stands below.
+    All have the same rows and as many columns, and stand side by side; a number whose interval leaves out 0
+    is bold, and that is said below.  `unit`: of the colour bar; `framed`: row -> column of the cell in a
+    frame, e.g. the factor aimed at; `dotted`: row -> columns in dotted frames; `note`: what stands below.
     """
     if len({table.shape for table in tables.values()}) != 1:
         shapes = ", ".join(str(table.shape) for table in tables.values()) or "of none"
@@ -164,8 +164,16 @@ def heat_tables(
         grid[0, 0].set_yticks(range(rows), [typeset(row) for row in table.index])
         grid[0, 0].set_ylabel(typeset(ylabel))
         figure.colorbar(drawn, ax=grid, label=typeset(unit), shrink=0.85, aspect=28, pad=0.01)
-        figure.supxlabel("\n".join(filter(None, (typeset(xlabel), note))), fontsize=9)
+        any_sure = any(_sure(point) for table in tables.values() for point in table.to_numpy().flat)
+        said = (typeset(xlabel), note, "bold: the 95 % interval leaves out 0" if any_sure else "")
+        figure.supxlabel("\n".join(filter(None, said)), fontsize=9)
     return figure
+
+
+def _sure(point) -> bool:
+    """Whether a number has an interval without 0."""
+    _, low, high = triple(point)[:3]
+    return low > 0 or high < 0
 
 
 def _cells(axes: Axes, table: pd.DataFrame, limit: float, digits: int):
@@ -174,10 +182,10 @@ def _cells(axes: Axes, table: pd.DataFrame, limit: float, digits: int):
     means = table.map(lambda point: triple(point)[0]).to_numpy(dtype=float)
     drawn = axes.imshow(means, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     for (i, k), value in np.ndenumerate(means):
-        _, low, high = triple(table.iloc[i, k])[:3]
-        colour = "white" if abs(value) > 0.55 * limit else "0.55" if low <= 0 <= high else BLACK
+        look = {"color": "white" if abs(value) > 0.55 * limit else BLACK, "ha": "center", "va": "center"}
+        weight = "bold" if _sure(table.iloc[i, k]) else "normal"
         if np.isfinite(value):
-            axes.text(k, i, signed(value, digits), ha="center", va="center", fontsize=8, color=colour)
+            axes.text(k, i, signed(value, digits), fontsize=8, weight=weight, **look)
     names = [typeset(column) for column in table.columns]
     axes.set_xticks(range(columns), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_xticks(np.arange(columns - 1) + 0.5, minor=True)
