@@ -301,7 +301,7 @@ def test_planes_name_every_point_once_and_a_label_has_one_colour_in_all():
     assert figure.get_supxlabel().startswith("loss") and figure.get_supylabel() == "distance"
 
 
-def test_leakage_frames_the_aimed_factor_dots_the_tied_ones_and_greys_what_may_be_0():
+def test_leakage_frames_the_aimed_factor_dots_the_tied_ones_and_prints_bold_what_is_sure():
     table = pd.DataFrame(
         {"nose": [interval(0.05), interval(0.3)], "age": [interval(0.2), interval(1.5)], "hair": [0.4, -0.4]},
         ["smiling", "old"],
@@ -312,8 +312,9 @@ def test_leakage_frames_the_aimed_factor_dots_the_tied_ones_and_greys_what_may_b
     boxes = [(round(p.get_x() + 0.46), round(p.get_y() + 0.45), p.get_linestyle()) for p in axes.patches]
     assert [(x, y) for x, y, _ in boxes] == [(0, 0), (1, 1), (3, 1)]
     assert boxes[0][2] == "solid" == boxes[1][2] != boxes[2][2]
-    cells = {text.get_text(): text.get_color() for text in axes.texts}
-    assert len(axes.texts) == 8 and cells["+0.1"] == "0.55" and cells["+0.3"] == figures.BLACK
+    cells = {text.get_text(): text.get_weight() for text in axes.texts}
+    assert len(axes.texts) == 8 and cells["+0.1"] == "normal" and cells["+0.3"] == "bold"
+    assert any("bold: the 95 % interval" in text for text in texts(figure))
     assert any("dotted: tied" in text for text in texts(figure))
 
 

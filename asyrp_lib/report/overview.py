@@ -209,6 +209,6 @@ def leakage(
     dotted = {e: [f for f in (tied or {}).get(own, ()) if f in table.columns] for e, own in framed.items()}
     said = ["framed: aimed at"] + ["dotted: tied to it by construction"] * any(dotted.values())
     points = [triple(value) for value in table.to_numpy().flat]
-    said += [f"grey: the interval holds 0 ({basis(points)})"] if basis(points) else []
+    said += [basis(points)] if basis(points) else []
     how = {"unit": "shift, standard deviations", "note": "; ".join(said), **how}
     return heat_tables({"": table}, "edit", "factor", framed=framed, dotted=dotted, **how)
