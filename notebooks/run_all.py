@@ -7,7 +7,6 @@ runs/<domain>/figures/, and the stored ones stay.
 """
 
 import argparse
-import base64
 import os
 import re
 import sys
@@ -25,8 +24,8 @@ from asyrp_lib.domains import load_domain
 from asyrp_lib.errors import AsyrpError, SettingsError
 from asyrp_lib.progress import tqdm
 from asyrp_lib.report import drawn
-from asyrp_lib.report.figures import same_image
 from asyrp_lib.store.files import atomic_write
+from outputs import settle, tidy
 
 HERE = Path(__file__).resolve().parent
 #: Cells with one of these tags are not compared by nbval.
@@ -36,9 +35,6 @@ EMBEDDED = "synthfaces"
 ABOUT_EMBEDDED = "90"
 #: How a printed line states a claim: "the error falls: True", "moves most in 7 of 9 edits".
 CLAIM = re.compile(r"\b(True|False)$|\b\d+ of \d+\b")
-#: A number that rounding may change, in its last place: one with a decimal point.
-ROUNDED = re.compile(r"(\d+)\.(\d+)(?:e([+-]\d+))?")
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class NotebookError(AsyrpError):
@@ -76,67 +72,6 @@ def inject(notebook, **values) -> None:
         id="injected-note",
     )
     notebook.cells[at + 1 : at + 1] = [note, code]
-
-
-def tidy(notebook) -> None:
-    """Keep what belongs in a repository: images of widgets, no times, no error streams, one kernel name."""
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    }
-    for cell in notebook.cells:
-        cell.metadata.pop("execution", None)
-        if cell.cell_type != "code":
-            continue
-        kept = []
-        for output in cell.outputs:
-            data = output.get("data", {})
-            was_widget = data.pop(WIDGET, None) is not None  # its model is named at random and not stored
-            if output.get("name") == "stderr" or (was_widget and "image/png" not in data):
-                continue
-            if kept and output.output_type == kept[-1].output_type == "stream":  # stderr had come between
-                kept[-1].text += output.text
-            else:
-                kept.append(output)
-        cell.outputs = kept
-
-
-def near(a: str, b: str) -> bool:
-    """Whether two texts are equal but for one unit in the last place of numbers with a decimal point."""
-    places = [ROUNDED.finditer(text) for text in (a, b)]
-    return ROUNDED.sub("#", a) == ROUNDED.sub("#", b) and all(
-        x[3] == y[3] and len(x[2]) == len(y[2]) and abs(int(x[1] + x[2]) - int(y[1] + y[2])) <= 1
-        for x, y in zip(*places)
-    )
-
-
-def alike(old: list, new: list) -> bool:
-    """Whether the outputs of a cell are the same but for rounding, in texts and in images."""
-
-    def same(key: str, a, b) -> bool:
-        if key == "image/png":
-            return same_image(*map(base64.b64decode, (a, b)))
-        return near(a, b) if isinstance(a, str) and isinstance(b, str) else a == b
-
-    flat = lambda output: {**output, **output.get("data", {}), "data": None, "execution_count": None}
-    return len(old) == len(new) and all(
-        a.keys() == b.keys() and all(same(key, a[key], b[key]) for key in a)
-        for a, b in zip(map(flat, old), map(flat, new))
-    )
-
-
-def settle(notebook, stored) -> None:
-    """Put the stored outputs back into each cell whose new ones differ by rounding only."""
-    known = {cell.id: cell for cell in stored.cells if cell.cell_type == "code"}
-    for cell in notebook.cells:
-        old = known.get(cell.id)
-        if (
-            old
-            and cell.cell_type == "code"
-            and old.source == cell.source
-            and alike(old.outputs, cell.outputs)
-        ):
-            cell.outputs = old.outputs
 
 
 def claims(notebook) -> list[str]:
