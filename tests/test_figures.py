@@ -62,7 +62,7 @@ def test_what_intervals_rest_on_is_said():
     some = [interval(1), Interval(1, 0, 2, 2, 64), Interval(1, 0, 2, 3, 9)]
     assert figures.basis(some) == "95 % intervals over 2 to 5 seeds, 9 to 64 faces"
     both = [interval(1), Interval(1, 0, 2, 5, 0)]  # such as a loss
-    assert figures.basis(both) == "95 % intervals over 5 seeds, 64 faces where there are any"
+    assert figures.basis(both) == "95 % intervals over 5 seeds, for some also 64 faces"
     assert figures.basis([(1, 0, 2)]) == "95 % intervals" and figures.basis([(1.0, np.nan, np.nan)]) == ""
 
 
@@ -285,17 +285,24 @@ def test_aimed_against_leaked_counts_what_is_wholly_inside_and_names_every_point
     assert not any(a.overlaps(b) for a in named for b in named if a is not b)
 
 
-def test_planes_name_every_point_once_and_a_label_has_one_colour_in_all():
+def test_a_legend_reads_row_by_row():
+    lines = {f"line {k}": {0: k, 1: k} for k in range(6)}
+    figure = plots.panels({"a": lines}, "x", "y", dashed=["line 5"])
+    figure.canvas.draw()
+    said = figure.legends[0].texts
+    boxes = {text.get_text(): text.get_window_extent() for text in said}
+    assert sorted(boxes, key=lambda name: (-round(boxes[name].y0), boxes[name].x0)) == list(lines)
+    assert [handle.get_linestyle() for handle in figure.legends[0].legend_handles].count("-") == 5
+
+
+def test_planes_have_one_legend_and_a_label_has_one_colour_in_all():
     points = {
         "pc": (interval(0.3), interval(0.2)),
         "conv": (interval(0.4), interval(0.1)),
         "no edit": (0.6, 0),
     }
     figure = overview.planes({"smiling": points, "pixar": dict(reversed(points.items()))}, "loss", "distance")
-    for axes in figure.axes:
-        named = [text for text in axes.texts if text.get_text() in points]
-        boxes = [text.get_window_extent() for text in named]
-        assert len(named) == 3 and not any(a.overlaps(b) for a in boxes for b in boxes if a is not b)
+    assert [text.get_text() for text in figure.legends[0].texts] == list(points)
     dots = [{line.get_color() for line in axes.lines if line.get_marker() == "s"} for axes in figure.axes]
     assert dots[0] == dots[1] and len(dots[0]) == 1
     assert figure.get_supxlabel().startswith("loss") and figure.get_supylabel() == "distance"

@@ -101,8 +101,9 @@ def basis(intervals: Iterable[tuple]) -> str:
         return ""
     seeds, faces = ({pair[k] for pair in found if len(pair) == 2} for k in (0, 1))
     parts = [f"{_range(seeds)} seeds"] if max(seeds, default=0) > 1 else []
-    some = " where there are any" if 0 in faces else ""  # a loss, or a strength, has none
-    parts += [f"{_range(faces - {0})} faces{some}"] if max(faces, default=0) > 0 else []
+    if max(faces, default=0) > 0:
+        some = "for some also " if parts and 0 in faces else ""  # a loss, or a strength, has none
+        parts.append(f"{some}{_range(faces - {0})} faces")
     return "95 % intervals" + (f" over {', '.join(parts)}" if parts else "")
 
 

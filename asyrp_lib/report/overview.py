@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from ..errors import SettingsError
 from .figures import BLACK, BLUE, COLOURS, GREEN, GREY, STYLE, basis, ink, signed, typeset
-from .plots import MARKERS, Point, triple, verdict
+from .plots import MARKERS, Point, legend, triple, verdict
 
 #: Label -> (aimed, leaked), or several such pairs at rising strengths.
 Pairs = Mapping[str, tuple[Point, Point] | Sequence[tuple[Point, Point]]]
@@ -53,25 +53,22 @@ def aimed_against_leaked(points: Pairs, *, floor: float | None = None) -> Figure
 
 
 def planes(plots: Mapping[str, Mapping[str, tuple[Point, Point]]], xlabel: str, ylabel: str) -> Figure:
-    """Points in planes side by side, title -> label -> (x, y), with intervals along both axes, each named
-    beside it; the same label has the same colour and marker everywhere.
+    """Points in planes side by side, title -> label -> (x, y), with intervals along both axes; the same label
+    has the same colour and marker everywhere.
     """
-    labels = list(dict.fromkeys(label for points in plots.values() for label in points))
+    labels = dict.fromkeys(label for points in plots.values() for label in points)
+    looks = {label: (c, m) for label, c, m in zip(labels, cycle(COLOURS), cycle(MARKERS))}
     every = [triple(value) for points in plots.values() for pair in points.values() for value in pair]
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(1, len(plots), figsize=(3.9 * len(plots), 3.6), squeeze=False)
-        looks = {label: (c, m) for label, c, m in zip(labels, cycle(COLOURS), cycle(MARKERS))}
-        ends = []
+        figure, grid = plt.subplots(1, len(plots), figsize=(3.9 * len(plots), 3.8), squeeze=False)
         for axes, (title, points) in zip(grid[0], plots.items()):
             for label, (x, y) in points.items():
                 _cross(axes, triple(x), triple(y), *looks[label])
-            axes.margins(0.12)
+            axes.margins(0.08)
             axes.set_title(typeset(title))
-            ends.append((axes, {k: (triple(x), triple(y), looks[k][0]) for k, (x, y) in points.items()}))
         figure.supxlabel("\n".join(filter(None, (typeset(xlabel), basis(every)))), fontsize=9)
         figure.supylabel(typeset(ylabel), fontsize=9)
-        for axes, named in ends:
-            _names(figure, axes, named)
+        legend(figure, {label: {"color": c, "marker": m, "ms": 6, "ls": ""} for label, (c, m) in looks.items()})
     return figure
 
 

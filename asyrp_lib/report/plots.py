@@ -66,7 +66,7 @@ def intervals(
     several = any(isinstance(value, Mapping) for value in rows.values())
     table = {label: value if isinstance(value, Mapping) else {"": value} for label, value in rows.items()}
     looks = dict.fromkeys(name for row in table.values() for name in row)
-    looks = {n: (c, m) for n, c, m in zip(looks, cycle(COLOURS), cycle(MARKERS))}
+    looks = {n: {"color": c, "marker": m, "ms": 5} for n, c, m in zip(looks, cycle(COLOURS), cycle(MARKERS))}
     points = [triple(point) for row in table.values() for point in row.values()]
     height = 1.1 + 0.14 * len(table) + 0.2 * len(points)
     with plt.rc_context(STYLE | {"axes.grid.axis": "x"}):
@@ -75,7 +75,7 @@ def intervals(
         for row in table.values():
             ticks.append(y + (len(row) - 1) / 2)
             for name, point in row.items():
-                colour, marker = looks[name]
+                colour, marker = looks[name]["color"], looks[name]["marker"]
                 fill, said = colour, spread(triple(point), digits)
                 if bound is not None and not several:
                     colour, fill = VERDICTS[verdict(point, bound)]
@@ -97,9 +97,7 @@ def intervals(
         for label, x in (marks or {}).items():
             _line(axes, x, label)
         if several:
-            dot = lambda name, c, m: plt.Line2D([], [], color=c, marker=m, ms=5, label=typeset(name))
-            dots = [dot(name, *look) for name, look in looks.items()]
-            figure.legend(handles=dots, loc="outside upper left", ncols=min(len(dots), 4))
+            legend(figure, looks)
         _name(axes, xlabel, points)
     return figure
 
@@ -194,27 +192,40 @@ def panels(
         figure.supxlabel("\n".join(filter(None, (typeset(xlabel), basis(points)))), fontsize=9)
         figure.supylabel(typeset(ylabel), fontsize=9)
         if len(labels) > 1:
-            handles, names = grid[0, 0].get_legend_handles_labels()
-            figure.legend(handles, names, loc="outside upper left", ncols=4)
+            legend(figure, {label: _look(label, labels, dashed) for label in labels})
     return figure
+
+
+def legend(figure: Figure, looks: Mapping[str, Mapping]) -> None:
+    """What each label looks like, label -> properties of its line, above all axes; read row by row."""
+    lines = [plt.Line2D([], [], label=typeset(label), **look) for label, look in looks.items()]
+    columns = min(len(lines), 4)  # which are filled one after the other
+    figure.legend(
+        handles=[line for k in range(columns) for line in lines[k::columns]],
+        loc="outside upper left",
+        ncols=columns,
+    )
 
 
 def _draw(axes: Axes, lines: Lines, dashed: Collection[str], labels: Sequence[str] = ()) -> list:
     """Lines with bands; gives back where each ends: (x, y, label, colour)."""
-    ends, shown = [], [label for label in labels or lines if label not in dashed]
+    ends = []
     for label, line in lines.items():
         x = np.array(sorted(line), dtype=float)
         y, low, high = np.array([triple(line[at])[:3] for at in sorted(line)], dtype=float).T
-        k = shown.index(label) if label in shown else 0
-        look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "ms": 3.5}
-        if label in dashed:
-            look = {"color": GREY, "ls": (0, (4, 2)), "lw": 1}
-        elif len(x) > 16:
-            look |= {"marker": ""}
+        look = _look(label, labels or list(lines), dashed) | ({"marker": ""} if len(x) > 16 else {})
         axes.plot(x, y, label=typeset(label), **look)
         axes.fill_between(x, low, high, alpha=0.18, color=look["color"], lw=0)
         ends.append((x[-1], y[-1], typeset(label), look["color"]))
     return ends
+
+
+def _look(label: str, labels: Sequence[str], dashed: Collection[str]) -> dict:
+    """Colour and marker of a line, the same wherever its label is one of these labels."""
+    if label in dashed:
+        return {"color": GREY, "ls": (0, (4, 2)), "lw": 1}
+    k = [one for one in labels if one not in dashed].index(label)
+    return {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)], "ms": 3.5}
 
 
 def _scales(axes: Axes, lines: Lines, logx: bool, logy: bool = False) -> None:
