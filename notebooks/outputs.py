@@ -34,12 +34,17 @@ def tidy(notebook) -> None:
 
 
 def near(a: str, b: str) -> bool:
-    """Whether two texts are equal but for one unit in the last place of numbers with a decimal point."""
-    places = [ROUNDED.finditer(text) for text in (a, b)]
-    return ROUNDED.sub("#", a) == ROUNDED.sub("#", b) and all(
-        x[3] == y[3] and len(x[2]) == len(y[2]) and abs(int(x[1] + x[2]) - int(y[1] + y[2])) <= 1
-        for x, y in zip(*places)
-    )
+    """Whether two texts are equal but for one unit in the last place of numbers with a decimal point.
+
+    Where a number is below ten units, as 0.1 is, one more is no rounding to its reader.
+    """
+
+    def close(x: re.Match, y: re.Match) -> bool:
+        m, n = (int(part[1] + part[2]) for part in (x, y))
+        return x[3] == y[3] and len(x[2]) == len(y[2]) and abs(m - n) <= min(1, m // 10, n // 10)
+
+    places = (ROUNDED.finditer(text) for text in (a, b))
+    return ROUNDED.sub("\0", a) == ROUNDED.sub("\0", b) and all(map(close, *places))
 
 
 def alike(old: list, new: list) -> bool:
@@ -59,9 +64,9 @@ def alike(old: list, new: list) -> bool:
 
 def settle(notebook, stored) -> None:
     """Put the stored outputs back into each cell whose new ones differ by rounding only."""
-    known = {cell.id: cell for cell in stored.cells if cell.cell_type == "code"}
+    known = {cell.get("id"): cell for cell in stored.cells if cell.cell_type == "code"}
     for cell in notebook.cells:
-        old = known.get(cell.id)
+        old = known.get(cell.get("id"))  # files before nbformat 4.5 have none
         if (
             old
             and cell.cell_type == "code"

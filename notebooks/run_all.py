@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from pathlib import Path
 
 import nbformat
@@ -33,6 +34,8 @@ UNCHECKED = {"nbval-ignore-output", "nbval-skip"}
 EMBEDDED = "synthfaces"
 #: Notebooks from this number on are about the embedded domain itself: on another domain they are left out.
 ABOUT_EMBEDDED = "90"
+#: Seconds that outputs may come after their cell has ended, as they do on a busy machine.
+LATE = 60
 #: How a printed line states a claim: "the error falls: True", "moves most in 7 of 9 edits".
 CLAIM = re.compile(r"\b(True|False)$|\b\d+ of \d+\b")
 
@@ -102,9 +105,11 @@ def execute(
     Returns:
         (seconds, lines that state a checked claim).
     Raises:
-        NotebookError: a cell raised, took too long or killed the kernel; `out` stays as it was.
+        NotebookError: a cell raised, took too long, killed the kernel or lost outputs, or somebody else wrote
+            `out` meanwhile; it stays as it was.
     """
-    notebook, current = nbformat.read(path, as_version=4), {}
+    content = lambda: out.read_bytes() if out.exists() else None
+    before, notebook, current = content(), nbformat.read(path, as_version=4), {}
     share = {} if threads is None else dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
 
     def begin(cell, cell_index: int) -> None:
@@ -116,9 +121,13 @@ def execute(
         stored = nbformat.read(out, as_version=4) if out.exists() else nbformat.v4.new_notebook()
         if domain != EMBEDDED:
             inject(notebook, DOMAIN=domain)
+            if bar is not None:
+                bar.total += 2  # those cells
         client = NotebookClient(
             notebook,
             timeout=cell_timeout,
+            iopub_timeout=min(LATE, cell_timeout),
+            raise_on_iopub_timeout=True,  # else what comes late is left out without a word
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
             on_cell_start=begin,
@@ -128,12 +137,16 @@ def execute(
         client.execute(env=share | os.environ | {"TQDM_DISABLE": "1"})  # the bar below is enough
     except (CellExecutionError, CellTimeoutError, DeadKernelError, NotebookError) as error:
         what = str(error)
+        if bar is not None:
+            bar.total -= len(notebook.cells) - current.get("index", 0)
         if isinstance(error, CellExecutionError):
             what = f"{error.ename}: {error.evalue}"
             if not hasattr(errors, error.ename):  # those say in one sentence what to do
                 print(f"\n{error.traceback}", file=sys.stderr)
         elif isinstance(error, CellTimeoutError):
             what = f"it ran for more than {cell_timeout} s"
+            if "IOPub" in str(error):
+                what = "its outputs did not all come"
         where = ""
         if current:
             number = sum(cell.cell_type == "code" for cell in notebook.cells[: current["index"] + 1])
@@ -144,6 +157,8 @@ def execute(
     begin(None, len(notebook.cells))
     tidy(notebook)
     settle(notebook, stored)
+    if content() != before:
+        raise NotebookError(f"{out} was changed while it ran; it was left so; run it again.")
     with atomic_write(out) as temporary:
         nbformat.write(notebook, temporary)
     return seconds, claims(notebook)
@@ -153,19 +168,18 @@ def choose(only: list[str], domain: str) -> list[Path]:
     """The notebooks to run on a domain, in order of their numbers.
 
     Raises:
-        NotebookError: a name of `only` begins no notebook's name.
+        NotebookError: a name of `only` begins no notebook's name, or none is left for this domain.
     """
     paths = sorted(HERE.glob("[0-9][0-9]_*.ipynb"))
     for name in only or [""]:
         if not any(path.name.startswith(name) for path in paths):
             known = ", ".join(p.stem for p in paths) or "none"
             raise NotebookError(f"No notebook begins with {name!r}; known are {known}.")
-    return [
-        path
-        for path in paths
-        if (not only or path.name.startswith(tuple(only)))
-        and (domain == EMBEDDED or path.name < ABOUT_EMBEDDED)
-    ]
+    asked = [path for path in paths if not only or path.name.startswith(tuple(only))]
+    chosen = [path for path in asked if domain == EMBEDDED or path.name < ABOUT_EMBEDDED]
+    if not chosen:
+        raise NotebookError(f"{asked[0].stem} is about {EMBEDDED} itself; expected another; leave it out.")
+    return chosen
 
 
 def run(paths: list[Path], domain: str, target: Path, lanes: int) -> tuple[list, list[str]]:
@@ -175,13 +189,16 @@ def run(paths: list[Path], domain: str, target: Path, lanes: int) -> tuple[list,
     those that failed, whose reasons are printed.
     """
     total = sum(len(nbformat.read(path, as_version=4).cells) for path in paths)
+    lanes = min(lanes, len(paths))
     threads = max(1, (os.cpu_count() or 1) // lanes) if lanes > 1 else None
     rows, failed = {}, []
     with tqdm(total=total, unit="cell") as bar, ThreadPoolExecutor(lanes) as pool:
 
         def one(path: Path) -> tuple[float, list[str]]:
             bar.set_description(f"[{paths.index(path) + 1}/{len(paths)}] {path.stem}")
-            return execute(path, domain, target / path.name, bar=bar, threads=threads)
+            ours = domain == EMBEDDED and not os.environ.get("ASYRP_FIGURES")  # in figures/
+            with drawn.recorded(path) if ours else nullcontext():
+                return execute(path, domain, target / path.name, bar=bar, threads=threads)
 
         running = {pool.submit(one, path): path for path in paths}
         try:
@@ -189,10 +206,10 @@ def run(paths: list[Path], domain: str, target: Path, lanes: int) -> tuple[list,
                 path = running[future]
                 try:
                     rows[path] = (path.stem, *future.result())
-                    if "ASYRP_FIGURES" not in os.environ:
-                        drawn.record(path)
-                except NotebookError as error:  # the others do not depend on it
-                    print(f"\nerror: {error}", file=sys.stderr, flush=True)
+                except Exception as error:  # whatever it is: the others do not depend on it
+                    known = isinstance(error, AsyrpError)
+                    what = error if known else f"{path.name}: {type(error).__name__}: {error}"
+                    print(f"\nerror: {what}", file=sys.stderr, flush=True)
                     failed.append(path.stem)
         except KeyboardInterrupt:
             print("\ninterrupted; notebooks that were not finished are as they were", file=sys.stderr)
@@ -216,16 +233,18 @@ def main() -> int:
     try:
         check.whole("lanes", options.lanes, 1, 64, error=SettingsError)
         paths = choose(options.only, options.domain)
-        load_domain(options.domain)
+        domain = load_domain(options.domain)
     except AsyrpError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    target = HERE
-    if options.domain != EMBEDDED:
-        target = HERE.parent / "runs" / options.domain
+    target, source = HERE, options.domain
+    if domain.name != source and Path(source).is_dir():
+        source = str(Path(source).resolve())  # kernels work in another folder
+    if source != EMBEDDED:
+        target = HERE.parent / "runs" / domain.name  # as `blogpost` has it; a path may lead elsewhere
         os.environ["ASYRP_FIGURES"] = str(target / "figures")  # the kernels inherit it
     started = time.perf_counter()
-    rows, failed = run(paths, options.domain, target, options.lanes)
+    rows, failed = run(paths, source, target, options.lanes)
     width = max((len(name) for name, _, _ in rows), default=8)
     print(f"\n{'notebook':<{width}}  seconds  claims checked")
     whole = ("total", time.perf_counter() - started, sum((row[2] for row in rows), []))

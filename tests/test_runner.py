@@ -5,12 +5,16 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from asyrp_lib.errors import UnknownNameError
+from asyrp_lib.report import drawn
 
 ROOT = Path(__file__).resolve().parent.parent
 NOISY = """import sys
@@ -29,7 +33,7 @@ def runner(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     (tmp_path / "notebooks").mkdir()
     monkeypatch.setattr(module, "HERE", tmp_path / "notebooks")
-    monkeypatch.setattr(module, "load_domain", lambda name: None)
+    monkeypatch.setattr(module, "load_domain", lambda name: SimpleNamespace(name=name))
     return module
 
 
@@ -186,6 +190,12 @@ def test_a_second_run_changes_nothing_but_what_rounding_does_not_explain(runner,
         ("9 of 10", "10 of 10", False),
         ("a: True", "a: False", False),
         ("0.5", "0.50", False),
+        ("9.95", "10.05", False),
+        ("0.1 sd", "0.2 sd", False),
+        ("0.00", "0.01", False),
+        ("−0.69", "+0.69", False),
+        ("#", "1.50", False),
+        ("#1.50", "1.501.99", False),
     ],
 )
 def test_near_is_one_unit_in_the_last_place(runner, a, b, near):
@@ -234,17 +244,160 @@ def test_a_cell_that_nbval_excuses_after_a_timeout_counts_as_failed(runner, monk
     assert "xfailed" not in result.stdout and "xpassed" not in result.stdout
 
 
-def test_what_the_figures_of_a_notebook_were_drawn_from_is_recorded(runner, monkeypatch):
+DRAW = """import pathlib
+figures = pathlib.Path("../figures")
+figures.mkdir(exist_ok=True)
+(figures / "00_a.png").write_bytes(b"image")"""
+
+
+def recorded(runner) -> dict:
+    return json.loads((runner.HERE.parent / drawn.RECORD).read_text())
+
+
+@pytest.mark.parametrize("elsewhere", [None, ""])  # empty is as if it were not set
+def test_what_the_figures_of_a_notebook_were_drawn_from_is_recorded(runner, monkeypatch, elsewhere):
     monkeypatch.delenv("ASYRP_FIGURES", raising=False)
-    write(runner.HERE, "00_toy.ipynb", ('DOMAIN = "synthfaces"', ["parameters"]), ('print("one: True")', []))
+    if elsewhere is not None:
+        monkeypatch.setenv("ASYRP_FIGURES", elsewhere)
+    write(runner.HERE, "00_toy.ipynb", (DRAW, []), ('print("one: True")', []))
     figures = runner.HERE.parent / "figures"
     figures.mkdir()
-    for name in ("00_a.png", "01_b.png"):
-        (figures / name).write_bytes(b"image")
+    (figures / "01_b.png").write_bytes(b"image")
     assert run(runner, monkeypatch) == 0
-    recorded = json.loads((runner.HERE.parent / "data" / "figures.json").read_text())
-    assert list(recorded) == ["00_toy"] and list(recorded["00_toy"]["figures"]) == ["00_a.png"]
+    (before,) = recorded(runner).items()
+    assert before[0] == "00_toy" and list(before[1]["figures"]) == ["00_a.png"]
     monkeypatch.setenv("ASYRP_FIGURES", "elsewhere")
-    (figures / "00_a.png").write_bytes(b"another image")
+    write(runner.HERE, "00_toy.ipynb", (DRAW.replace('b"image', 'b"another'), []))
     assert run(runner, monkeypatch) == 0, "figures that went elsewhere are not those of the repository"
-    assert json.loads((runner.HERE.parent / "data" / "figures.json").read_text()) == recorded
+    assert recorded(runner) == dict([before])
+
+
+def test_a_figure_that_is_not_drawn_any_more_is_not_recorded_as_drawn(runner, monkeypatch):
+    monkeypatch.delenv("ASYRP_FIGURES", raising=False)
+    more = '\n(figures / "00_b.png").write_bytes(b"image")'
+    for source, names in {DRAW + more: ["00_a.png", "00_b.png"], DRAW: ["00_a.png"], "1": []}.items():
+        write(runner.HERE, "00_toy.ipynb", (source, []))
+        assert run(runner, monkeypatch) == 0
+        found = recorded(runner)
+        assert [name for entry in found.values() for name in entry["figures"]] == names
+    assert set(drawn.faults(runner.HERE.parent, ["00_a.png", "00_b.png"])) == {"00_a.png", "00_b.png"}
+
+
+def test_rows_that_change_while_a_notebook_runs_are_not_those_that_it_drew(runner, monkeypatch):
+    monkeypatch.delenv("ASYRP_FIGURES", raising=False)
+    rows = runner.HERE.parent / "data" / "results" / "synthfaces_final.csv"
+    rows.parent.mkdir(parents=True)
+    rows.write_text("old")
+    late = '\npathlib.Path("../data/results/synthfaces_final.csv").write_text("new")\n"final"'
+    write(runner.HERE, "00_toy.ipynb", (DRAW + late, []))
+    assert run(runner, monkeypatch) == 0
+    said = drawn.faults(runner.HERE.parent, ["00_a.png"])["00_a.png"]
+    assert said == "was drawn from other rows (data/results/synthfaces_final.csv)"
+
+
+def test_two_that_record_at_once_lose_nothing(runner, monkeypatch):
+    known = drawn._known
+    monkeypatch.setattr(drawn, "_known", lambda root: (known(root), time.sleep(0.2))[0])
+    figures = runner.HERE.parent / "figures"
+    figures.mkdir()
+    (runner.HERE.parent / "data").mkdir()
+
+    def draw(number: str) -> None:
+        with drawn.recorded(write(runner.HERE, f"{number}_toy.ipynb", ("1", []))):
+            (figures / f"{number}_a.png").write_bytes(b"image")
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(draw, ("00", "01", "02")))
+    assert list(recorded(runner)) == ["00_toy", "01_toy", "02_toy"]
+
+
+def test_a_notebook_that_somebody_edits_while_it_runs_keeps_the_edit(runner, monkeypatch, capsys):
+    edit = 'from pathlib import Path\np = Path("00_toy.ipynb")\n'
+    edit += 'p.write_text(p.read_text().replace("my", "your"))'
+    path = write(runner.HERE, "00_toy.ipynb", (edit, []), ("print('my word')", []))
+    assert run(runner, monkeypatch) == 1
+    assert (
+        "your word" in path.read_text() and "00_toy.ipynb was changed while it ran" in capsys.readouterr().err
+    )
+
+
+def test_whatever_ends_one_notebook_the_others_are_run_and_told_of(runner, monkeypatch, capsys):
+    for name in ("00_a", "01_b", "02_c"):
+        write(runner.HERE, f"{name}.ipynb", ("print('1 of 1')", []))
+    real = runner.execute
+
+    def execute(path, *args, **how):
+        if path.stem == "00_a":
+            raise RuntimeError("Kernel didn't respond in 60 seconds")
+        return real(path, *args, **how)
+
+    monkeypatch.setattr(runner, "execute", execute)
+    assert run(runner, monkeypatch, "--lanes", "1") == 1
+    said = capsys.readouterr()
+    assert "error: 00_a.ipynb: RuntimeError: Kernel didn't respond" in said.err
+    assert "01_b" in said.out and "02_c" in said.out and said.out.rstrip().endswith("--only 00")
+
+
+def test_outputs_that_do_not_come_are_not_left_out_in_silence(runner):
+    lost = "get_ipython().kernel._publish_status = lambda *args, **how: None\nprint(1)"
+    path = write(runner.HERE, "00_toy.ipynb", ("x = 1", []), (lost, []))
+    with pytest.raises(runner.NotebookError, match=r"cell \[2\].*outputs did not all come"):
+        runner.execute(path, "synthfaces", path, cell_timeout=3)
+
+
+def test_more_lanes_than_notebooks_leave_no_core_idle(runner, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 6)
+    source = "import os\nprint(os.environ.get('OMP_NUM_THREADS'), '1 of 1')"
+    path = write(runner.HERE, "00_toy.ipynb", (source, []))
+    assert run(runner, monkeypatch, "--lanes", "3") == 0
+    assert nbformat.read(path, as_version=4).cells[0].outputs[0].text == "None 1 of 1\n"
+
+
+def test_no_notebook_that_is_left_for_a_domain_is_wrong_input(runner, monkeypatch, capsys):
+    write(runner.HERE, "90_embedded.ipynb", ("1", []))
+    assert run(runner, monkeypatch, "--domain", "other", "--only", "90") == 2
+    assert "90_embedded is about synthfaces itself" in capsys.readouterr().err
+
+
+def test_a_folder_as_domain_is_found_by_the_kernels_and_holds_no_copies(runner, monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "load_domain", lambda name: SimpleNamespace(name="own_mine"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASYRP_FIGURES", raising=False)
+    (folder := tmp_path / "mine").mkdir()
+    show = "import os\nprint(DOMAIN, os.environ['ASYRP_FIGURES'])"
+    write(runner.HERE, "00_toy.ipynb", ('DOMAIN = "synthfaces"', ["parameters"]), (show, []))
+    target = tmp_path / "runs" / "own_mine"
+    for name in ("mine", str(folder)):
+        assert run(runner, monkeypatch, "--domain", name) == 0
+        copy = nbformat.read(target / "00_toy.ipynb", as_version=4)
+        assert copy.cells[3].outputs[0].text == f"{folder} {target / 'figures'}\n"
+    assert not list(folder.iterdir())
+
+
+def test_the_bar_ends_at_its_total_whatever_is_added_or_left_out(runner):
+    class Bar:
+        n, total = 0, 5
+
+        def update(self, n):
+            self.n += n
+
+    parameters = ('DOMAIN = "synthfaces"', ["parameters"])
+    whole = write(runner.HERE, "00_toy.ipynb", parameters, ("1", []))
+    runner.execute(whole, "other", runner.HERE / "copy.ipynb", bar=(bar := Bar()))
+    assert (bar.n, bar.total) == (4, 7)
+    broken = write(runner.HERE, "01_toy.ipynb", ("1 / 0", []), ("1", []), ("1", []))
+    with pytest.raises(runner.NotebookError):
+        runner.execute(broken, "synthfaces", broken, bar=bar)
+    assert bar.n == bar.total == 4
+
+
+def test_a_notebook_of_before_there_were_ids_is_run(runner, monkeypatch):
+    path = write(runner.HERE, "00_toy.ipynb", ("print('1 of 1')", []), ("print('2 of 2')", []))
+    old = json.loads(path.read_text()) | {"nbformat_minor": 4}
+    for cell in old["cells"]:
+        del cell["id"]
+    path.write_text(json.dumps(old))
+    assert run(runner, monkeypatch) == 0
+    texts = [cell.outputs[0].text for cell in nbformat.read(path, as_version=4).cells]
+    assert texts == ["1 of 1\n", "2 of 2\n"]

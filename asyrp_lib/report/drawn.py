@@ -1,18 +1,19 @@
 """What each figure was drawn from: `data/figures.json`, by content, for a clone has no old and new files.
 
-`notebooks/run_all.py` records a notebook that it has run; who shows a figure asks `check`.
+`notebooks/run_all.py` records a notebook that it runs; who shows a figure asks `check`.
 """
 
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from os.path import isfile  # also of a text that can be no name
 from pathlib import Path
 
 from ..errors import FileError
-from ..store.files import atomic_write
+from ..store.files import atomic_write, lock
 
 #: Of a repository: where this stands.
 RECORD = "data/figures.json"
@@ -47,16 +48,24 @@ def sources(notebook: Path) -> dict[str, str]:
     return {"code": hashlib.sha256(ast.dump(tree).encode()).hexdigest(), **dict(sorted(found.items()))}
 
 
-def record(notebook: Path) -> None:
-    """Write down what the figures of a notebook that has just been run were drawn from."""
-    root = notebook.parents[1]
-    drawn = {file.name: digest(file) for file in sorted((root / "figures").glob(f"{notebook.name[:3]}*"))}
-    if not drawn:
-        return
-    others = {stem: of for stem, of in _known(root).items() if stem[:3] != notebook.name[:3]}  # it had a name
-    known = others | {notebook.stem: {"from": sources(notebook), "figures": drawn}}
-    with atomic_write(root / RECORD) as temporary:
-        temporary.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+@contextmanager
+def recorded(notebook: Path) -> Iterator[None]:
+    """Write down what the figures that a notebook draws in the block, without an error, are drawn from.
+
+    That is what was there before it: what changes meanwhile may not be what was read.
+    """
+    root, then = notebook.parents[1], sources(notebook)
+    dates = lambda: {f: f.stat().st_mtime_ns for f in (root / "figures").glob(f"{notebook.name[:3]}*")}
+    before = dates()
+    yield
+    drawn = {file.name: digest(file) for file, date in sorted(dates().items()) if before.get(file) != date}
+    with lock(root / RECORD, wait=60):  # others may be at it, for other notebooks
+        was, its = _known(root), notebook.name[:3]
+        known = {stem: of for stem, of in was.items() if stem[:3] != its}  # it may have had another name
+        known |= {notebook.stem: {"from": then, "figures": drawn}} if drawn else {}
+        if known != was:
+            with atomic_write(root / RECORD) as temporary:
+                temporary.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
 
 
 def faults(root: Path, figures: Iterable[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import io
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -157,9 +158,12 @@ def folder() -> Path:
 
 
 def write(path: str | os.PathLike, image: bytes) -> None:
-    """Write an image in one step; a file that shows the same but for rounding stays as it is."""
+    """Write an image in one step; a file that shows the same but for rounding stays, with another date."""
     path = Path(path)
-    if not path.exists() or not same_image(path.read_bytes(), image):
+    if path.exists() and same_image(path.read_bytes(), image):
+        with suppress(OSError):  # a folder that is only to be read
+            path.touch()  # `drawn` sees by it that the file was drawn
+    else:
         with atomic_write(path) as temporary:
             temporary.write_bytes(image)
 
