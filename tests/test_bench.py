@@ -1,6 +1,7 @@
 """The benchmark: what it counts, and what it says of the original."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,3 +58,24 @@ def test_comparing_leaves_the_network_in_fp32_and_frozen():
         table = bench.compare_with_original(model, "toy", precision="bf16", repeats=1)
     assert (table.ours_s > 0).all() and model.precision == "fp32" and model.digest() == before
     assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_a_benchmark_that_ends_early_leaves_the_threads_as_they_were(toy, monkeypatch):
+    toy.edits["smiling"], green = replace(toy.edits["green"], t_edit=500), toy.delta("green")
+    monkeypatch.setattr(toy, "delta", lambda name: green)
+    monkeypatch.setattr(bench, "train_delta", lambda *args, **how: (green, [0.0]))
+    before, real = torch.get_num_threads(), bench.timed
+
+    def timed(*args):
+        if torch.get_num_threads() == 1:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    torch.set_num_threads(2)
+    try:
+        monkeypatch.setattr(bench, "timed", timed)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run_benchmark(toy, repeats=1, batch=1, steps=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -169,11 +169,13 @@ def run_benchmark(
     add_training()
     if device.type == "cpu":  # a process of `reproduce` has as little, and as many of them are faster
         threads = torch.get_num_threads()
-        torch.set_num_threads(1)
         again = lambda: edit(domain, x_T, {delta: 1.0}, **how)
-        add(f"edit, {steps} steps, batch {batch}, 1 thread", again, batch, "s/image")
-        add_training(", 1 thread")
-        torch.set_num_threads(threads)
+        try:
+            torch.set_num_threads(1)
+            add(f"edit, {steps} steps, batch {batch}, 1 thread", again, batch, "s/image")
+            add_training(", 1 thread")
+        finally:
+            torch.set_num_threads(threads)
     panel = Panel(domain, x_T[:1], {"smiling": delta}, steps=steps, progress=False)
     values = iter([0.1, -0.2] * repeats + [0.3, -0.3] * repeats)
 
