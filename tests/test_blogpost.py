@@ -329,6 +329,16 @@ def test_the_page_has_formulas_tables_and_images_in_itself():
         blogpost.to_html("![b](figures/b.png)", {})
 
 
+def test_a_broken_formula_is_one_sentence_and_braces_are_only_text(tmp_path):
+    pytest.importorskip("latex2mathml", reason="latex2mathml is not installed: pip install -e '.[blog]'")
+    for broken in (r"$x_a_b$", "$$\n\\text\n$$"):
+        with pytest.raises(AsyrpError, match=r"The formula '.*' is broken \(\w+\); expected LaTeX"):
+            blogpost.to_html(f"a {broken}", {})
+    (tmp_path / "blogpost.md").write_text("# On {{body}} and {{title}}\n\n{{body}}\n")
+    made = blogpost.write_page(None, tmp_path / "blogpost.html", tmp_path).read_text()
+    assert "<title>On {{body}} and {{title}}</title>" in made and "<p>{{body}}</p>" in made
+
+
 @pytest.mark.parametrize(
     "mark", ["<!-- sliders: a, face 1 -->\nx\n", "<!-- sliders: a, test 1 -->\nx\n<!-- end -->"]
 )

@@ -120,7 +120,7 @@ def embedded(root: Path, figures: list[str]) -> dict[str, str]:
 def to_html(text: str, images: dict[str, str]) -> str:
     """Markdown with formulas to HTML that needs nothing else: formulas as MathML, images as they are given.
 
-    Links that lead into the repository become text.  AsyrpError: a package is missing.
+    Links that lead into the repository become text.  AsyrpError: a package is missing, or a formula broken.
     """
     try:
         import mistune
@@ -141,7 +141,17 @@ def to_html(text: str, images: dict[str, str]) -> str:
             return f'<a href="{html.escape(url)}">{text}</a>' if url.startswith("https://") else text
 
     writer = Writer(escape=False)
-    formula: Callable[..., Callable] = lambda display: lambda _, text: convert(text.strip(), display=display)
+
+    def formula(display: str) -> Callable:
+        def made(_, text: str) -> str:
+            try:
+                return convert(text.strip(), display=display)
+            except Exception as error:  # it has a dozen, without a common base
+                what = f"The formula {text.strip()!r} is broken ({type(error).__name__})"
+                raise AsyrpError(f"{what}; expected LaTeX; mend it in {NAME}.") from error
+
+        return made
+
     post = mistune.create_markdown(renderer=writer, plugins=["table", "math"])
     writer.register("block_math", formula("block"))
     writer.register("inline_math", formula("inline"))

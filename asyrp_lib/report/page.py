@@ -106,8 +106,8 @@ def write(path: str | os.PathLike, title: str, body: str, *, replace: bool = Fal
     if path.exists() and not replace:
         raise FileError(f"{path} is there already; expected a new name; give one, or replace=True.")
     page = Path(__file__).with_suffix(".html").read_text("utf-8")
-    head, rest = page.replace("{{title}}", html.escape(title)).split("{{body}}")
-    made = f"{head}{body}{rest}".encode()
+    head, rest = page.split("{{body}}")
+    made = f"{head.replace('{{title}}', html.escape(title))}{body}{rest}".encode()
     if len(made) > MOST_BYTES:
         has = f"The page would have {len(made) / 1e6:.1f} MB"
         raise FileError(f"{has}; expected at most {MOST_BYTES / 1e6:g}; show fewer or smaller images.")
