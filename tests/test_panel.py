@@ -92,6 +92,12 @@ def test_what_cannot_be_shown_is_refused(toy, x_T):  # noqa: F811
             Panel(toy, x_T, names)
 
 
+def test_two_labels_of_one_f_t_are_refused_for_only_one_of_them_would_act(toy, x_T):  # noqa: F811
+    delta = toy.delta("green")
+    with pytest.raises(GridError, match="Two of the labels one, red, two are of one f_t"):
+        Panel(toy, x_T, {"one": delta, "red": toy.delta("red"), "two": delta}, steps=2, progress=False)
+
+
 def test_the_static_form_is_an_image(panel):
     bundle = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
@@ -127,6 +133,8 @@ def test_a_panel_becomes_one_page(panel, tmp_path):
     assert "Sliders: red, green" in panel.to_html(file, replace=True).read_text()
     with pytest.raises(FileError, match="ends in .html"):
         panel.to_html(tmp_path / "mine.htm")
+    whole = panel.to_html(tmp_path / "strange.html", title="{{body}} {{title}}").read_text()
+    assert "<title>{{body}} {{title}}</title>" in whole and whole.count('type="range"') == 2
 
 
 def test_frames_that_are_too_many_are_stored_nearly_and_then_refused():

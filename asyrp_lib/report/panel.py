@@ -43,8 +43,12 @@ def precompute(
     """Edits of one image at every point of the grid of strengths.
 
     From its inversion x_T, label -> f_t, and strengths that rise, 0 among them, to images
-    (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1].
+    (len(strengths),) * len(deltas) + (3, R, R) on the CPU, clipped to [-1, 1].  GridError: two labels of one
+    f_t, whose strengths `edit` would not tell apart.
     """
+    if len({*deltas.values()}) < len(deltas):
+        labels = ", ".join(deltas)
+        raise GridError(f"Two of the labels {labels} are of one f_t; expected one for each; leave one out.")
     points = torch.tensor(list(product(strengths, repeat=len(deltas))), dtype=x_T.dtype, device=x_T.device)
     images = edit(
         domain,
@@ -86,7 +90,7 @@ class Panel:
         picture, caption: the widgets with the edit and with the strengths that it shows.
         grid: the precomputed images.
     Raises:
-        GridError: strengths without 0 or not ascending, no edit, or too many images to precompute.
+        GridError: strengths without 0 or not ascending, no edit, two labels of one f_t, or too many images.
         ImageError: `x_T` of more than one image.
     """
 
