@@ -166,8 +166,10 @@ def test_stored_rows_come_back_and_rows_that_part_ways_are_refused(tmp_path, mon
 
 def test_rows_that_are_not_finite_are_not_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
-    with pytest.raises(al.AsyrpError, match="not finite in a"):
-        results.save_rows("one", joined([numbers({"a": math.nan})]), {}, started=0.0)
+    for bad in (math.nan, math.inf):
+        rows = [numbers({"a": 1.0}, variant="x"), numbers({"b": bad}, variant="y", seed=2).assign(epoch=3)]
+        with pytest.raises(al.AsyrpError, match="1 rows of one .* variant y, seed 2, score b, epoch 3;"):
+            results.save_rows("one", joined(rows), {}, started=0.0)
     assert not list(tmp_path.rglob("*.json"))
 
 

@@ -74,9 +74,14 @@ def save_rows(name: str, rows: pd.DataFrame, settings: dict, *, replace: bool = 
     The rows go first, so that no result is without them.  Arguments and places: see `save_result`.
     """
     text = rows.to_csv(index=False, float_format="%.6g")
-    if not np.isfinite(rows["value"].to_numpy(dtype=float)).all():
-        bad = rows.loc[~np.isfinite(rows["value"].to_numpy(dtype=float)), "score"].unique()
-        raise AsyrpError(f"The rows of {name} are not finite in {', '.join(bad)}; expected numbers.")
+    bad = rows[~np.isfinite(rows["value"].to_numpy(dtype=float))]
+    if len(bad):
+        said = bad.iloc[0].dropna().drop("value", errors="ignore").to_dict()
+        first = ", ".join(f"{column} {value}" for column, value in said.items())
+        raise AsyrpError(
+            f"{len(bad)} rows of {name} are not finite, the first of {first}; expected numbers; mend what "
+            "measures them, or leave that variant out."
+        )
     with atomic_write(_place(name, replace).with_suffix(".csv")) as temporary:
         temporary.write_text(text)
     data = {"rows": len(rows), "sha256": hashlib.sha256(text.encode()).hexdigest()}
