@@ -249,6 +249,21 @@ def test_a_cell_that_says_done_without_rows_of_this_grid_is_told_of(here, monkey
     assert list(rows["score"]) == ["failed"] and "seed 0" in file.read_text()
 
 
+def test_another_grid_of_the_same_name_is_refused_before_it_runs_unless_it_shall_replace(here, monkeypatch):
+    domain, calls = here
+    one, more = (small(vary={"training.seed": seeds}, epochs=[1]) for seeds in ([0], [0, 1]))
+    in_process(domain, one, monkeypatch)
+    file = run_grid("ablations/groups.yaml", domain, one).file
+    stored = file.read_bytes()
+    with pytest.raises(SettingsError, match="grid 'groups' has other vary; expected a name that no other"):
+        run_grid("mine/groups.yaml", domain, more)
+    assert file.read_bytes() == stored and len(calls) == 1
+    where = small(vary=one.vary, epochs=[1], domain="./tiny")  # the same, said otherwise
+    assert len(run_grid("mine/groups.yaml", domain, where).rows) == len(pd.read_csv(file.with_suffix(".csv")))
+    in_process(domain, more, monkeypatch)
+    assert set(run_grid("mine/groups.yaml", domain, more, replace=True).rows["seed"]) == {0, 1}
+
+
 def test_half_a_file_of_rows_is_no_smaller_result_and_can_be_made_again(here):
     domain, _ = here
     grid = small(vary={"training.seed": [0]}, epochs=[1])

@@ -1,5 +1,6 @@
 """`reproduce`: what is done, missing and stale, stages, lanes, and what a failing task does to the rest."""
 
+import shutil
 import sys
 from dataclasses import asdict, replace
 
@@ -8,7 +9,7 @@ import pytest
 from asyrp_lib.errors import SettingsError
 from asyrp_lib.experiments import judges, reproduce as module
 from asyrp_lib.experiments.ablation import cells_digest, split_of
-from asyrp_lib.experiments.reproduce import hours, run_missing, tasks
+from asyrp_lib.experiments.reproduce import grids, hours, run_missing, tasks
 from asyrp_lib.experiments.rows import numbers
 from asyrp_lib.method.schedule import interval_pairs
 from asyrp_lib.runs import launch
@@ -168,6 +169,13 @@ def test_grids_whose_edits_a_domain_has_are_tasks_and_stale_by_file_judges_edit_
     monkeypatch.setitem(shipped.edits, "warm", replace(edit, target="a very warm face"))
     assert grid.state() == "stale: other cells"
     assert store(failed={"seed 1": "no luck"}) == "missing: 1 cells failed"
+
+
+def test_two_files_of_one_name_are_refused_for_they_would_take_turns(shipped):
+    (file,) = grids(shipped)
+    shutil.copy(file, file.with_name("mine.yaml"))
+    with pytest.raises(SettingsError, match="mine.yaml and .* both have the name 'own'; .* rename one"):
+        tasks(shipped)
 
 
 def test_hours_are_those_of_the_stored_bench_and_unknown_without(shipped, capsys, monkeypatch):

@@ -20,7 +20,7 @@ from .. import check
 from ..api import invert
 from ..deltas import Delta, load_delta, save_delta
 from ..domains import Domain
-from ..errors import FileError, ImageError, SettingsError, UnknownNameError
+from ..errors import FileError, ImageError, SettingsError, UnknownNameError, WeightsError
 from ..measure import judge, scores
 from ..method import distributed
 from ..method.state import batches_done
@@ -60,9 +60,18 @@ def run_grid(
     A cell that fails, or whose rows are not there in the end, has a row "failed", and what it measured
     before; the next call tries it again.
     `device`: that the cells shall run on; `replace`: see `store.results.save_result`.  SettingsError,
-    ImageError: a grid that makes no cells, or wants more faces than there are; said before anything is run.
+    ImageError: a grid that makes no cells, or wants more faces than there are, or one whose name another
+    has, unless `replace`; said before anything is run.
     """
     check.whole("lanes", lanes, 1, 64, error=SettingsError)
+    name = f"{domain.name}_grid_{grid.name}"
+    with suppress(WeightsError):  # nothing is stored
+        then = results.load_result(name, "")["provenance"]["settings"]
+        if not replace and (other := differing(domain, grid, then)):
+            raise SettingsError(
+                f"What is stored of a grid {grid.name!r} has other {', '.join(other)}; expected a name that "
+                "no other grid has; give one, or say --replace to write over what is stored."
+            )
     started, todo = time.monotonic(), tasks(file, grid, domain, device)
     Trial(domain, grid.faces, split=split_of(domain, grid)).x_0  # noqa: B018 (are there so many faces?)
     if grid.split not in (None, split := split_of(domain, grid)):
@@ -86,7 +95,6 @@ def run_grid(
     settings = asdict(grid) | {"split": split_of(domain, grid), "failed": failed}
     digests = judges(domain) | {"cells": cells_digest(domain, grid)} | f_t
     made_with = {"started": started, "device": domain.unet.device, "digests": digests}
-    name = f"{domain.name}_grid_{grid.name}"
     return Table(rows, results.save_rows(name, rows, settings, **made_with, replace=replace), failed)
 
 
@@ -160,6 +168,12 @@ def cells_digest(domain: Domain, grid: Grid) -> str:
     """Of all runs of a grid, with what the domain's edits say of them."""
     runs = {label: folder_of(cell.config, domain).name for label, cell in cells(grid, domain).items()}
     return hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()
+
+
+def differing(domain: Domain, grid: Grid, stored: Mapping) -> list[str]:
+    """What a grid says otherwise than the settings of stored rows."""
+    said = json.loads(json.dumps(asdict(grid) | {"split": split_of(domain, grid)}))  # tuples are lists there
+    return [key for key in said if key != "domain" and stored.get(key) != said[key]]  # it may be a path
 
 
 def _read(file: Path) -> pd.DataFrame:

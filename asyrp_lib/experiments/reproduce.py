@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
 
 from .. import check
@@ -50,11 +51,14 @@ def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
 
 def grids(domain: Domain) -> dict[Path, Grid]:
     """file -> the grid that it declares on a domain, of the repository's `ablations/`: those whose edits the
-    domain has.
+    domain has.  SettingsError: two of one name, whose rows would be one result.
     """
     files = sorted((repo_root() / "ablations").glob("*.yaml")) if in_checkout() else []
     declared = [file for file in files if "vary" in check.yaml_table(file, "a grid")]  # others: of a cluster
     found = {file: read_grid(file, domain.name) for file in declared}
+    for (a, one), (b, other) in combinations(found.items(), 2):
+        if one.name == other.name:
+            raise SettingsError(f"{a} and {b} both have the name {one.name!r}; expected two; rename one.")
     return {file: grid for file, grid in found.items() if _edits(grid) <= domain.edits.keys()}
 
 
@@ -225,8 +229,7 @@ def _grid(domain: Domain, grid: Grid) -> str:
         made_by = load_rows(name, f"python -m asyrp_lib grid {grid.name}.yaml")[1]
     except WeightsError as error:
         return _unread(name, error)
-    wanted = json.loads(json.dumps(asdict(grid) | {"split": ablation.split_of(domain, grid)}))
-    changed = [key for key in wanted if made_by["settings"].get(key) != wanted[key]]
+    changed = ablation.differing(domain, grid, made_by["settings"])
     now = judges(domain) | {"cells": ablation.cells_digest(domain, grid)}
     changed += [key for key in now if now[key] != made_by["digests"].get(key)]
     if changed:
