@@ -20,6 +20,17 @@ from asyrp_lib.store.files import atomic_write, check_writable, lock
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def test_a_write_leaves_the_umask_alone_which_is_that_of_all_threads(tmp_path, monkeypatch):
+    def changed(mask: int) -> int:
+        raise AssertionError("another thread's new file would be everybody's to write to")
+
+    (plain := tmp_path / "plain").touch()
+    monkeypatch.setattr(os, "umask", changed)
+    with atomic_write(tmp_path / "a") as temporary:
+        temporary.write_text("a")
+    assert (tmp_path / "a").stat().st_mode == plain.stat().st_mode
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")

@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 
 from ..errors import FileError
 
+#: Asked once: to ask is to set it, for a moment and for all threads.
+os.umask(_UMASK := os.umask(0o077))
 _CURES = {
     errno.ENOSPC: "free some space or choose another disk",
     errno.EFBIG: "choose a disk that holds larger files",
@@ -54,9 +56,7 @@ def atomic_write(path: str | os.PathLike, *, mode: int = 0o666) -> Iterator[Path
             yield temporary
             with open(temporary, "rb") as written:
                 os.fsync(written.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod(mode & ~umask)
+            temporary.chmod(mode & ~_UMASK)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
