@@ -91,11 +91,11 @@ def leakage(
     return pd.DataFrame(table)
 
 
-def styles(rows: pd.DataFrame, faces: Iterable[int] | None = None) -> pd.DataFrame:
+def styles(rows: pd.DataFrame) -> pd.DataFrame:
     """edit × protected factor: how far its reading of the true target is from that of the original, in sd."""
-    inside, table = _inside(rows, faces), {}
+    table = {}
     for factor in MIDDLES:
-        of = _targets(inside, factor).assign(seed=0)
+        of = _targets(rows, factor).assign(seed=0)
         table |= {factor: _by_edit(of)} if len(of) else {}
     return pd.DataFrame(table)
 

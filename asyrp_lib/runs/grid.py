@@ -75,11 +75,6 @@ class Grid:
             raise ValueError("epochs that rise are expected")
         return epochs
 
-    @property
-    def result(self) -> str:
-        """Name of the stored rows."""
-        return f"{Path(self.domain).name}_grid_{self.name}"
-
 
 @dataclass(frozen=True)
 class Cell:

@@ -76,7 +76,6 @@ def in_stages(
     todo: Iterable[Task],
     *,
     lanes: int = 2,
-    progress: bool = True,
     cluster: Path | None = None,
     title="reproduce",
 ) -> Iterator[tuple[Task, str]]:
@@ -86,7 +85,7 @@ def in_stages(
     left.
     """
     todo = list(todo)
-    with tqdm(total=len(todo), unit="task", desc=title, disable=not progress) as bar:
+    with tqdm(total=len(todo), unit="task", desc=title) as bar:
         for stage in sorted({task.stage for task in todo}):
             here = [task for task in todo if task.stage == stage]
             missing = [task for task in here if task.state() != "done"]

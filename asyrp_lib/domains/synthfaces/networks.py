@@ -75,9 +75,9 @@ class Oracle(nn.Module):
         return self.head(self.body(images))
 
     @torch.inference_mode()
-    def read(self, images: Tensor, *, batch_size: int = 256) -> pd.DataFrame:
+    def read(self, images: Tensor) -> pd.DataFrame:
         """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
-        scores = torch.cat([self(part.to(self.mean.device)) for part in images.split(batch_size)])
+        scores = torch.cat([self(part.to(self.mean.device)) for part in images.split(256)])
         return pd.DataFrame(scores.float().cpu().numpy(), columns=list(ORACLE_FACTORS))
 
 
