@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ...store.weights import load_strictly, read_weights, save_weights
 from .canvas import CLASSES
-from .factors import FACTORS
+from .factors import CYCLIC, FACTORS
 
-#: What the oracle reads: all factors but the cyclic hues and the phase of the strands.
-ORACLE_FACTORS = tuple(name for name in FACTORS if name not in ("background", "clothes", "texture"))
+#: What the oracle reads.
+ORACLE_FACTORS = tuple(name for name in FACTORS if name not in CYCLIC)
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
