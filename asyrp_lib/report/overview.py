@@ -68,7 +68,9 @@ def planes(plots: Mapping[str, Mapping[str, tuple[Point, Point]]], xlabel: str, 
             axes.set_title(typeset(title))
         figure.supxlabel("\n".join(filter(None, (typeset(xlabel), basis(every)))), fontsize=9)
         figure.supylabel(typeset(ylabel), fontsize=9)
-        legend(figure, {label: {"color": c, "marker": m, "ms": 6, "ls": ""} for label, (c, m) in looks.items()})
+        legend(
+            figure, {label: {"color": c, "marker": m, "ms": 6, "ls": ""} for label, (c, m) in looks.items()}
+        )
     return figure
 
 
