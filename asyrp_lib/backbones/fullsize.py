@@ -17,7 +17,7 @@ import torch
 from ..device import peak_megabytes, pick_device
 from ..errors import UnknownNameError
 from ..method.hspace import HSpaceUNet
-from ..method.process import sample_noise
+from ..method.noise import sample_noise
 from ..method.schedule import NoiseSchedule
 from ..store.files import atomic_write
 from ..store.results import save_result

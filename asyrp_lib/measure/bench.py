@@ -14,7 +14,8 @@ from ..deltas import ConvDelta
 from ..device import peak_megabytes
 from ..domains.domain import t_edit_of
 from ..method.hspace import HSpaceUNet
-from ..method.process import invert, predict_x0, sample_noise, step, walk
+from ..method.noise import sample_noise
+from ..method.process import invert, predict_x0, step, walk
 from ..method.train import TrainSettings
 from ..report.panel import Panel
 from ..store.results import save_result
