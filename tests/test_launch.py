@@ -59,6 +59,12 @@ def test_a_task_whose_lock_another_got_first_waits_for_that_one(plain_python):
     assert [words for _, words in side_by_side([lost])] == ["done"]
 
 
+def test_a_task_that_another_has_just_done_did_not_fail(plain_python):
+    states = ["missing", "done"]
+    lost = task("lost", "raise SystemExit(2)", lambda: states.pop(0))
+    assert [words for _, words in side_by_side([lost])] == ["done"]
+
+
 def test_what_runs_ends_with_who_asked_for_it(plain_python):
     note = plain_python / "note"
     late = task("late", f"import time; time.sleep(5); open({str(note)!r}, 'w')")

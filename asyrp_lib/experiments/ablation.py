@@ -37,8 +37,9 @@ from .teach import lengths
 from .trial import Run, Trial, choosing
 from .unseen import apart
 
-#: Seconds for which a cell waits for another process that is at it, before it is left to that one.
-LOCK_WAIT = 60
+#: Seconds for which a cell waits for another process that is at it, before it is left to that one: no more
+#: than who asks whether it is locked holds it, so that two processes on one grid soon take different cells.
+LOCK_WAIT = 5
 #: The loss is given at this many times, from T down to t_edit.
 LOSS_TIMES = 4
 

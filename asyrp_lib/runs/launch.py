@@ -64,8 +64,8 @@ def side_by_side(
                 outcome = job.outcome()
                 if outcome != "done" and task.busy():
                     waiting.append(task)  # another was faster
-                else:
-                    yield task, outcome
+                else:  # or is done with it by now
+                    yield task, "done" if task.state() == "done" else outcome
             time.sleep(LOOK)
     finally:
         for job in running.values():
