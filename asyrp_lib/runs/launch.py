@@ -73,11 +73,7 @@ def side_by_side(
 
 
 def in_stages(
-    todo: Iterable[Task],
-    *,
-    lanes: int = 2,
-    cluster: Path | None = None,
-    title="reproduce",
+    todo: Iterable[Task], *, lanes: int = 2, cluster: Path | None = None, title="reproduce"
 ) -> Iterator[tuple[Task, str]]:
     """Run tasks as `side_by_side` does, stage by stage, under a bar; each with "done" or why not.
 

@@ -42,12 +42,7 @@ class Faces(NamedTuple):
 
 
 def render_split(
-    split: str,
-    n: int,
-    resolution: int = RESOLUTION,
-    *,
-    first: int = 0,
-    device: torch.device | str = "cpu",
+    split: str, n: int, resolution: int = RESOLUTION, *, first: int = 0, device: torch.device | str = "cpu"
 ) -> Faces:
     """Render faces `first` … `first + n − 1` of a split; each is the same whatever `first` and `n` are.
     Raises UnknownNameError: a split that is none of `SPLITS`.
