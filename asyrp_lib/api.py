@@ -47,14 +47,8 @@ def invert(
     check.whole("corrections", corrections, 0, 10)
     compute = lambda: process.invert(unet, x, steps=steps, corrections=corrections, **how)
     use = cache and not how.get("callback")
-    return cached(
-        "invert",
-        x,
-        unet,
-        {"steps": steps, "corrections": corrections, "unet": unet.digest()},
-        compute,
-        use=use,
-    )
+    about = {"steps": steps, "corrections": corrections, "unet": unet.digest()}
+    return cached("invert", x, unet, about, compute, use=use)
 
 
 def generate(domain: Domain, x_T: Tensor, *, steps: int = 40, **how) -> Tensor:

@@ -325,8 +325,6 @@ def test_differences_are_of_the_same_seeds_and_faces_and_so_narrow():
         for s in range(3)
     ]
     assert differences(pd.concat(loss), "loss").loc[("b", 1), "loss"].mean == 1, "also without a face"
-    with pytest.raises(UnknownNameError, match="No variant 'c'; known are a, b"):
-        differences(rows, "S_dir", base="c")
 
 
 def test_the_summary_has_a_line_for_each_variant_and_epoch(here):

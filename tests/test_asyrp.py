@@ -8,6 +8,7 @@ from toys import IdealGaussian, randn, randomised, tiny_model
 from asyrp_lib.deltas import ConvDelta, GlobalDelta, PerTimeDelta
 from asyrp_lib.errors import AsyrpError, GridError, ImageError, WeightsError
 from asyrp_lib.method import process
+from asyrp_lib.method.noise import sample_noise
 from asyrp_lib.method.process import (
     boost_sigma,
     direction,
@@ -17,7 +18,6 @@ from asyrp_lib.method.process import (
     invert,
     per_time_mean,
     predict_x0,
-    sample_noise,
     step,
 )
 from asyrp_lib.method.schedule import NoiseSchedule, generation_pairs, time_grid

@@ -321,10 +321,6 @@ def test_a_bound_label_is_that_of_every_picture(conditional, label):
     want = conditional.unet(X, 500, class_labels=torch.tensor([label, label])).sample[:, :3]
     bound = conditional.for_class(label)
     assert torch.equal(bound(X, 500), want) and bound.unet is conditional.unet
-    assert torch.equal(conditional.decode(conditional.encode(X, 500, torch.tensor([label] * 2))), want)
-    assert torch.equal(
-        bound.encode(X, 500, torch.tensor([1, 3])).emb, conditional.encode(X, 500, torch.tensor([1, 3])).emb
-    )
 
 
 def test_inversion_and_editing_run_on_a_bound_network_and_the_class_matters(conditional):
@@ -347,20 +343,15 @@ def test_without_a_label_one_sentence_says_what_to_do(conditional):
             run()
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [torch.tensor([1, 5]), torch.tensor(-1), torch.tensor([1, 2, 3]), torch.tensor([1.0, 2.0])],
-    ids=str,
-)
-def test_labels_that_the_network_does_not_know_are_refused(conditional, labels):
-    with pytest.raises(AsyrpError, match="do not fit 2 images; expected whole numbers from 0 to 4"):
-        conditional.encode(X, 500, labels)
+@pytest.mark.parametrize("label", [5, -1, 1.0, True, [1], "1", None], ids=str)
+def test_a_label_that_the_network_does_not_know_is_refused(conditional, label):
+    with pytest.raises(AsyrpError, match="class label = .* expected a whole number from 0 to 4"):
+        conditional.for_class(label)
 
 
 def test_a_label_for_an_unconditional_network_is_refused(unet):
-    for run in (lambda: unet.for_class(0), lambda: unet.encode(X, 500, torch.tensor([0, 0]))):
-        with pytest.raises(AsyrpError, match="not class-conditional"):
-            run()
+    with pytest.raises(AsyrpError, match="not class-conditional"):
+        unet.for_class(0)
 
 
 def test_a_bound_label_is_saved_and_tells_cached_results_apart(conditional, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as some
 from test_study_claims import FACES, STRENGTHS, grid
 
-from asyrp_lib.errors import SettingsError, UnknownNameError
+from asyrp_lib.errors import SettingsError
 from asyrp_lib.experiments import compare
 
 few = settings(max_examples=10, deadline=None)
@@ -82,11 +82,6 @@ def test_no_seed_that_reaches_it_leaves_no_rows_but_the_columns():
     equal = compare.at_effect(rows)
     assert equal.empty and list(equal.columns) == list(rows.columns)
     assert np.isnan(compare.difference(equal, "leaked", "a", "a").mean)
-
-
-def test_an_unknown_base_is_named():
-    with pytest.raises(UnknownNameError, match="'b'.* known are a"):
-        compare.differences(grid({"a": {}}), "clip", base="b")
 
 
 def test_rows_of_several_strengths_make_no_mean():

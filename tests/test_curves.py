@@ -22,13 +22,13 @@ def run(begin: str, losses, seed: int = 0, edit: str = "dark", f_t: str = "conv"
 
 def test_a_curve_has_steps_and_the_mean_over_an_epoch_or_over_a_window():
     rows = run("transfer", [8.0, 4, 6, 2], start=40)
-    assert curves(rows)[["batch", "steps", "start steps", "loss"]].to_numpy().tolist() == [
+    assert curves(rows, 2)[["batch", "steps", "start steps", "loss"]].to_numpy().tolist() == [
         [2, 10, 40, 6],
         [3, 15, 40, 5],
         [4, 20, 40, 4],
     ]
     assert list(curves(run("scratch", [8.0, 4, 6, 2]), 1)["loss"]) == [8, 4, 6, 2]
-    assert set(curves(run("scratch", [8.0, 4, 6, 2]))["start steps"]) == {0}
+    assert set(curves(run("scratch", [8.0, 4, 6, 2]), 2)["start steps"]) == {0}
     twelve = curves(run("scratch", range(12)), 1)
     assert list(twelve["batch"]) == [*range(1, 13)] and list(twelve["loss"]) == [*range(12)]
     with pytest.raises(SettingsError, match="window = 0"):
@@ -36,7 +36,7 @@ def test_a_curve_has_steps_and_the_mean_over_an_epoch_or_over_a_window():
     with pytest.raises(SettingsError, match="window = 5"):
         curves(rows, 5)
     with pytest.raises(UnknownNameError, match="No score begins"):
-        curves(rows[rows["score"] == "steps"])
+        curves(rows[rows["score"] == "steps"], 1)
 
 
 def test_steps_to_a_loss_are_those_of_the_first_time_that_it_is_there_or_none():
@@ -46,10 +46,10 @@ def test_steps_to_a_loss_are_those_of_the_first_time_that_it_is_there_or_none():
         ["scratch", 10, 20, 0],
         ["transfer", 5, 20, 40],
     ]
-    assert table["steps"].tolist() != steps_to(rows, {"dark": 4.0})["steps"].tolist()
+    assert table["steps"].tolist() != steps_to(rows, {"dark": 4.0}, 2)["steps"].tolist()
     assert all(math.isnan(steps) for steps in steps_to(rows, {"dark": 0.5}, 1)["steps"])
     with pytest.raises(UnknownNameError, match="no level for dark"):
-        steps_to(rows, {"warm": 1.0})
+        steps_to(rows, {"warm": 1.0}, 1)
 
 
 def many(of: dict[str, list[list[float]]], **where) -> pd.DataFrame:

@@ -132,7 +132,7 @@ def test_what_is_lost_is_right_less_wrong_on_the_same_seeds_and_faces():
     assert (found[2].seeds, found[2].faces) == (3, 4) and found[2].above(0) and found[8].below(0)
     assert heads.means(rows, "aimed", right=True)["a"][8].mean == pytest.approx(1.16)
     assert heads.means(rows, "aimed", right=False)["a"][8].mean == pytest.approx(1.66)
-    assert heads.lost(rows, "SC") == {}
+    assert heads.means(rows, "SC", right=True) == {}
     noisy = rows.copy()
     noisy.loc[noisy["variant"] == "2 heads, run with 1", "value"] = [3.0, -2.0] * 6
     assert not heads.lost(noisy)["a"][2].above(0), "what differs from face to face is not sure"

@@ -103,7 +103,7 @@ def test_a_measurement_that_was_stopped_goes_on(here, monkeypatch, tmp_path):
     pd.testing.assert_frame_equal(reference.measure(here, **small, progress=False), first, rtol=1e-5)
 
 
-def test_what_is_lost_is_right_less_wrong_at_equal_batches_or_of_single_images():
+def test_what_is_lost_is_right_less_wrong_at_equal_batches():
     values = {"pc, own, batch 8": 1.0, "pc, last, batch 8": 0.25, "pc, own, batch 1": 2.0}
     parts = [
         numbers({"aimed": value + 0.01 * seed + 0.1 * image}, edit="a", variant=variant, seed=seed).assign(
@@ -113,16 +113,9 @@ def test_what_is_lost_is_right_less_wrong_at_equal_batches_or_of_single_images()
         for seed in range(3)
         for image in range(4)
     ]
-    losses = [
-        numbers({"clip, own": v}, edit="a", variant=k, seed=s) for k, v in values.items() for s in (0, 1)
-    ]
-    rows = joined(parts + losses)
-    found, alone = reference.lost(rows)["a"]["pc"], reference.lost(rows, single=True)["a"]["pc"]
+    found = reference.lost(joined(parts))["a"]["pc"]
     assert found.mean == pytest.approx(0.75) and (found.seeds, found.faces) == (3, 4) and found.above(0)
-    assert alone.mean == pytest.approx(1.75)
-    of_losses = reference.lost(rows, "clip, own")["a"]["pc"]
-    assert of_losses.mean == pytest.approx(0.75) and (of_losses.seeds, of_losses.faces) == (2, 0)
-    assert reference.lost(rows, "SC") == {}
+    assert reference.lost(joined([parts[0].assign(score="SC")])) == {}
 
 
 def test_what_cannot_be_compared_is_refused(here):

@@ -87,7 +87,7 @@ def server(monkeypatch):
 
 
 def get(server, folder, **about) -> str:
-    return fetch_file(Remote("file.pt", server.url, **about), folder, "toy", progress=False)
+    return fetch_file(Remote("file.pt", server.url, **about), folder, "toy")
 
 
 def names(folder) -> set[str]:

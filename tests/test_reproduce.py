@@ -39,7 +39,7 @@ def test_stages_run_one_after_another_and_a_stage_side_by_side(plain_python):
         task("slow", 1, wait + write.format("slow")),
         task("quick", 1, write.format("quick")),
     ]
-    said = dict(in_stages(todo, lanes=2, progress=False))
+    said = dict(in_stages(todo, lanes=2))
     assert note.read_text().split() == ["quick", "slow", "late"]
     assert set(said.values()) == {"done"} and list(plain_python.glob("reproduce/slow_*.log"))
 
@@ -53,7 +53,7 @@ def test_lanes_share_the_cores_but_a_number_of_threads_that_is_set_stays(
         monkeypatch.delenv(name, raising=False) if is_set is None else monkeypatch.setenv(name, is_set)
     note = plain_python / "threads"
     code = f"import os; open({str(note)!r}, 'w').write(os.environ['OMP_NUM_THREADS'])"
-    assert dict(in_stages([task("one", 0, code)], lanes=lanes, progress=False)).popitem()[1] == "done"
+    assert dict(in_stages([task("one", 0, code)], lanes=lanes)).popitem()[1] == "done"
     assert note.read_text() == given
 
 
@@ -63,7 +63,7 @@ def test_a_failing_task_is_named_and_what_waits_is_left(plain_python):
         task("good", 0, "pass"),
         task("later", 1, "pass"),
     ]
-    said = {one.name: words for one, words in in_stages(todo, progress=False)}
+    said = {one.name: words for one, words in in_stages(todo)}
     assert said["good"] == "done" and "no luck" in said["bad"] and "later" not in said
 
 

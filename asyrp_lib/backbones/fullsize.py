@@ -17,7 +17,7 @@ import torch
 from ..device import peak_megabytes, pick_device
 from ..errors import UnknownNameError
 from ..method.hspace import HSpaceUNet
-from ..method.process import sample_noise
+from ..method.noise import sample_noise
 from ..method.schedule import NoiseSchedule
 from ..store.files import atomic_write
 from ..store.results import save_result
@@ -34,12 +34,12 @@ FULL_SIZE = {
 }
 
 
-def random_unet(name: str = "celeba_hq_ddpm", seed: int = 0) -> HSpaceUNet:
+def random_unet(name: str) -> HSpaceUNet:
     """One of `FULL_SIZE` with the random weights it starts training from, on the CPU."""
     if name not in FULL_SIZE:
         raise UnknownNameError(f"Unknown network {name!r}; known are {', '.join(FULL_SIZE)}.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         net = build_unet(_arguments(name))
     return HSpaceUNet(net, NoiseSchedule.linear())
 
@@ -60,10 +60,9 @@ def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def write_random(name: str, path: Path, seed: int = 0) -> None:
+def write_random(name: str, path: Path) -> None:
     """Write an official file of one of `FULL_SIZE` with small random numbers in it, atomically."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = official_shapes(name)
+    generator, shapes = torch.Generator().manual_seed(0), official_shapes(name)
     state = {key: 0.02 * torch.randn(shape, generator=generator) for key, shape in shapes.items()}
     with atomic_write(path) as temporary:
         torch.save(state, temporary)

@@ -20,6 +20,7 @@ from .. import check
 from ..check import Real64, Whole
 from ..errors import ImageError, WeightsError
 from .base import Delta
+from .conv import _Conv
 
 Count = Annotated[Whole, Field(ge=1, le=65_536)]
 _ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "gelu": nn.GELU}
@@ -203,15 +204,14 @@ class StudyDelta(Delta):
         return s | plain if s["layout"] == "conv" else s
 
 
-class MidBlockDelta(Delta):
+class MidBlockDelta(_Conv):
     """f_t as diffusers' middle block with cross-attention: residual block, transformer, residual block.
 
     It gets no context, so that it attends to itself twice; all its parts are residual, so Δh begins near h.
     """
 
     def __init__(self, channels: int, temb_dim: int, groups: int = 32, **about):
-        super().__init__(**about)
-        self.config = {"channels": channels, "temb_dim": temb_dim, "groups": groups}
+        super().__init__(channels, temb_dim, groups, **about)
         self.block = UNetMidBlock2DCrossAttn(
             channels,
             temb_dim,
@@ -236,13 +236,6 @@ class MidBlockDelta(Delta):
         names = (name for name, _ in self.block.named_parameters() if ".time_emb_proj." in name)
         zeros = {name: torch.zeros_like(self.block.get_parameter(name)) for name in names}
         return functional_call(self.block, zeros, (h, h.new_zeros(len(h), self.config["temb_dim"])))
-
-    @classmethod
-    def build(cls, h_shape: Sequence[int], temb_dim: int, **options) -> Self:
-        """See `Delta.build`; one option, groups: a divisor of C."""
-        groups = options.get("groups", 32)
-        options["groups"] = check.whole("groups", groups, 1, h_shape[0], error=WeightsError)
-        return cls(h_shape[0], temb_dim, **options)
 
     @staticmethod
     def normal(groups: int = 32) -> dict:

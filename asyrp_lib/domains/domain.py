@@ -23,7 +23,7 @@ from ..measure.perceptual import PerceptualDistance
 from ..method.clip import Clip
 from ..method.hspace import HSpaceUNet
 from ..method.interval import t_edit_from_curve
-from ..method.process import sample_noise
+from ..method.noise import sample_noise
 from ..method.train import TrainSettings
 from ..store.images import read_image, to_tensor
 from ..store.paths import runs_dir

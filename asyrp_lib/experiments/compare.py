@@ -5,7 +5,7 @@ from warnings import warn
 import numpy as np
 import pandas as pd
 
-from ..errors import DomainError, UnknownNameError
+from ..errors import DomainError
 from ..measure.stats import Interval, crossed, paired, student
 from ..store import results
 from .rows import pick
@@ -14,9 +14,9 @@ from .rows import pick
 EFFECT = 1.0
 
 
-def at_effect(rows: pd.DataFrame, effect: float = EFFECT) -> pd.DataFrame:
+def at_effect(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of the last epoch at the strength at which a variant's f_t of one seed moves its factor by
-    `effect`, mean over the faces: every score of each face, on the lines between the measured strengths, and
+    `EFFECT`, mean over the faces: every score of each face, on the lines between the measured strengths, and
     as the score "strength" that strength.
 
     An f_t that does not reach it at any measured strength has no rows; `strength` is empty, since it differs.
@@ -28,7 +28,7 @@ def at_effect(rows: pd.DataFrame, effect: float = EFFECT) -> pd.DataFrame:
     for _, of in last.groupby(["edit", "variant", "seed"], sort=False):
         faces = of[of["image"].notna()]
         table = faces.pivot(index="strength", columns=["score", "image"], values="value").sort_index()
-        if "aimed" not in table or (at := reached(table["aimed"].mean(axis=1), effect)) is None:
+        if "aimed" not in table or (at := reached(table["aimed"].mean(axis=1), EFFECT)) is None:
             continue
         table = table.dropna(axis=1)  # sizes of Δh are measured at strength 1 alone
         values = [float(np.interp(at, table.index, table[column])) for column in table]
@@ -122,13 +122,11 @@ def summary(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
     return _intervals(rows, names, lambda part, _: crossed(part))
 
 
-def differences(rows: pd.DataFrame, *names: str, base: str | None = None) -> pd.DataFrame:
-    """(variant, epoch) × score, at strength 1 or of none: the variant minus `base` (None: the first one) at
-    that epoch, on the same seeds and faces, with its interval.
+def differences(rows: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """(variant, epoch) × score, at strength 1 or of none: the variant minus the first one at that epoch, on
+    the same seeds and faces, with its interval.
     """
-    base = base or str(rows["variant"].iloc[0])
-    if base not in set(rows["variant"]):
-        raise UnknownNameError(f"No variant {base!r}; known are {', '.join(rows['variant'].unique())}.")
+    base = rows["variant"].iloc[0]
     own = _plain(rows[rows["variant"] == base])
     less = lambda part, at: crossed(paired(part, pick(own, at["score"], epoch=at["epoch"])))
     return _intervals(rows[rows["variant"] != base], names, less)

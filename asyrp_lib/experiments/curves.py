@@ -19,13 +19,13 @@ BATCH = "loss of batch "
 _VALUES = ("steps", "most", "start steps", "loss")
 
 
-def curves(rows: pd.DataFrame, window: int | None = None) -> pd.DataFrame:
+def curves(rows: pd.DataFrame, window: int) -> pd.DataFrame:
     """The loss of each run, as a grid's last epoch has it, one row per batch.
 
     Columns: edit, variant, seed, the grid's axes, "batch", from 1, "steps" of the optimiser up to its end,
     "start steps" of the run that it starts from (0: of none), and "loss", the mean over the last `window`
-    batches (None: of one epoch, so that every mean is over all images); batches before there are so many are
-    left out.  UnknownNameError: rows without such losses; SettingsError: a window longer than a run.
+    batches (of one epoch: over all images); batches before there are so many are left out.
+    UnknownNameError: rows without such losses; SettingsError: a window longer than a run.
     """
     keys = ["edit", "variant", "seed", *(c for c in rows.columns if c not in (*COLUMNS, "epoch")), "epoch"]
     of, parts = rows[rows["score"].str.startswith(BATCH)], []
@@ -35,15 +35,14 @@ def curves(rows: pd.DataFrame, window: int | None = None) -> pd.DataFrame:
         at = dict(zip(keys, where))
         single = lambda score, at=at: pick(rows, score, **at)["value"]
         part = part.assign(batch=part["score"].str.removeprefix(BATCH).astype(int)).sort_values("batch")
-        mean_of = len(part) // int(at["epoch"]) if window is None else window
-        check.whole("window", mean_of, 1, len(part), error=SettingsError)
+        check.whole("window", window, 1, len(part), error=SettingsError)
         each, start = single("steps").iloc[0] / len(part), single("start steps")
         part["steps"], part["start steps"] = part["batch"] * each, start.iloc[0] if len(start) else 0.0
-        parts.append(part.assign(loss=part["value"].rolling(mean_of).mean()).dropna(subset=["loss"]))
+        parts.append(part.assign(loss=part["value"].rolling(window).mean()).dropna(subset=["loss"]))
     return pd.concat(parts, ignore_index=True)[[*keys[:-1], "batch", "steps", "start steps", "loss"]]
 
 
-def steps_to(rows: pd.DataFrame, levels: Mapping[str, float], window: int | None = None) -> pd.DataFrame:
+def steps_to(rows: pd.DataFrame, levels: Mapping[str, float], window: int) -> pd.DataFrame:
     """How many optimiser steps each run takes until its loss (`curves`) is at most its edit's level.
 
     One row per run: "steps", NaN if it doesn't come there within its "most" steps, and "start steps".  None
@@ -57,12 +56,8 @@ def steps_to(rows: pd.DataFrame, levels: Mapping[str, float], window: int | None
     keys, made = [c for c in table.columns if c not in ("batch", *_VALUES)], []
     for where, part in table.groupby(keys, sort=False, dropna=False):
         there = part[part["loss"] <= levels[part["edit"].iloc[0]]]["steps"]
-        found = {
-            "steps": there.min(),
-            "most": part["steps"].max(),
-            "start steps": part["start steps"].iloc[0],
-        }
-        made.append(dict(zip(keys, where)) | found)
+        found = {"steps": there.min(), "most": part["steps"].max()}
+        made.append(dict(zip(keys, where)) | found | {"start steps": part["start steps"].iloc[0]})
     return pd.DataFrame(made)
 
 

@@ -18,7 +18,7 @@ from ..measure.scores import clip_features, s_dir
 from ..measure.stats import Interval, over_seeds
 from .rows import ends, joined, numbers, pick
 from .teach import lengths
-from .trial import Run, Trial
+from .trial import Run, Trial, begin
 
 #: A metric that ranks these high, which edit nothing, measures something else.
 CONTROLS = ("no edit", "no edit, boosted", "random Δh")
@@ -57,7 +57,7 @@ def measure(
     names = usual(domain, names, list(dict.fromkeys([*known, *half])))
     halved = [name for name in names if name in half]
     with domain.unsealed():
-        trial = (trial or Trial(domain, n)).like(n=n, first=0, split=domain.final_split, progress=progress)
+        trial = begin(domain, trial, n, progress, domain.final_split)
         kinds = _features(domain)
         base = {"original": trial.x_0, "recon": trial.plain}
         real = {(kind, to): features(base[to]) for kind, features in kinds.items() for to in base}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..errors import DomainError
 from ..measure.judge import all_trained
-from .rows import joined, pick
+from .rows import joined
 from .trial import Trial, begin
 from .world import explained, readings, standardised
 
@@ -63,11 +63,3 @@ def recovered(rows: pd.DataFrame) -> pd.Series:
     """factor -> R² of the fit on renders whose factors are known."""
     truth = readings(rows, "truth")
     return explained(readings(rows, "fit")[list(truth)], truth)
-
-
-def beside(rows: pd.DataFrame) -> pd.DataFrame:
-    """edit, seed, image, oracle and fit: the aimed shift of each face by both judges, sd."""
-    keys = ["edit", "seed", "image"]
-    one, other = (pick(rows, score)[[*keys, "value"]] for score in ("aimed", "fitted"))
-    both = one.merge(other, on=keys, suffixes=("_oracle", "_fit"))
-    return both.rename(columns={"value_oracle": "oracle", "value_fit": "fit"})

@@ -91,11 +91,11 @@ def leakage(
     return pd.DataFrame(table)
 
 
-def styles(rows: pd.DataFrame, faces: Iterable[int] | None = None) -> pd.DataFrame:
+def styles(rows: pd.DataFrame) -> pd.DataFrame:
     """edit × protected factor: how far its reading of the true target is from that of the original, in sd."""
-    inside, table = _inside(rows, faces), {}
+    table = {}
     for factor in MIDDLES:
-        of = _targets(inside, factor).assign(seed=0)
+        of = _targets(rows, factor).assign(seed=0)
         table |= {factor: _by_edit(of)} if len(of) else {}
     return pd.DataFrame(table)
 
@@ -113,12 +113,12 @@ def _inside(rows: pd.DataFrame, faces: Iterable[int] | None) -> pd.DataFrame:
 
 
 def flips(
-    rows: pd.DataFrame, faces: Iterable[int] | None = None, *, beyond: str | None = "reconstruction"
+    rows: pd.DataFrame, faces: Iterable[int] | None = None, *, beyond: str = "reconstruction"
 ) -> pd.DataFrame:
     """edit × ("skin up", "skin down", …): share of the faces that originally read on one side of the middle
     and are read on the other after the edit, minus that of their reconstructions, or of their true targets.
 
-    beyond: "reconstruction", "target", or None, to take off nothing.  Up is to dark, masculine, blue.
+    beyond: "reconstruction" or "target".  Up is to dark, masculine, blue.
     Intervals over f_t and faces, between -1 and 1; where all faces are alike ± 3 / N, the rule of three; a
     side with no face has none.
     """
@@ -130,7 +130,7 @@ def flips(
         read = pick(inside, score)[["edit", "variant", "seed", "image", "value"]]
         high = read.assign(value=(read["value"] > float(middle.iloc[0])).astype(float))
         began = pick(high, variant="original").set_index("image")["value"]
-        floor = pick(high, variant=beyond or "original")
+        floor = pick(high, variant=beyond)
         keys = ["image"] if floor["edit"].isna().all() else ["edit", "image"]
         for way, start in (("up", 0.0), ("down", 1.0)):
             at = pick(high, variant=None)

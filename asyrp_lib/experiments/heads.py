@@ -114,12 +114,12 @@ def counts(rows: pd.DataFrame) -> list[tuple[int, int]]:
     return [(count, run) for count, run in pairs if count != run]
 
 
-def lost(rows: pd.DataFrame, score: str = "aimed") -> dict[str, dict[int, Interval]]:
-    """Edit -> head count -> a score with the right count less that with the other, on the same seeds and
+def lost(rows: pd.DataFrame) -> dict[str, dict[int, Interval]]:
+    """Edit -> head count -> aimed shift with the right count less that with the other, on the same seeds and
     faces, with its interval over both.
     """
     apart = lambda part, count, run: paired(*(pick(part, variant=called(count, k)) for k in (count, run)))
-    return _by_count(rows, score, apart)
+    return _by_count(rows, "aimed", apart)
 
 
 def means(rows: pd.DataFrame, score: str, *, right: bool) -> dict[str, dict[int, Interval]]:

@@ -131,17 +131,15 @@ def called(kind: str, which: str, size: int | str) -> str:
     return f"{kind}, {which}, batch {size}"
 
 
-def lost(rows: pd.DataFrame, score: str = "aimed", *, single: bool = False) -> dict[str, dict[str, Interval]]:
-    """Edit -> f_t -> a score with each image's own reference less that with one for all, on the same seeds
-    and, where it is of images, faces, with its interval over both.
-
-    `single`: batches of one in place of equal batches; they had other numbers of optimiser steps, too.
+def lost(rows: pd.DataFrame) -> dict[str, dict[str, Interval]]:
+    """Edit -> f_t -> aimed shift with each image's own reference less that with one for all, in batches of
+    one size, on the same seeds and faces, with its interval over both.
     """
     found: dict[str, dict[str, Interval]] = {}
-    for edit, part in pick(rows, score).groupby("edit"):
+    for edit, part in pick(rows, "aimed").groupby("edit"):
         for variant in part["variant"].dropna().unique():
             kind, _, size = str(variant).rpartition(f", {LAST}, batch ")
-            right = pick(part, variant=called(kind, OWN, 1 if single else size))
+            right = pick(part, variant=called(kind, OWN, size))
             if kind and len(right):
                 both = paired(right, pick(part, variant=variant))
                 found.setdefault(str(edit), {})[kind] = crossed(both)

@@ -10,7 +10,7 @@ import pandas as pd
 from ..measure.judge import all_trained
 from ..measure.stats import Interval, student
 from .rows import joined, pick
-from .trial import Trial
+from .trial import Trial, begin
 
 
 def measure(
@@ -32,7 +32,7 @@ def measure(
         DomainError: no in-domain edit is trained.
     """
     names = all_trained(domain, names, in_domain=True)
-    trial = (trial or Trial(domain, n)).like(n=n, first=0, split="noise", progress=progress)
+    trial = begin(domain, trial, n, progress, "noise")
     found = trial.sweep("samples", names)
     return joined([run.rows(run.trial.scores(run.where["edit"], edited)) for run, edited in found])
 

@@ -16,7 +16,7 @@ from ..domains.edits import Edit
 from ..measure.judge import worst
 from ..runs.run import config_for, train_run
 from .rows import joined, numbers
-from .trial import Run, Trial
+from .trial import Run, Trial, begin
 
 #: λ_recon, times the cosine of the texts; the paper has 3 for faces.  (First 10, 30 and 100 were to be tried.
 #: At the rule's t_edit 30 gave nearly no edit of "smiling" and "sad", and 1 took hair and glasses away.)
@@ -49,7 +49,7 @@ def measure(
         DomainError: the domain cannot draw targets.
     """
     names = [name for name, edit in domain.edits.items() if edit.tuned] if names is None else list(names)
-    trial = (trial or Trial(domain, n)).like(n=n, first=0, split="validation", progress=progress)
+    trial = begin(domain, trial, n, progress, "validation")
     parts = []
     for name in names:
         edit, target = unchosen(domain.edit_named(name)), domain.targets(name, "validation", n)

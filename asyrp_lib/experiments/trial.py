@@ -187,8 +187,8 @@ def choosing(domain: Domain) -> str:
     return "validation"
 
 
-def begin(domain: Domain, trial: Trial | None, n: int, progress: bool) -> Trial:
-    """The first n test images of an experiment, from a trial that is there already where they are in it."""
+def begin(domain: Domain, trial: Trial | None, n: int, progress: bool, split: str = "test") -> Trial:
+    """The first n images that an experiment takes, of a trial that is there already where they are in it."""
     if trial and trial.domain is not domain:
         raise AsyrpError(f"The trial is of {trial.domain!r}; expected one of {domain!r}; begin a new one.")
-    return (trial or Trial(domain, n)).like(n=n, first=0, steps=40, split="test", progress=progress)
+    return (trial or Trial(domain, n)).like(n=n, first=0, steps=40, split=split, progress=progress)

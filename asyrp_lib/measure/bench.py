@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..api import edit, train_delta
@@ -15,7 +14,8 @@ from ..deltas import ConvDelta
 from ..device import peak_megabytes
 from ..domains.domain import t_edit_of
 from ..method.hspace import HSpaceUNet
-from ..method.process import invert, predict_x0, sample_noise, step, walk
+from ..method.noise import sample_noise
+from ..method.process import invert, predict_x0, step, walk
 from ..method.train import TrainSettings
 from ..report.panel import Panel
 from ..store.results import save_result
@@ -35,34 +35,27 @@ def timed(runs: Mapping[str, Callable[[], object]], repeats: int, device: torch.
     return {name: statistics.median(several) for name, several in seconds.items()}
 
 
-def matrix_peak(device: torch.device, dtype: torch.dtype, n: int = 2048) -> float:
-    """FLOP/s of a product of two n x n matrices, the best of five."""
+def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of a product of two large square matrices, the best of five."""
+    n = 2048
     a = torch.randn(n, n, device=device).to(dtype)
     with torch.inference_mode():
         return 2 * n**3 / min(timed({"": lambda: a @ a}, 1, device)[""] for _ in range(5))
 
 
 def compare_with_original(
-    unet: HSpaceUNet,
-    name: str,
-    delta: nn.Module | None = None,
-    *,
-    precision: str | None = None,
-    repeats: int = 3,
-    t: int = 999,
-    replace: bool = False,
+    unet: HSpaceUNet, name: str, *, precision: str | None = None, repeats: int = 3, replace: bool = False
 ) -> pd.DataFrame:
     """Our steps and the original's on one network, one image and one machine; prints and stores the table.
 
     The original decodes twice in every step, below t_edit too, and walks the plain trajectory again in
-    training; fp32, contiguous memory.  Without CLIP, which costs both the same.
+    training; fp32, contiguous memory.  Without CLIP, which costs both the same; f_t is an untrained
+    `ConvDelta`.
 
     Args:
         unet: in fp32, on its device; the result is bench_original_<name>_<device>.
-        delta: f_t; None: an untrained `ConvDelta`.
         precision: of ours; see `HSpaceUNet.to_precision`.
         repeats: of every step, after a warm-up; medians count.
-        t: time of the steps.
     Returns:
         One row per figure: seconds and GFLOP of both, their ratio, our share of the measured matrix peak.
     Source: the official implementation's `denoising_step` and training loop.
@@ -70,9 +63,9 @@ def compare_with_original(
     started, device = time.monotonic(), unet.device
     theirs = copy.deepcopy(unet).to(memory_format=torch.contiguous_format)
     ours = unet.to_precision(precision)
-    delta = copy.deepcopy(delta or ConvDelta(unet.h_channels, unet.temb_dim)).to(device).eval()
+    delta = ConvDelta(unet.h_channels, unet.temb_dim).to(device).eval()
     x = sample_noise([0], (unet.channels, unet.resolution, unet.resolution), device)
-    pair = (t, max(t - 25, -1))
+    t, pair = 999, (999, 974)
     a_t, a_next = (unet.schedule.alpha_bar(time) for time in pair)
     shift = lambda z, t: delta(z.h, z.emb, t)
     with torch.no_grad():
@@ -129,15 +122,13 @@ def compare_with_original(
     return table
 
 
-def run_benchmark(
-    domain, *, repeats: int = 3, batch: int = 8, steps: int = 40, replace: bool = False
-) -> pd.DataFrame:
+def run_benchmark(domain, *, repeats: int = 3, replace: bool = False) -> pd.DataFrame:
     """Measure inversion, editing, training and the slider; print the table and store it as bench_<device>.
 
-    Of a domain with the direction "smiling"; `repeats` after a warm-up, of which the median counts; `batch`:
-    images in the batched figures.  The DataFrame has the columns figure, value, unit.
+    Of a domain with the direction "smiling"; `repeats` after a warm-up, of which the median counts.  The
+    DataFrame has the columns figure, value, unit.
     """
-    started, device = time.monotonic(), domain.unet.device
+    started, device, batch, steps = time.monotonic(), domain.unet.device, 8, 40
     x_0, delta = domain.codec.encode(domain.images("test", batch)), domain.delta("smiling")
     x_T = invert(domain.unet, x_0, steps=steps, progress=False)
     change, how, rows = domain.edit_named("smiling"), {"steps": steps, "progress": False}, []

@@ -49,8 +49,8 @@ def inception() -> nn.Module:
 
 
 @torch.inference_mode()
-def inception_features(network: nn.Module, images: Tensor, *, batch_size: int = 64) -> Tensor:
+def inception_features(network: nn.Module, images: Tensor) -> Tensor:
     """Pool features (N, 2048) of images (N, 3, R, R) in [-1, 1] for `frechet_distance`."""
     check_range(images)
     device = next(network.parameters()).device
-    return torch.cat([network((x.to(device) + 1) / 2)[0].flatten(1).cpu() for x in images.split(batch_size)])
+    return torch.cat([network((x.to(device) + 1) / 2)[0].flatten(1).cpu() for x in images.split(64)])

@@ -55,13 +55,12 @@ class Clip(nn.Module):
         """Features (N, D), not normalised, of N texts."""
         return self.model.encode_text(self.tokenizer(list(texts)).to(self.mean.device))
 
-    def text_direction(self, source: str, target: str, *, templates=TEMPLATES) -> Tensor:
-        """ΔT (D,), unit length: target minus source text, averaged over the prompt templates.
+    def text_direction(self, source: str, target: str) -> Tensor:
+        """ΔT (D,), unit length: target minus source text, averaged over `TEMPLATES`.
 
-        `templates`: functions or format strings.  (Asyrp Eq. 1-2, Sec. 4; as in StyleGAN-NADA)
+        (Asyrp Eq. 1-2, Sec. 4; as in StyleGAN-NADA)
         """
-        fill = [t if callable(t) else t.format for t in templates]
-        return mean_direction(*(self.encode_texts([f(text) for f in fill]) for text in (source, target)))
+        return mean_direction(*(self.encode_texts([f(text) for f in TEMPLATES]) for text in (source, target)))
 
     def prompt_cosine(self, source: str, target: str) -> float:
         """cos(E_T(source), E_T(target)) of the bare texts; scales λ_recon and t_edit (Asyrp Sec. 3.3, 4)."""

@@ -54,9 +54,9 @@ class Cut(HSpaceUNet):
         """Channels C of the activation at the cut."""
         return self._shape[0]
 
-    def encode(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Encoded:
+    def encode(self, x: Tensor, t: int | Tensor) -> Encoded:
         """Run up to the cut; h is float32 there as it is in h-space.  See `HSpaceUNet.encode`."""
-        z = super().encode(x, t, class_labels)
+        z = super().encode(x, t)
         if self.skip is not None:  # the bottleneck goes on as if it were the last skip
             return z._replace(h=z.skips[self.skip].to(x.dtype), skips=(*z.skips, z.h))
         up, skips = self._climb(z.h, z, self.net.up_blocks[: self.blocks])

@@ -16,6 +16,7 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor, nn
 
+from .. import check
 from ..backbones.native import check_architecture, read_network
 from ..device import pick_memory_format, pick_precision
 from ..errors import AsyrpError, WeightsError
@@ -49,7 +50,7 @@ class HSpaceUNet(nn.Module):
     Args:
         net: any diffusers UNet2DModel; put in eval mode, its parameters are frozen.
         prediction_type: what the network's output means: "epsilon" or "v_prediction".
-        class_label: of a class-conditional network: the class of every image where `encode` gets no others.
+        class_label: of a class-conditional network: the class of every image; see `for_class`.
     Raises:
         WeightsError: an unknown prediction type, or a U-Net that `check_architecture` refuses.
         AsyrpError: a label that the network does not know.
@@ -72,7 +73,7 @@ class HSpaceUNet(nn.Module):
         check_architecture(net)
         self.net: Any = net.eval().requires_grad_(False)  # diffusers types its parts as optional
         self.schedule, self.prediction_type = schedule, prediction_type
-        label = None if class_label is None else self._labels(torch.tensor(class_label), 1)
+        label = None if class_label is None else self._known(class_label)
         self.register_buffer("class_label", label)  # part of the state: results of two classes must differ
         self._exact: dict[str, str] = {}  # digest of rounded weights -> of those they were rounded from
 
@@ -138,17 +139,15 @@ class HSpaceUNet(nn.Module):
         """Images per pass where nobody says otherwise; see `CPU_PIXELS` and `GPU_PIXELS`."""
         return max(1, (CPU_PIXELS if self.device.type == "cpu" else GPU_PIXELS) // self.resolution**2)
 
-    def to_precision(
-        self, precision: str | None = None, memory_format: torch.memory_format | None = None
-    ) -> "HSpaceUNet":
+    def to_precision(self, precision: str | None = None) -> "HSpaceUNet":
         """The network for the device it is on; itself if nothing changes, else a copy.
 
         In "bf16" the blocks are bfloat16; time MLP, first and last convolution, whose rounding shows most and
-        whose work is least, stay float32.  `precision` ("fp32" or "bf16"), `memory_format`: None: as
-        `device.pick_…` says. AsyrpError: another one, or "fp32" of rounded weights.
+        whose work is least, stay float32.  `precision`: "fp32" or "bf16"; None: as `device.pick_precision`
+        says. AsyrpError: another one, or "fp32" of rounded weights.
         """
         precision = pick_precision(self.device, sum(p.numel() for p in self.net.parameters()), precision)
-        net = self.net.to(memory_format=memory_format or pick_memory_format(self.device))
+        net = self.net.to(memory_format=pick_memory_format(self.device))
         if precision == self.precision:
             return self
         if precision == "fp32":
@@ -158,22 +157,20 @@ class HSpaceUNet(nn.Module):
             part.to(torch.bfloat16)
         return self._twin(net, self.class_label, {module_digest(net): module_digest(self.net)})
 
-    def encode(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Encoded:
+    def encode(self, x: Tensor, t: int | Tensor) -> Encoded:
         """Run the U-Net down to its bottleneck, from x_t (B, C, R, R) and t, one or (B,) int64.
 
-        `class_labels`: (B,) int64 for class-conditional models; None: the label bound to the model.
-        AsyrpError: such a model without a label, another one with, or a label out of range.
+        AsyrpError: a class-conditional model without a label.
         """
         net, n = self.net, len(x)
         times = t.to(x.device).expand(n) if torch.is_tensor(t) else torch.full((n,), t, device=x.device)
         emb = net.time_embedding(net.time_proj(times).to(net.time_embedding.linear_1.weight.dtype))
-        labels = self.class_label if class_labels is None else self._labels(class_labels, n)
-        if labels is not None:
-            emb = emb + net.class_embedding(labels.to(x.device).expand(n)).to(emb.dtype)
+        if self.class_label is not None:
+            emb = emb + net.class_embedding(self.class_label.to(x.device).expand(n)).to(emb.dtype)
         elif net.class_embedding is not None:
             raise AsyrpError(
                 f"The network is conditional on one of {net.class_embedding.num_embeddings} classes and got "
-                "none; expected a label; bind one with for_class(label), or pass class_labels=."
+                "none; expected a label; bind one with for_class(label)."
             )
         centred = 2 * x - 1.0 if net.config.center_input_sample else x
         h, e = net.conv_in(centred.to(net.conv_in.weight.dtype)).to(self.dtype), emb.to(self.dtype)
@@ -185,26 +182,19 @@ class HSpaceUNet(nn.Module):
 
     def for_class(self, label: int) -> "HSpaceUNet":
         """The same network, weights shared, with every image of one class; AsyrpError: no such."""
-        self._labels(torch.tensor(label), 1)
-        return self._twin(self.net, torch.tensor(label, device=self.device), self._exact)
+        return self._twin(self.net, self._known(label).to(self.device), self._exact)
 
     def _twin(self, net: UNet2DModel, label: Tensor | None, exact: dict[str, str]) -> "HSpaceUNet":
         twin = HSpaceUNet(net, self.schedule, self.prediction_type)
         twin.class_label, twin._exact = label, exact
         return twin
 
-    def _labels(self, labels: Tensor, n: int) -> Tensor:
-        """The labels, one or n, if the network knows them."""
-        table = self.net.class_embedding
-        if table is None:
+    def _known(self, label: int) -> Tensor:
+        """A label that the network knows, ()."""
+        if self.net.class_embedding is None:
             raise AsyrpError("A class label was given to a network that is not class-conditional; give none.")
-        whole = labels.dtype in (torch.int32, torch.int64) and labels.shape in ((), (n,))
-        if not whole or not bool(((labels >= 0) & (labels < table.num_embeddings)).all()):
-            raise AsyrpError(
-                f"The class labels {labels.tolist()} do not fit {n} images; expected whole numbers from 0 to "
-                f"{table.num_embeddings - 1}, one for all or one each; choose among those."
-            )
-        return labels
+        most = self.net.class_embedding.num_embeddings - 1
+        return torch.tensor(check.whole("The class label", label, 0, most, error=AsyrpError))
 
     def decode(self, z: Encoded, h: Tensor | None = None) -> Tensor:
         """ε (B, C, R, R): run the U-Net up from z.h, or from another bottleneck such as h = z.h + Δh_t."""
@@ -245,9 +235,9 @@ class HSpaceUNet(nn.Module):
         eps, eps_edit = self.decode(both, torch.cat([z.h, h_edit])).chunk(2)
         return eps, eps_edit
 
-    def forward(self, x: Tensor, t: int | Tensor, class_labels: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: int | Tensor) -> Tensor:
         """ε(x_t) (B, C, R, R): decode(encode(x, t))."""
-        return self.decode(self.encode(x, t, class_labels))
+        return self.decode(self.encode(x, t))
 
     def _to_eps(self, output: Tensor, z: Encoded) -> Tensor:
         """ε = √ᾱ_t v + √(1−ᾱ_t) x_t for v-prediction (Salimans & Ho 2022, appendix D)."""

@@ -17,7 +17,7 @@ from ..deltas import Delta, GlobalDelta, PerTimeDelta, combine
 from ..errors import AsyrpError, ImageError
 from ..progress import tqdm
 from .hspace import Encoded, HSpaceUNet
-from .noise import draw as _draw, sample_noise  # noqa: F401, what a walk begins with
+from .noise import draw as _draw
 from .ready import check_edits, evaluating
 from .schedule import generation_pairs, interval_pairs, inversion_pairs, time_grid
 

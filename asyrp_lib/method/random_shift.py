@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from .hspace import Encoded
-from .process import Step, by_batches, sample_noise
+from .noise import sample_noise
+from .process import Step, by_batches
 from .schedule import generation_pairs, time_grid
 
 #: A random direction for each image: one for all times, or another at each.

@@ -39,8 +39,6 @@ OPTIMISERS = {
     "adamw": (torch.optim.AdamW, {"weight_decay": 0.0}),
     "sgd": (torch.optim.SGD, {}),
 }
-#: Columns of the loss history of `ClipObjective`, one row per optimiser step.
-HISTORY = ("epoch", "batch", "t", "clip", "recon", "loss")
 
 
 @check.settings
@@ -223,7 +221,7 @@ def train_delta(
     decode: Callable[[Tensor], Tensor] = lambda x: x,
     **how,
 ) -> pd.DataFrame:
-    """`train` with `ClipObjective`, λ_CLIP 1 and λ_recon 3 where left open, the paper's; columns `HISTORY`.
+    """`train` with `ClipObjective`, λ_CLIP 1 and λ_recon 3 where left open, the paper's.
 
     `how`: folder, save_every, progress, on_epoch; see `train`.
     """

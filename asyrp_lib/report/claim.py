@@ -90,9 +90,9 @@ def counted(sides: Sequence[int]) -> str:
     return f"{sides.count(1)} of {len(sides)} surely, {sides.count(-1)} surely not"
 
 
-def spread(values: Iterable[Interval | float], form: str) -> str:
+def spread(values: Iterable[Interval | float], form: str = ".2f") -> str:
     """ "0.5 to 2.1": lowest to highest, of intervals their means; what is NaN left out; "none"."""
-    means = [float(value.mean) if isinstance(value, Interval) else float(value) for value in values]
+    means = [value.mean if isinstance(value, Interval) else value for value in values]
     means = [mean for mean in means if not math.isnan(mean)]
     if not means:
         return "none"

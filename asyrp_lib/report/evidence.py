@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from .claim import spread
 from .recount import (
     RO,
     Recount,
@@ -14,7 +15,6 @@ from .recount import (
     is_negative,
     listed,
     original_lower,
-    span,
     two_fids,
 )
 from .sentences import claim_5, claim_6, claim_21
@@ -49,7 +49,7 @@ def e3(n: dict) -> Recount:
     best = best_rows(n, "1.0").loc["pixar", "sdir_oe"]
     text = (
         f"trained with {listed(heads['trained'], 'd')} heads, run with {heads['run']}; Table 5's pixar has "
-        f"S_dir {best:.3f}, every row of 8 heads {span(rows['sdir_oe'], '.3f')}"
+        f"S_dir {best:.3f}, every row of 8 heads {spread(rows['sdir_oe'], '.3f')}"
     )
     return Recount(-1 if other else 1, text)
 
@@ -58,7 +58,8 @@ def e4(n: dict) -> Recount:
     """The reference of a batch: its last image."""
     sizes = n["as_run"]["batch_sizes"]
     wrong = {name: (size - 1) / size for name, size in sizes.items() if size > 1}
-    text = f"with one reference for a batch, {span(wrong.values(), '.0%')} of the loss starts at another face"
+    share = spread(wrong.values(), ".0%")
+    text = f"with one reference for a batch, {share} of the loss starts at another face"
     batches = ", ".join(f"{name} {size}" for name, size in sizes.items())
     return Recount(-1 if wrong else 1, f"batches: {batches}; {text}" if wrong else f"batches: {batches}")
 
@@ -68,7 +69,7 @@ def e5(n: dict) -> Recount:
     rms, official = n["delta_h_rms"]["untrained"], n["delta_h_rms"]["official"].values()
     tokens = [rms[layout] for layout in ("p", "c", "pc", "cp")]
     fixed, times = max(tokens) - min(tokens) < 0.01, min(tokens) * len(official) / sum(official)
-    text = f"RMS of Δh: untrained p, c, pc, cp {span(tokens)}, the authors' f_t {span(official)}"
+    text = f"RMS of Δh: untrained p, c, pc, cp {spread(tokens)}, the authors' f_t {spread(official)}"
     return Recount(-1 if fixed and times > 1.5 else 0, f"{text}, {times:.1f} times less")
 
 
@@ -149,8 +150,8 @@ def e12(n: dict) -> Recount:
     gap, few = gaps(n), n["raw_fid_5_images"]["reconstructed_original"]
     many = two_fids(n).xs(RO, level=1)["right"].mean()
     text = (
-        f"gap {span(gap['edit'])} times, of unedited reconstructions {span(gap['reconstruction'])}, "
-        f"{span(gap['left'])} left; 5 images in place of 100 alone give {few / many:.2f} times"
+        f"gap {spread(gap['edit'])} times, of unedited reconstructions {spread(gap['reconstruction'])}, "
+        f"{spread(gap['left'])} left; 5 images in place of 100 alone give {few / many:.2f} times"
     )
     return Recount(-1 if (gap["left"] <= 1).all() else 0, text)
 
@@ -168,7 +169,7 @@ def e13(n: dict) -> Recount:
 def e14(n: dict) -> Recount:
     """Scores that were fed with another range, or with pixels."""
     cosine = [1 - loss for name, loss in n["early_clip_losses"].items() if name != "source"]
-    return Recount(0, f"the first notebook, fed with 0 … 255, has cosines of {span(cosine, '.3f')}")
+    return Recount(0, f"the first notebook, fed with 0 … 255, has cosines of {spread(cosine, '.3f')}")
 
 
 def e15(n: dict) -> Recount:

@@ -18,6 +18,7 @@ from ..experiments.rows import COLUMNS, pick, with_ends
 from ..measure.scores import clip_features, frechet_distance
 from ..measure.stats import over_seeds
 from ..method.clip import directional_distance
+from ..store.images import from_bytes, to_bytes as as_bytes
 from .claim import VISIBLE, above, by_edit, counted, spread
 from .recount import Recount
 
@@ -34,16 +35,6 @@ def wrapped(images: Tensor) -> Tensor:
     255 x = −x modulo 256: every x but 0 becomes 256 − x, which is the photo-negative, one brighter.
     """
     return images * torch.tensor(255, dtype=torch.uint8)
-
-
-def as_bytes(images: Tensor) -> Tensor:
-    """Images in [−1, 1] as bytes."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def from_bytes(images: Tensor) -> Tensor:
-    """Bytes as images in [−1, 1]."""
-    return images.float() / 127.5 - 1
 
 
 def two_distances(domain, a: Tensor, sets: Mapping[str, Tensor]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pandas as pd
 from ..domains.photos.published import published_curve
 from ..method.interval import t_edit_from_curve
 from ..store.paths import data_dir
+from .claim import spread
 
 #: What of a stored FID tells which code it came from: that of the same reconstructions and originals.
 RO = "fid_reconstructed_original"
@@ -38,11 +39,6 @@ def published() -> dict:
 def listed(values, form: str = ".2f") -> str:
     """ "0.05, 0.01"."""
     return ", ".join(f"{value:{form}}" for value in values).replace("-", "−")
-
-
-def span(values, form: str = ".2f") -> str:
-    """ "0.05 to 0.10"."""
-    return " to ".join(dict.fromkeys(listed([end], form) for end in (min(values), max(values))))
 
 
 def fid_scores(n: dict, strength: str) -> pd.DataFrame:
@@ -122,7 +118,7 @@ def edited_steps(n: dict) -> Recount:
     grid, logged = n["steps"]["grid_40"], n["steps"]["edited_steps"]
     found = {row["edit"]: sum(s >= row["t_edit"] for s in grid) for row in n["study_table_1"]}
     same = [found[edit] == logged[edit] for edit in logged]
-    text = f"{span(found.values(), 'd')} of {len(grid)} steps, as logged in {sum(same)} of {len(same)}"
+    text = f"{spread(found.values(), 'd')} of {len(grid)} steps, as logged in {sum(same)} of {len(same)}"
     return Recount(1 if all(same) else -1, text)
 
 
@@ -150,7 +146,7 @@ def paper_s_dir(n: dict) -> Recount:
     near = [gap[edit] < abs(value - cosine[edit]) for edit, value in paper.items()]
     text = (
         f"nearer to 1 − the study's cosine than to the cosine in {sum(near)} of {len(near)}, "
-        f"{span(gap.values())} apart; what the paper's row is, no stored number tells"
+        f"{spread(gap.values())} apart; what the paper's row is, no stored number tells"
     )
     return Recount(0, text)
 
@@ -219,8 +215,8 @@ def stored_fid(n: dict, ablation: str, variant: str) -> Recount:
     """FIDs of an ablation that were stored: which FID?"""
     rows, right = ablation_rows(n, ablation, variant), two_fids(n)["right"].unstack()
     known = right.loc[right.index.intersection(rows.index), "fid_edited_original"]
-    also = f", right ones {span(known, '.0f')}" if len(known) else ""
-    text = f"{len(rows)} rows, FID(original, edit) {span(rows['fid_edited_original'], '.0f')}{also}"
+    also = f", right ones {spread(known, '.0f')}" if len(known) else ""
+    text = f"{len(rows)} rows, FID(original, edit) {spread(rows['fid_edited_original'], '.0f')}{also}"
     wrong = is_negative(n, rows[RO].mean())
     return Recount(-1 if wrong else 1, f"{text}; {'of negatives' if wrong else 'the right FID'}")
 
@@ -230,7 +226,7 @@ def stored_s_dir(n: dict, ablation: str, variant: str) -> Recount:
     rows, conv = ablation_rows(n, ablation, variant), ablation_rows(n, "heads", "conv_")
     ways = {"original": "sdir_oe", "reconstruction": "sdir_re"}
     text = "; ".join(
-        f"from the {name} {span(rows[way], '.3f')}, of a conv that hardly edits {span(conv[way], '.3f')}"
+        f"from the {name} {spread(rows[way], '.3f')}, of a conv that hardly edits {spread(conv[way], '.3f')}"
         for name, way in ways.items()
     )
     return Recount(0, f"{len(rows)} rows: {text}")

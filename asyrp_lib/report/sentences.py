@@ -5,20 +5,21 @@ Numbers are those of the inventory of claims in `data/trial.json`.
 
 import pandas as pd
 
-from .recount import FILES, Recount, ablation_rows, cosines, curves, fid_scores, listed, original_lower, span
+from .claim import spread
+from .recount import FILES, Recount, ablation_rows, cosines, curves, fid_scores, listed, original_lower
 
 
 def claim_5(n: dict) -> Recount:
     """Is the editing interval about the first 30 % of the steps?"""
     share = [1 - row["t_edit"] / n["steps"]["T"] for row in n["study_table_1"]]
-    return Recount(1 if max(share) < 0.4 else -1, f"by Table 1's t_edit it is {span(share, '.0%')}")
+    return Recount(1 if max(share) < 0.4 else -1, f"by Table 1's t_edit it is {spread(share, '.0%')}")
 
 
 def claim_6(n: dict) -> Recount:
     """Does boosting cover about the last 30 %?"""
     share, runs = n["study_settings"]["t_boost"] / n["steps"]["T"], n["as_run"]["table_5"].values()
     steps = [sum(s <= run["t_boost"] for s in n["steps"]["grid_40"]) for run in runs]
-    return Recount(1 if 0.2 < share < 0.4 else -1, f"the last {share:.0%}, {span(steps, 'd')} of 40 steps")
+    return Recount(1 if 0.2 < share < 0.4 else -1, f"the last {share:.0%}, {spread(steps, 'd')} of 40 steps")
 
 
 def claim_18(n: dict) -> Recount:
@@ -33,7 +34,7 @@ def claim_19(n: dict) -> Recount:
     """Is FID higher, the more an edit must change?"""
     fid, table = fid_scores(n, "1.0")["score_eo"], n["study_table_1"]
     far = fid.index.isin([row["edit"] for row in table if row["domain"] == "UN"])
-    text = f"at strength 1, right FID: unseen {span(fid[far], '.0f')}, in-domain {span(fid[~far], '.0f')}"
+    text = f"at strength 1, right FID: unseen {spread(fid[far], '.0f')}, in-domain {spread(fid[~far], '.0f')}"
     return Recount(1 if fid[far].min() > fid[~far].max() else -1, text)
 
 

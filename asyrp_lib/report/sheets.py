@@ -155,17 +155,13 @@ def strip(
     return sheet(rows, row_labels or [f"face {face}" for face in faces], columns, **how)
 
 
-def before_after(
-    images: Sequence[Tensor],
-    edits: Mapping[str, float],
-    labels: Sequence[str] = ("original", "reconstruction", "edited"),
-    **how,
-) -> Figure:
-    """Images (3, R, R) of one face side by side, 256 pixels each or more, with the strengths above.
+def before_after(images: Sequence[Tensor], edits: Mapping[str, float], **how) -> Figure:
+    """Original, reconstruction and edit (3, R, R) side by side, 256 pixels each or more, with the strengths.
 
     `how`: faces, scores, under; see `sheet`.
     """
-    return sheet([images], (), labels, title=describe(edits), side=max(256, images[0].shape[-1]), **how)
+    labels, side = ("original", "reconstruction", "edited"), max(256, images[0].shape[-1])
+    return sheet([images], (), labels, title=describe(edits), side=side, **how)
 
 
 def sweep_gif(

@@ -73,12 +73,7 @@ def side_by_side(
 
 
 def in_stages(
-    todo: Iterable[Task],
-    *,
-    lanes: int = 2,
-    progress: bool = True,
-    cluster: Path | None = None,
-    title="reproduce",
+    todo: Iterable[Task], *, lanes: int = 2, cluster: Path | None = None, title="reproduce"
 ) -> Iterator[tuple[Task, str]]:
     """Run tasks as `side_by_side` does, stage by stage, under a bar; each with "done" or why not.
 
@@ -86,7 +81,7 @@ def in_stages(
     left.
     """
     todo = list(todo)
-    with tqdm(total=len(todo), unit="task", desc=title, disable=not progress) as bar:
+    with tqdm(total=len(todo), unit="task", desc=title) as bar:
         for stage in sorted({task.stage for task in todo}):
             here = [task for task in todo if task.stage == stage]
             missing = [task for task in here if task.state() != "done"]

@@ -18,7 +18,7 @@ from .. import check
 from ..api import invert, settled, train_delta
 from ..check import Whole
 from ..deltas import Delta, build_delta, load_delta, save_delta
-from ..domains import Domain, load_domain
+from ..domains import Domain
 from ..domains.edits import Edit
 from ..errors import FileError, TrainingError
 from ..method import distributed
@@ -122,12 +122,7 @@ class Run(NamedTuple):
 
 
 def train_run(
-    config: RunConfig,
-    domain: Domain | None = None,
-    *,
-    root: Path | None = None,
-    starts: Path | None = None,
-    **how,
+    config: RunConfig, domain: Domain, *, root: Path | None = None, starts: Path | None = None, **how
 ) -> Run:
     """Make a run, or go on with it where it was stopped; a finished one is read.
 
@@ -135,7 +130,6 @@ def train_run(
     The run that it starts from is made first, or waited for where another process is at it.
 
     Args:
-        domain: if it is loaded already.
         root: of all runs; None: `runs/`.
         starts: root of the run that it starts from; None: `root`.
         how: progress, on_epoch, save_every; see `api.train_delta`.
@@ -144,7 +138,6 @@ def train_run(
         FileError: the folder cannot be written, or is in use; said before the training starts.
         SettingsError: several processes, and batches that can't be shared out evenly to them.
     """
-    domain = domain or load_domain(config.domain)
     config, unet = _whole(config, domain), domain.unet
     _warn_of_texts(domain, config)
     folder = folder_of(config, domain, root)

@@ -99,7 +99,7 @@ def crop_square(image: Image.Image, resolution: int) -> Image.Image:
 
 def to_tensor(image: Image.Image) -> Tensor:
     """An RGB image -> (3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
+    return from_bytes(torch.from_numpy(np.array(image)).permute(2, 0, 1))
 
 
 def write_image(path: str | os.PathLike, image: Tensor) -> None:
@@ -120,7 +120,17 @@ def write_image(path: str | os.PathLike, image: Tensor) -> None:
 
 def to_array(image: Tensor) -> np.ndarray:
     """(3, H, W) in [-1, 1] -> (H, W, 3) uint8; values outside are clipped."""
-    return ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    return to_bytes(image.detach().float().cpu()).permute(1, 2, 0).numpy()
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as uint8 0 … 255, rounded, values outside clipped, any shape."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """uint8 images 0 … 255 as float32 in [-1, 1], any shape."""
+    return images.float() / 127.5 - 1
 
 
 def as_images(value: Any, resolution: int) -> Tensor:

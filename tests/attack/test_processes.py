@@ -83,7 +83,7 @@ def experiment(folder: Path, n: int) -> Path:
 
 def fetched(folder: Path, url: str) -> Path:
     """A file from a server."""
-    fetch_file(Remote("f.bin", url=url), folder, "toy", progress=False)
+    fetch_file(Remote("f.bin", url=url), folder, "toy")
     return folder / "f.bin"
 
 

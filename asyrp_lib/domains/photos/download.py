@@ -24,7 +24,7 @@ _FAILURES = (OSError, http.client.HTTPException, ValueError)  # URLError is an O
 _STRONG = r'"[!#-~]*"'
 
 
-def download(file: Remote, path: Path, progress: bool) -> Path:
+def download(file: Remote, path: Path) -> Path:
     """Bring `<path>.part` to its full length, from where it is, and answer its path.
     Raises OfflineError: out of reach, cut off too often, or nothing would tell the whole from a part.
     """
@@ -33,7 +33,7 @@ def download(file: Remote, path: Path, progress: bool) -> Path:
     for _ in range(ATTEMPTS):
         began = part.exists()
         try:
-            if _receive(file, part, tag, progress):
+            if _receive(file, part, tag):
                 tag.unlink(missing_ok=True)
                 return part
         except urllib.error.HTTPError as error:
@@ -65,7 +65,7 @@ def _resumable(file: Remote, tag: Path) -> str | None:
     return etag if re.fullmatch(_STRONG, etag) else "" if file.sha256 else None
 
 
-def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
+def _receive(file: Remote, part: Path, tag: Path) -> bool:
     """One request, from the end of `part` on; whether the file is whole after it."""
     etag = _resumable(file, tag)
     here = part.stat().st_size if part.exists() and etag is not None else 0
@@ -92,7 +92,7 @@ def _receive(file: Remote, part: Path, tag: Path, progress: bool) -> bool:
         if not start:
             part.unlink(missing_ok=True)  # before its tag: a kill must not leave an old half with a new tag
             tag.write_text(present, encoding="latin-1")
-        how = {"unit": "B", "unit_scale": True, "file": sys.stderr, "disable": not progress}
+        how = {"unit": "B", "unit_scale": True, "file": sys.stderr}
         bar = tqdm(total=total, initial=start, desc=file.name, **how)
         with bar, open(part, "ab" if start else "wb") as out:
             while block := _block(response):

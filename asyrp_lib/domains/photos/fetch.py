@@ -25,7 +25,7 @@ RECORD = "fetched.json"
 _WAIT = 3600
 
 
-def fetch(name: str, *, progress: bool = True) -> Iterator[str]:
+def fetch(name: str) -> Iterator[str]:
     """Get the files of a domain (network and official f_t), or of "lpips"; what is there is only verified.
     Yields a line per file, as soon as it is done with: what was done; "by hand …" asks for a browser.
     Raises:
@@ -42,10 +42,10 @@ def fetch(name: str, *, progress: bool = True) -> Iterator[str]:
         known = ", ".join([*ROWS, "lpips"])
         raise UnknownNameError(f"Nothing to fetch is called {name!r}; known are {known}.")
     for file in files:
-        yield fetch_file(file, weights_dir(name), name, progress=progress)
+        yield fetch_file(file, weights_dir(name), name)
 
 
-def fetch_file(file: Remote, folder: Path, domain: str, *, progress: bool = True) -> str:
+def fetch_file(file: Remote, folder: Path, domain: str) -> str:
     """Get one file, or say how; see `fetch`."""
     path = folder / file.name
     with _usable(folder):
@@ -54,17 +54,17 @@ def fetch_file(file: Remote, folder: Path, domain: str, *, progress: bool = True
         if not path.is_file():
             with lock(folder / RECORD, wait=_WAIT):
                 if not path.is_file():  # nor has another process brought it while this one waited
-                    _bring(file, path, progress)
+                    _bring(file, path)
                     return f"fetched  {path}"
         verify(file, folder, domain)
         return f"there    {path}"
 
 
-def _bring(file: Remote, path: Path, progress: bool) -> None:
+def _bring(file: Remote, path: Path) -> None:
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
         text = f"{file.name} is not in {path.parent} and HF_HUB_OFFLINE forbids to fetch it"
         raise OfflineError(f"{text}; unset it, or bring the file from {file.url} to that folder.")
-    part = download(file, path, progress)
+    part = download(file, path)
     try:
         _check_kind(file, part)
         sha256 = _check_hash(file, part, _digest(part), _recorded(file, path.parent))

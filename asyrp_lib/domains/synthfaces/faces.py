@@ -15,6 +15,7 @@ from torch.nn.functional import avg_pool2d
 from ...errors import UnknownNameError
 from ...progress import tqdm
 from ...store.files import atomic_write
+from ...store.images import from_bytes as from_bytes, to_bytes
 from ...store.paths import data_dir
 from ...store.weights import digest, read_tensors, save_weights
 from ..codec import Codec
@@ -41,34 +42,22 @@ class Faces(NamedTuple):
 
 
 def render_split(
-    split: str,
-    n: int,
-    resolution: int = RESOLUTION,
-    *,
-    first: int = 0,
-    device: torch.device | str = "cpu",
-    progress: bool = True,
+    split: str, n: int, resolution: int = RESOLUTION, *, first: int = 0, device: torch.device | str = "cpu"
 ) -> Faces:
     """Render faces `first` … `first + n − 1` of a split; each is the same whatever `first` and `n` are.
-    `progress` shows a bar when more than a thousand are drawn.
     Raises UnknownNameError: a split that is none of `SPLITS`.
     """
-    factors = split_factors(split, n, first)
-    return render_factors(factors, resolution, device=device, progress=progress)
+    return render_factors(split_factors(split, n, first), resolution, device=device)
 
 
 def render_factors(
-    factors: pd.DataFrame,
-    resolution: int = RESOLUTION,
-    *,
-    device: torch.device | str = "cpu",
-    progress: bool = True,
+    factors: pd.DataFrame, resolution: int = RESOLUTION, *, device: torch.device | str = "cpu"
 ) -> Faces:
-    """Render the faces of a factor table; see `render_split`."""
+    """Render the faces of a factor table, under a bar if they are more than a thousand."""
     n = len(factors)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8, device=device)
     masks = torch.empty(n, resolution, resolution, dtype=torch.uint8, device=device)
-    with tqdm(total=n, desc="rendering", unit="face", disable=not progress or n <= 1000) as bar:
+    with tqdm(total=n, desc="rendering", unit="face", disable=n <= 1000) as bar:
         for start in range(0, n, _CHUNK):
             part = slice(start, min(start + _CHUNK, n))
             drawn = render(factors.iloc[part], resolution, device=device)
@@ -145,13 +134,3 @@ def kept_images(
             faces = render_split(split, n, resolution, device=device)
             np.save(out, faces.images.cpu().numpy())
     return torch.from_numpy(np.load(file, mmap_mode="c"))
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8 0 … 255, rounded, any shape."""
-    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def from_bytes(images: Tensor) -> Tensor:
-    """uint8 images 0 … 255 as float32 in [-1, 1], any shape."""
-    return images.float() / 127.5 - 1

@@ -36,6 +36,8 @@ FACTORS: dict[str, tuple[float, float, str]] = {
     "texture": (0, 1, "phase of hair strands and curls"),
 }
 
+#: Factors that come back after one turn; the oracle reads none of them.
+CYCLIC = ("background", "clothes", "texture")
 #: factor -> those that it moves by construction: an edit of the one is not blamed for the others.  Grey hair
 #: comes with age, a smile narrows the eyes and shows teeth, only men have beards or are bald, …
 TIES: dict[str, tuple[str, ...]] = {

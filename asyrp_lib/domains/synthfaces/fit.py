@@ -21,11 +21,9 @@ from ... import check
 from ...errors import ImageError, UnknownNameError
 from ...progress import tqdm
 from ...store.images import as_images
-from .factors import FACTORS
+from .factors import CYCLIC, FACTORS
 from .render import draw
 
-#: Factors that come back after one turn.  The oracle reads none of them.
-CYCLIC = ("background", "clothes", "texture")
 _NAMES = list(FACTORS)
 _LOW, _HIGH = torch.tensor([ends[:2] for ends in FACTORS.values()], dtype=torch.float32).T
 _WIDTH = _HIGH - _LOW

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from ...store.weights import load_strictly, read_weights, save_weights
 from .canvas import CLASSES
-from .factors import FACTORS
+from .factors import CYCLIC, FACTORS
 
-#: What the oracle reads: all factors but the cyclic hues and the phase of the strands.
-ORACLE_FACTORS = tuple(name for name in FACTORS if name not in ("background", "clothes", "texture"))
+#: What the oracle reads.
+ORACLE_FACTORS = tuple(name for name in FACTORS if name not in CYCLIC)
 
 
 def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -75,9 +75,9 @@ class Oracle(nn.Module):
         return self.head(self.body(images))
 
     @torch.inference_mode()
-    def read(self, images: Tensor, *, batch_size: int = 256) -> pd.DataFrame:
+    def read(self, images: Tensor) -> pd.DataFrame:
         """The factors of images (N, 3, R, R) in [-1, 1], standardised over the data set, one row each."""
-        scores = torch.cat([self(part.to(self.mean.device)) for part in images.split(batch_size)])
+        scores = torch.cat([self(part.to(self.mean.device)) for part in images.split(256)])
         return pd.DataFrame(scores.float().cpu().numpy(), columns=list(ORACLE_FACTORS))
 
 

@@ -18,8 +18,6 @@ from .factors import FACTORS
 
 #: Half the side of what the frame shows: below 1 the face is cropped closer, so that small images show it.
 _ZOOM = 0.90
-
-
 _LOOK = Look()
 
 
@@ -31,15 +29,9 @@ class Rendered(NamedTuple):
 
 
 def render(
-    factors: pd.DataFrame,
-    resolution: int,
-    *,
-    device: torch.device | str = "cpu",
-    supersample: int = 2,
-    look: Look = _LOOK,
+    factors: pd.DataFrame, resolution: int, *, device: torch.device | str = "cpu", look: Look = _LOOK
 ) -> Rendered:
-    """Draw one portrait of side `resolution` per row of a factor table, at `supersample` times it and
-    averaged down.
+    """Draw one portrait of side `resolution` per row of a factor table, at twice it and averaged down.
     Args:
         factors: table with every column of `FACTORS`; values outside a factor's range are drawn as they come.
         look: how far the factors show.
@@ -48,7 +40,7 @@ def render(
     for name in set(factors.columns) - set(FACTORS):
         raise UnknownNameError(f"Unknown factor {name!r}; the factors are {', '.join(FACTORS)}.")
     table = torch.tensor(factors[list(FACTORS)].to_numpy(), dtype=torch.float32, device=device)
-    return draw(table, resolution, supersample=supersample, look=look)
+    return draw(table, resolution, look=look)
 
 
 def draw(

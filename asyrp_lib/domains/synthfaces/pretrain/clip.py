@@ -66,6 +66,8 @@ OWN = 0.15
 WORDS = 1.0
 #: Wordings kept per image; one of them is drawn at every visit.
 WORDINGS = 6
+#: Faces of the audit split that score a CLIP.
+AUDIT = 1_000
 
 
 class _Towers(nn.Module):
@@ -110,7 +112,7 @@ def captioned_faces(
     return images, torch.stack(tokens).to(device)
 
 
-def pretrain_clip(job: Job, *, second: bool = False, audit: int = 1_000) -> dict:
+def pretrain_clip(job: Job, *, second: bool = False) -> dict:
     """Train the teacher: contrast, and naming the factors; or the second CLIP: contrast, and guessing the
     words of the caption, on families of a split of its own.
     Its card has zero-shot scores on audit faces.  Tokens that no caption used say nothing: their rows are 0.
@@ -157,9 +159,9 @@ def pretrain_clip(job: Job, *, second: bool = False, audit: int = 1_000) -> dict
     read = torch.zeros(_TEXT["vocab_size"], 1, device=job.device)
     read[used] = 1
     towers.clip.model.token_embedding.weight.data *= read
-    card = {**info, "faces": job.faces, "resolution": RESOLUTION, "audit_faces": audit}
+    card = {**info, "faces": job.faces, "resolution": RESOLUTION, "audit_faces": AUDIT}
     card |= {"edition": EDITION, "split": split, "world": world_digest()}
-    card["zero_shot"] = zero_shot(towers.clip, audit, job.device)
+    card["zero_shot"] = zero_shot(towers.clip, job.device)
     save_clip(towers.clip, job.export, config, card)
     return card
 
@@ -185,9 +187,9 @@ QUESTIONS = {
 
 
 @torch.no_grad()
-def zero_shot(clip: Clip, audit: int, device: torch.device) -> dict[str, float]:
+def zero_shot(clip: Clip, device: torch.device) -> dict[str, float]:
     """Accuracy of choosing the right one of two texts on audit faces, and of naming an unseen domain."""
-    faces = render_split("audit", audit, device=device)
+    faces = render_split("audit", AUDIT, device=device)
     encode = lambda images: torch.cat([F.normalize(clip.encode_images(p), dim=-1) for p in images.split(128)])
     features = encode(from_bytes(faces.images))
     scores = {}

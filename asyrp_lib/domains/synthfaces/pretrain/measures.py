@@ -21,8 +21,11 @@ from ..networks import ORACLE_FACTORS, Oracle, Segmenter, save_network
 from .augment import disturb
 from .loop import Job, factor_table, train_network
 
+#: Faces of the audit split that score a network.
+AUDIT = 2_000
 
-def pretrain_oracle(job: Job, split: str = "oracle", body: str = "strided", audit: int = 2_000) -> dict:
+
+def pretrain_oracle(job: Job, split: str = "oracle", body: str = "strided") -> dict:
     """Train a factor regressor on a split of its own, under disturbances; its card has R² on clean and
     disturbed audit images.  `body`: one of `networks.BODIES`.
     """
@@ -51,10 +54,10 @@ def pretrain_oracle(job: Job, split: str = "oracle", body: str = "strided", audi
         disturbed = disturb(clean, torch.Generator().manual_seed(99))
         return {"r2_clean": r2(clean), "r2_disturbed": r2(disturbed)}
 
-    return _train(job, oracle, loss_of, scores_of, audit, split=split, **oracle.config)
+    return _train(job, oracle, loss_of, scores_of, split=split, **oracle.config)
 
 
-def pretrain_segmenter(job: Job, audit: int = 2_000) -> dict:
+def pretrain_segmenter(job: Job) -> dict:
     """Train the segmenter; its card has pixel accuracy and intersection over union per class."""
     data = render_split("oracle", job.faces, device=job.device)
     torch.manual_seed(job.budget.seed)
@@ -72,10 +75,10 @@ def pretrain_segmenter(job: Job, audit: int = 2_000) -> dict:
             iou[name] = round(float(both.sum() / either.sum()), 4)
         return {"pixel_accuracy": round(float((found == truth).mean()), 4), "iou": iou}
 
-    return _train(job, Segmenter().to(job.device), loss_of, scores_of, audit)
+    return _train(job, Segmenter().to(job.device), loss_of, scores_of)
 
 
-def _train(job: Job, network: nn.Module, loss_of: Callable, scores_of: Callable, audit: int, **about) -> dict:
+def _train(job: Job, network: nn.Module, loss_of: Callable, scores_of: Callable, **about) -> dict:
     """Train, score on faces of the audit split, write; the card."""
     network, info = train_network(
         network.to(memory_format=torch.channels_last),  # a fifth faster
@@ -85,8 +88,8 @@ def _train(job: Job, network: nn.Module, loss_of: Callable, scores_of: Callable,
         job.folder,
         identity=job.identity(type(network).__name__.lower(), edition=EDITION, **about),
     )
-    held = render_split("audit", audit, device=job.device)
-    about |= {"faces": job.faces, "resolution": RESOLUTION, "audit_faces": audit, "edition": EDITION}
+    held = render_split("audit", AUDIT, device=job.device)
+    about |= {"faces": job.faces, "resolution": RESOLUTION, "audit_faces": AUDIT, "edition": EDITION}
     about["world"] = world_digest()
     card = {**info, **about, **scores_of(network, held)}
     save_network(network, job.export, card)
