@@ -62,7 +62,7 @@ def test_the_h_that_is_decoded_at_share_1_is_the_guides():
 
 def test_wrong_guides_are_refused_in_one_sentence():
     unet, two = tiny_model(), randn(2, 3, 16, 16)
-    with pytest.raises(ImageError, match="one picture, got 2"):
+    with pytest.raises(ImageError, match="one image, got 2"):
         guided(unet, two, steps=6, progress=False)
     with pytest.raises(GridError, match="no h at t = 199"):
         edit(

@@ -61,7 +61,7 @@ def h_trajectory(
     """
     if len(x_T) != 1:
         raise ImageError(
-            f"A guide is one picture, got {len(x_T)}; expected x_T (1, C, R, R); pass them one by one."
+            f"A guide is one image, got {len(x_T)}; expected x_T (1, C, R, R); pass them one by one."
         )
     seen = {}
 
