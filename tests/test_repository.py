@@ -4,10 +4,15 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 import zlib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "asyrp_lib").rglob("*.py"))
@@ -198,6 +203,29 @@ def test_everybody_checks_with_the_same_commands_and_versions():
         assert f"- run: {command.removesuffix(' notebooks')}" in workflow
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert f"\nruff=={re.search(r'rev: v([0-9.]+)', hooks)[1]}\n" in text["constraints.txt"]
+
+
+def test_all_that_is_needed_is_pinned_and_runs_on_the_oldest_python():
+    # pip tries older and older versions of what is not pinned, for many minutes, where one pin cannot be had
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    waiting, seen = [("asyrp-lib", {"dev"})], set()
+    while waiting:
+        name, extras = waiting.pop()
+        for need in map(Requirement, metadata.requires(name) or ()):
+            if need.marker and not any(need.marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+                continue
+            key = canonicalize_name(need.name), frozenset(need.extras)
+            if key not in seen:
+                seen.add(key)
+                waiting.append(key)
+    names = {name for name, _ in seen} - {"asyrp-lib"}
+    assert names <= pinned.keys(), f"pin {sorted(names - pinned.keys())}"
+    python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    oldest = f"{python.removeprefix('>=')}.0"
+    for name in sorted(name for name in names if metadata.version(name) == pinned[name]):
+        asked = metadata.metadata(name)["Requires-Python"] or ""
+        assert SpecifierSet(asked).contains(oldest), f"{name} wants Python {asked}"
 
 
 def test_constraints_are_names_and_versions_only():
