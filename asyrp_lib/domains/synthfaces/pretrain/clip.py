@@ -161,7 +161,7 @@ def pretrain_clip(job: Job, *, second: bool = False) -> dict:
     towers.clip.model.token_embedding.weight.data *= read
     card = {**info, "faces": job.faces, "resolution": RESOLUTION, "audit_faces": AUDIT}
     card |= {"edition": EDITION, "split": split, "world": world_digest()}
-    card["zero_shot"] = zero_shot(towers.clip, job.device)
+    card["zero_shot"] = zero_shot(towers.clip, AUDIT, job.device)
     save_clip(towers.clip, job.export, config, card)
     return card
 
@@ -187,9 +187,9 @@ QUESTIONS = {
 
 
 @torch.no_grad()
-def zero_shot(clip: Clip, device: torch.device) -> dict[str, float]:
-    """Accuracy of choosing the right one of two texts on audit faces, and of naming an unseen domain."""
-    faces = render_split("audit", AUDIT, device=device)
+def zero_shot(clip: Clip, n: int, device: torch.device) -> dict[str, float]:
+    """Accuracy of choosing the right one of two texts on n audit faces, and of naming an unseen domain."""
+    faces = render_split("audit", n, device=device)
     encode = lambda images: torch.cat([F.normalize(clip.encode_images(p), dim=-1) for p in images.split(128)])
     features = encode(from_bytes(faces.images))
     scores = {}
