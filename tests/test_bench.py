@@ -75,7 +75,7 @@ def test_a_benchmark_that_ends_early_leaves_the_threads_as_they_were(toy, monkey
     try:
         monkeypatch.setattr(bench, "timed", timed)
         with pytest.raises(KeyboardInterrupt):
-            bench.run_benchmark(toy, repeats=1, batch=1, steps=2)
+            bench.run_benchmark(toy, repeats=1)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
