@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings, strategies as some
+from hypothesis import example, given, settings, strategies as some
 from test_study_claims import FACES, STRENGTHS, grid
 
 from asyrp_lib.errors import SettingsError
@@ -49,6 +49,7 @@ def test_at_equal_effect_every_seed_has_the_effect_and_the_strength_that_it_take
 
 @few
 @given(some.floats(0, 1), some.floats(0, 1))
+@example(0.0, 5e-145)  # the square of its variance is 0
 def test_a_difference_is_of_the_same_seeds_and_faces_and_turns_its_sign(a, b):
     equal = compare.at_effect(
         grid({"a": {"leaked": a}, "b": {"leaked": b, "slope": lambda seed: 0.1 if seed == 3 else 2.0}})

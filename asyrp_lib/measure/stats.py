@@ -88,7 +88,7 @@ def crossed(rows: pd.DataFrame) -> Interval:
     mean, variance = float(table.to_numpy().mean()) if table.size else math.nan, sum(v for v, _ in parts)
     half = 0.0 if parts else math.nan
     if variance > 0:
-        freedom = variance**2 / sum(v**2 / n for v, n in parts)
+        freedom = 1 / sum((v / variance) ** 2 / n for v, n in parts)  # squares of small ones would be 0
         half = float(stats.t.ppf(0.975, freedom) * variance**0.5)
     faces = int((table.columns >= 0).sum())
     return Interval(mean, mean - half, mean + half, len(table), faces)
