@@ -14,9 +14,11 @@ from PIL import Image
 
 from asyrp_lib.domains import load_domain
 from asyrp_lib.errors import AsyrpError, FileError, UnknownNameError, WeightsError
+from asyrp_lib.experiments import reproduce
 from asyrp_lib.measure.stats import Interval
 from asyrp_lib.report import blogpost, drawn, figures
 from asyrp_lib.report.facts import BLOCK, NUMBER, WHILE, Facts, renewed
+from asyrp_lib.runs.launch import Task
 from asyrp_lib.store import results
 from asyrp_lib.store.paths import repo_root
 
@@ -277,7 +279,7 @@ def test_blocks_are_filled_when_claims_and_figures_come(told, tmp_path):
 
 def state_of(monkeypatch, said: str, facts) -> None:
     """What tasks and facts `write` meets."""
-    monkeypatch.setattr(blogpost, "tasks", lambda domain: [SimpleNamespace(name="final", state=lambda: said)])
+    monkeypatch.setattr(reproduce, "tasks", lambda domain: [Task("final", 3, (), lambda: said)])
     monkeypatch.setattr(blogpost, "Facts", lambda domain, root, **how: facts)
 
 
@@ -369,7 +371,7 @@ def test_unknown_rows_are_refused(told):
 
 def test_the_whole_post_runs_on_another_domain(toy, tmp_path, monkeypatch):
     pytest.importorskip("latex2mathml", reason="latex2mathml is not installed: pip install -e '.[blog]'")
-    monkeypatch.setattr(blogpost, "tasks", lambda domain: [])
+    monkeypatch.setattr(reproduce, "tasks", lambda domain: [])
     made = blogpost.write_copy(toy, tmp_path).read_text()
     assert made.count("-->–<!-- /n -->") > 15 and "run notebook 06" in made and "](figures/" not in made
     page = blogpost.write_page(toy, tmp_path / "blogpost.html", tmp_path).read_text()

@@ -9,11 +9,12 @@ import pytest
 
 from asyrp_lib.domains.edits import Edit
 from asyrp_lib.errors import AsyrpError, WeightsError
-from asyrp_lib.experiments import linearity
+from asyrp_lib.experiments import linearity, reproduce
 from asyrp_lib.experiments.rows import joined, numbers
 from asyrp_lib.measure.stats import Interval
 from asyrp_lib.report import best, claims, editions, groups, protocols, study, verdicts
 from asyrp_lib.report.claim import above, decider, verdict, within
+from asyrp_lib.runs.launch import Task
 from asyrp_lib.store.paths import repo_root
 
 DOMAIN = SimpleNamespace(
@@ -335,8 +336,8 @@ def test_what_is_not_measured_has_no_claim_and_the_rest_is_a_table(monkeypatch):
 def test_stale_rows_write_no_table(monkeypatch, tmp_path):
     file = tmp_path / "README.md"
     file.write_text("as it was")
-    of = lambda said: [SimpleNamespace(name="experiment final", state=lambda: said)]
-    monkeypatch.setattr(claims, "tasks", lambda domain: of("stale: other unet"))
+    stale = Task("experiment final", 3, (), lambda: "stale: other unet")
+    monkeypatch.setattr(reproduce, "tasks", lambda domain: [stale])
     with pytest.raises(AsyrpError, match="experiment final: stale"):
         claims.write(DOMAIN, file)
     assert file.read_text() == "as it was"

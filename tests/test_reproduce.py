@@ -1,5 +1,7 @@
 """`reproduce`: what is done, missing and stale, stages, lanes, and what a failing task does to the rest."""
 
+import hashlib
+import json
 import shutil
 import sys
 from dataclasses import asdict, replace
@@ -9,12 +11,13 @@ import pytest
 from asyrp_lib.errors import SettingsError
 from asyrp_lib.experiments import judges, reproduce as module
 from asyrp_lib.experiments.ablation import cells_digest, split_of
-from asyrp_lib.experiments.reproduce import grids, hours, run_missing, tasks
+from asyrp_lib.experiments.reproduce import grids, hours, run_missing, states, tasks
 from asyrp_lib.experiments.rows import numbers
 from asyrp_lib.method.schedule import interval_pairs
 from asyrp_lib.runs import launch
-from asyrp_lib.runs.grid import read_grid
+from asyrp_lib.runs.grid import cells, read_grid
 from asyrp_lib.runs.launch import Task, in_stages
+from asyrp_lib.runs.run import folder_of
 from asyrp_lib.store import results
 
 
@@ -169,6 +172,23 @@ def test_grids_whose_edits_a_domain_has_are_tasks_and_stale_by_file_judges_edit_
     monkeypatch.setitem(shipped.edits, "warm", replace(edit, target="a very warm face"))
     assert grid.state() == "stale: other cells"
     assert store(failed={"seed 1": "no luck"}) == "missing: 1 cells failed"
+
+
+def test_to_look_at_a_grid_digests_the_networks_once_and_finds_the_folders_of_its_runs(shipped, monkeypatch):
+    (grid,) = grids(shipped).values()
+    runs, asked = {k: folder_of(c.config, shipped).name for k, c in cells(grid, shipped).items()}, []
+    assert len(runs) > 1
+    net = shipped.unet.digest
+    monkeypatch.setattr(shipped.unet, "digest", lambda: asked.append(1) or net())
+    assert (
+        cells_digest(shipped, grid) == hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()
+    )
+    assert len(asked) == 1
+
+
+def test_a_look_at_all_states_has_a_bar(capsys):
+    assert list(states([task("one", 1, "")]).values()) == ["missing"]
+    assert "what is there" in capsys.readouterr().err
 
 
 def test_two_files_of_one_name_are_refused_for_they_would_take_turns(shipped):

@@ -26,7 +26,7 @@ from ..method import distributed
 from ..method.state import batches_done
 from ..runs.grid import Cell, Grid, cells
 from ..runs.launch import Task, in_stages
-from ..runs.run import RunConfig, folder_of, optimiser_steps, train_run
+from ..runs.run import RunConfig, folder_of, networks, optimiser_steps, train_run
 from ..store import results
 from ..store.files import atomic_write, lock, locked
 from ..store.paths import cache_dir, runs_dir
@@ -166,7 +166,8 @@ def _rows(cell: Cell, files: Mapping[int, Path], failed: bool = False) -> pd.Dat
 
 def cells_digest(domain: Domain, grid: Grid) -> str:
     """Of all runs of a grid, with what the domain's edits say of them."""
-    runs = {label: folder_of(cell.config, domain).name for label, cell in cells(grid, domain).items()}
+    on = networks(domain)  # once: to digest them takes as long as all else
+    runs = {k: folder_of(cell.config, domain, on=on).name for k, cell in cells(grid, domain).items()}
     return hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()
 
 

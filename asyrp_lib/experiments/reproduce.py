@@ -11,6 +11,7 @@ from .. import check
 from ..domains import Domain
 from ..errors import AsyrpError, DomainError, SettingsError, TrainingError, WeightsError
 from ..measure.curve import CURVE, curve_digests
+from ..progress import tqdm
 from ..runs.grid import Grid, cells, read_grid
 from ..runs.launch import Task, in_stages
 from ..runs.run import RunConfig, config_for, optimiser_steps
@@ -47,6 +48,18 @@ def tasks(domain: Domain, seeds: int = 5) -> list[Task]:
         state = lambda grid=grid: _grid(domain, grid)
         found.append(Task(f"grid {grid.name}", 3, command, state))
     return found
+
+
+def states(some: Sequence[Task]) -> dict[Task, str]:
+    """task -> its state, under a bar: to ask all of them takes a while."""
+    return {task: task.state() for task in tqdm(some, desc="what is there", unit="task", leave=False)}
+
+
+def check_fresh(domain: Domain) -> None:
+    """AsyrpError: rows or f_t of a domain are stale."""
+    if stale := [task.name for task, state in states(tasks(domain)).items() if state.startswith("stale")]:
+        wanted = "expected what the networks of today do; reproduce them"
+        raise AsyrpError(f"{', '.join(stale)}: stale; {wanted}: python -m asyrp_lib reproduce.")
 
 
 def grids(domain: Domain) -> dict[Path, Grid]:
@@ -137,9 +150,9 @@ def run_missing(domain: Domain, words: Sequence[str] = (), *, seeds=5, lanes=2, 
     if not asked:
         text = f"No task is called like {', '.join(words)}; there are curve, 'f_t of <edit>, seed <number>', "
         raise SettingsError(f"{text}'experiment <name>' and 'grid <name>'; --list shows them all.")
-    states = [(task, task.state()) for task in asked]
-    todo = [task for task, state in states if state != "done"]
-    for task, state in states:
+    now = states(asked)
+    todo = [task for task, state in now.items() if state != "done"]
+    for task, state in now.items():
         if dry or state != "done":
             print(f"{task.name:<32} {state}")
     print(f"{len(todo)} of {len(asked)} tasks to do", flush=True)

@@ -18,7 +18,7 @@ from torch import nn
 
 from .. import api
 from ..errors import AsyrpError, FileError
-from ..experiments.reproduce import tasks
+from ..experiments.reproduce import check_fresh
 from ..store.cache import cached
 from ..store.files import atomic_write
 from ..store.paths import repo_root, runs_dir
@@ -46,7 +46,7 @@ def write(domain, root: Path | None = None) -> bool:
     today (FileError), or the text asks for what no rows say.
     """
     root = root or repo_root()
-    _fresh(domain)
+    check_fresh(domain)
     file = root / NAME
     before = file.read_text()
     text = renewed(before, Facts(domain, root))
@@ -61,7 +61,7 @@ def write_copy(domain, folder: Path, root: Path | None = None) -> Path:
     """Write the post with the numbers and figures of another domain, as far as there are any, to a folder
     that holds its `figures/`; returns the copy's path.
     """
-    _fresh(domain)
+    check_fresh(domain)
     text = renewed(((root or repo_root()) / NAME).read_text(), Facts(domain, folder, strict=False))
 
     def there(found: re.Match) -> str:
@@ -182,13 +182,6 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
-
-
-def _fresh(domain) -> None:
-    """AsyrpError: rows are stale."""
-    if stale := [task.name for task in tasks(domain) if task.state().startswith("stale")]:
-        wanted = "expected what the networks of today do; reproduce them"
-        raise AsyrpError(f"{', '.join(stale)}: stale; {wanted}: python -m asyrp_lib reproduce.")
 
 
 if __name__ == "__main__":

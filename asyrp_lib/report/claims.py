@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..errors import AsyrpError, WeightsError
-from ..experiments.reproduce import tasks
+from ..errors import WeightsError
+from ..experiments.reproduce import check_fresh
+from ..progress import tqdm
 from ..store.paths import repo_root
 from . import best, groups, protocols, study, verdicts
 from .claim import Claim
@@ -75,7 +76,8 @@ def claims(domain, *ids: str) -> pd.DataFrame:
     oracle knows the truth.  Raises WeightsError: rows are damaged.
     """
     found = []
-    for name in ids or JUDGES if domain.oracle is not None else ():
+    asked = ids or JUDGES if domain.oracle is not None else ()
+    for name in tqdm(asked, desc="claims", unit="claim", leave=False, disable=len(ids) == 1):
         source, published, judge = JUDGES[name]
         try:
             claim = judge(domain)
@@ -134,10 +136,7 @@ def rewrite(file: Path, markers: tuple[str, str], table: str) -> None:
 
 def write(domain, file: Path) -> None:
     """Write both tables into a README; AsyrpError: rows are stale."""
-    if stale := [task.name for task in tasks(domain) if task.state().startswith("stale")]:
-        raise AsyrpError(
-            f"{', '.join(stale)}: stale; expected what the networks of today do; reproduce them."
-        )
+    check_fresh(domain)
     table = claims(domain)
     rewrite(file, HEADLINE_MARKERS, headline(table))
     rewrite(file, MARKERS, markdown(table[table.index.isin(list(PAPER))]))

@@ -45,7 +45,7 @@ class Facts:
     @cached_property
     def trial(self) -> pd.DataFrame:
         """As `trial.trial`; of what was published alone, where the domain is another than the text's."""
-        return trial.trial(self.domain if self.strict else None)
+        return trial.trial(self.domain if self.strict else None, judged=self.claims)
 
     def number(self, source: str, what: str) -> str:
         """A fact for a sentence.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..errors import UnknownNameError
+from ..progress import tqdm
 from ..store.paths import data_dir
 from . import evidence, faults, recount, sentences
 from .claims import JUDGES, claims
@@ -68,14 +69,15 @@ def again(numbers: dict, call: Sequence[str]) -> Recount:
     raise UnknownNameError(f"Nothing recounts {name!r}; expected a function of {recount.__name__} or beside.")
 
 
-def ours(domain, name: str) -> Recount | None:
-    """What is measured here; None: nothing yet."""
+def ours(domain, name: str, judged: pd.DataFrame | None = None) -> Recount | None:
+    """What is measured here, by the claims that are `judged` already if they are given; None: nothing yet."""
     base = name.removeprefix("not ")
     if base in faults.MEASURES:
         found = faults.MEASURES[base](domain)
     elif base in JUDGES:
         found = None
-        for _, row in claims(domain, base).iterrows():
+        table = claims(domain, base) if judged is None else judged.loc[judged.index == base]
+        for _, row in table.iterrows():
             side, text = SIDES.get(row["verdict"], 0), f"{base} {row['verdict']}: {row['effect']} {row['of']}"
             found = Recount(side, text if side else f"{text} (it takes {row['mind']})")
     elif base in AWAITED:
@@ -109,20 +111,22 @@ def judge(row: dict, theirs: Recount | None, here: Sequence[Recount | None]) -> 
     return UNDECIDED, "what is measured here does not tell" if whole else "not measured here yet"
 
 
-def trial(domain, numbers: dict | None = None, ids: Sequence[str] = ()) -> pd.DataFrame:
+def trial(
+    domain, numbers: dict | None = None, ids: Sequence[str] = (), judged: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """All rows, or those of the ids given: source, where, published, recomputed, here, verdict, reason.
 
     `domain`: whose stored rows and images stand for "here"; None: their numbers alone.  `numbers`: those that
-    were published, or None.
+    were published, or None.  `judged`: all `claims.claims` of the domain, if they are known.
     """
     numbers, known, table, seen = numbers or published(), entries(), {}, {}
-    for name in ids or known:
+    for name in tqdm(ids or known, desc="trial", unit="row", leave=False):
         row = known[name]
         theirs = again(numbers, row["recount"]) if "recount" in row else None
         beside = again(numbers, row["beside"]) if "beside" in row else None
         for asked in (*row.get("here", ()), *row.get("shown", ())):
             if domain is not None and asked not in seen:
-                seen[asked] = ours(domain, asked)
+                seen[asked] = ours(domain, asked, judged)
         here, shown = ([seen.get(asked) for asked in row.get(key, ())] for key in ("here", "shown"))
         parts = [one.text for one in (theirs, beside) if one]
         parts += [f"{row['read']['says']} ({row['read']['where']})"] if "read" in row else []

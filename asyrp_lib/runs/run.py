@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, field, replace
 from pathlib import Path
@@ -70,14 +71,21 @@ class RunConfig:
         """Of the f_t: the edit's, beside it if from noise."""
         return f"{self.edit.name} from noise" if self.from_noise else self.edit.name
 
-    def digest(self, domain: Domain) -> str:
-        """Of the configuration, but for its own number of epochs, and of what it runs on."""
-        text = asdict(self) | {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)}
+    def digest(self, domain: Domain, on: Mapping[str, str] | None = None) -> str:
+        """Of the configuration, but for its own number of epochs, and of what it runs `on`, if it is known:
+        `networks(domain)`.
+        """
+        text = asdict(self) | (on or networks(domain))
         if self.start is None:
             del text["start"]  # so that runs of before there were starts keep their folders
         text["corrections"] = domain.corrections
         text["training"] = text["training"] | {"epochs": None}
         return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def networks(domain: Domain) -> dict[str, str]:
+    """Digests of the networks that a run depends on."""
+    return {"unet": domain.unet.digest(), "clip": module_digest(domain.clip)}
 
 
 def config_for(domain: Domain, edit: str | Edit, **changes) -> RunConfig:
@@ -207,10 +215,10 @@ def optimiser_steps(config: RunConfig, domain: Domain) -> int:
     return s.epochs * -(-config.images // s.batch_size) * times
 
 
-def folder_of(config: RunConfig, domain: Domain, root: Path | None = None) -> Path:
-    """Where a run of this configuration lies, see `train_run`."""
+def folder_of(config: RunConfig, domain: Domain, root: Path | None = None, *, on=None) -> Path:
+    """Where a run of this configuration lies, see `train_run`; `on`: see `RunConfig.digest`."""
     name = config.name.replace(" ", "_")
-    return Path(root or runs_dir()) / domain.name / name / _whole(config, domain).digest(domain)
+    return Path(root or runs_dir()) / domain.name / name / _whole(config, domain).digest(domain, on)
 
 
 def start_root(config: RunConfig, domain: Domain, root: Path | None = None) -> Path:
